@@ -1,0 +1,16 @@
+"""The cluster-robust path: least squares from moments, and the cluster bootstrap."""
+
+from .bootstrap import BootstrapEstimates, cluster_bootstrap
+from .estimates import Estimates
+from .estimators import cluster_wls, naive_ols, two_exposure
+from .ols import ols
+
+__all__ = [
+    "BootstrapEstimates",
+    "Estimates",
+    "cluster_bootstrap",
+    "cluster_wls",
+    "naive_ols",
+    "ols",
+    "two_exposure",
+]

@@ -1,0 +1,387 @@
+"""Exact sufficient statistics per cluster: compress once, infer everything.
+
+:class:`ClusterMoments` is all that a Gaussian analysis needs of the data. Its size depends on the
+number of clusters, not of units, and moments of parts of the data add (:meth:`ClusterMoments.merge`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from ._display import Tidy
+from .errors import DataError, MissingValueError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterMoments(Tidy):
+    """Counts, means and centred cross-products of regressors and outcome, per cluster.
+
+    With J clusters and k = number of regressors + 1 variables (regressors first, outcome last):
+
+    Parameters
+    ----------
+    clusters : ndarray, shape (J,)
+        Cluster labels, sorted, each once.
+    n : ndarray, shape (J,)
+        Units per cluster.
+    mean : ndarray, shape (J, k)
+        Means per cluster, as deviations from `origin`: a large common offset of a variable costs no
+        digit.
+    cross : ndarray, shape (J, k, k)
+        Cross-products about the cluster's own means: sums of (v - v_mean)(v - v_mean)'.
+    origin : ndarray, shape (k,)
+        The point that `mean` is measured from, near the grand mean.
+    names : tuple of str
+        Names of the regressors (without the intercept), length k - 1.
+    outcome : str
+        Name of the outcome.
+    strata : ndarray, shape (J,), optional
+        Stratum of each cluster.
+
+    Notes
+    -----
+    Merging uses the pairwise update of Chan, Golub & LeVeque (1983, The American Statistician 37:
+    242-247), so that no raw sum of squares is ever formed. ``+`` is associative and commutative to
+    rounding, and ``ClusterMoments.empty`` is its zero.
+    """
+
+    clusters: NDArray[Any]
+    n: Floats
+    mean: Floats
+    cross: Floats
+    origin: Floats
+    names: tuple[str, ...]
+    outcome: str = "outcome"
+    strata: NDArray[Any] | None = None
+
+    @classmethod
+    def from_arrays(
+        cls,
+        y: ArrayLike,
+        X: ArrayLike,
+        cluster: ArrayLike,
+        names: Sequence[str],
+        *,
+        outcome: str = "outcome",
+        strata: ArrayLike | None = None,
+    ) -> ClusterMoments:
+        """Compress the rows of any linear regression.
+
+        Parameters
+        ----------
+        y : array-like, shape (N,)
+            Outcome.
+        X : array-like, shape (N, p)
+            Regressors, without the intercept.
+        cluster : array-like, shape (N,)
+            Cluster label of each row.
+        names : sequence of str, length p
+            Names of the regressors.
+        outcome : str
+            Name of the outcome.
+        strata : array-like, shape (N,), optional
+            Stratum label of each row, constant within a cluster.
+
+        Raises
+        ------
+        DataError
+            Where shapes disagree, names repeat or there are no rows.
+        MissingValueError
+            Where a value is NaN or infinite, or a label is null.
+        """
+        values, labels = _checked_rows(y, X, cluster, names, outcome)
+        code, clusters = _factorize(labels)
+        order = np.argsort(code, kind="stable")
+        starts = np.searchsorted(code[order], np.arange(len(clusters)))
+        n = np.bincount(code).astype(float)
+        origin = values.mean(axis=0)
+        centred = (values - origin)[order]
+        mean = np.add.reduceat(centred, starts, axis=0) / n[:, None]
+        centred -= np.repeat(mean, n.astype(np.int64), axis=0)
+        rest = np.add.reduceat(centred, starts, axis=0)  # zero but for rounding: corrects the mean
+        k = values.shape[1]
+        cross = np.empty((len(n), k, k))
+        for i in range(k):
+            products = np.add.reduceat(centred[:, i, None] * centred[:, i:], starts, axis=0)
+            cross[:, i, i:] = cross[:, i:, i] = products - rest[:, i, None] * rest[:, i:] / n[:, None]
+        return cls(
+            clusters=clusters,
+            n=n,
+            mean=mean + rest / n[:, None],
+            cross=cross,
+            origin=origin,
+            names=tuple(names),
+            outcome=outcome,
+            strata=None if strata is None else _label_per_cluster(strata, code, clusters),
+        )
+
+    @classmethod
+    def empty(cls, names: Sequence[str], outcome: str = "outcome") -> ClusterMoments:
+        """Return the moments of no data: the zero of ``+``."""
+        k = len(names) + 1
+        return cls(
+            clusters=np.array([]),
+            n=np.zeros(0),
+            mean=np.zeros((0, k)),
+            cross=np.zeros((0, k, k)),
+            origin=np.zeros(k),
+            names=tuple(names),
+            outcome=outcome,
+        )
+
+    def __add__(self, other: ClusterMoments) -> ClusterMoments:
+        return self.merge(other)
+
+    def merge(self, other: ClusterMoments) -> ClusterMoments:
+        """Return the moments of both sets of rows together; a cluster may be in both.
+
+        Raises
+        ------
+        DataError
+            Where the variables differ, labels are of different types, or a cluster lies in two
+            strata.
+        """
+        if (self.names, self.outcome) != (other.names, other.outcome):
+            raise DataError(
+                f"moments of {[*self.names, self.outcome]} cannot be added to moments of "
+                f"{[*other.names, other.outcome]}: the variables differ"
+            )
+        if not len(self.n) or not len(other.n):
+            return other if len(other.n) else self
+        if (self.strata is None) != (other.strata is None):
+            raise DataError("moments with strata cannot be added to moments without")
+        clusters = _sorted_union(self.clusters, other.clusters)
+        n1, mean1, cross1 = self._spread_over(clusters, self.origin)
+        n2, mean2, cross2 = other._spread_over(clusters, self.origin)
+        n = n1 + n2
+        delta = mean2 - mean1
+        share = (n2 / n)[:, None]
+        between = delta[:, :, None] * delta[:, None, :] * (n1 * n2 / n)[:, None, None]
+        return replace(
+            self,
+            clusters=clusters,
+            n=n,
+            mean=mean1 + delta * share,
+            cross=cross1 + cross2 + between,
+            strata=self._merged_strata(other, clusters),
+        )
+
+    def _spread_over(self, clusters: NDArray[Any], origin: Floats) -> tuple[Floats, Floats, Floats]:
+        """Lay the moments out over a larger set of clusters, absent ones with n = 0."""
+        at = np.searchsorted(clusters, self.clusters)
+        n = np.zeros(len(clusters))
+        mean = np.zeros((len(clusters), self.mean.shape[1]))
+        cross = np.zeros((len(clusters), *self.cross.shape[1:]))
+        n[at], mean[at], cross[at] = self.n, self.mean + (self.origin - origin), self.cross
+        return n, mean, cross
+
+    def _merged_strata(self, other: ClusterMoments, clusters: NDArray[Any]) -> NDArray[Any] | None:
+        if self.strata is None or other.strata is None:
+            return None
+        of_cluster = dict(zip(self.clusters.tolist(), self.strata.tolist(), strict=True))
+        for label, stratum in zip(other.clusters.tolist(), other.strata.tolist(), strict=True):
+            if of_cluster.setdefault(label, stratum) != stratum:
+                raise DataError(
+                    f"cluster {label!r} lies in strata {of_cluster[label]!r} and {stratum!r}; "
+                    "a cluster belongs to one stratum"
+                )
+        return np.array([of_cluster[label] for label in clusters.tolist()])
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters, J."""
+        return len(self.n)
+
+    @property
+    def n_units(self) -> int:
+        """Number of units, N."""
+        return int(self.n.sum())
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the regressors, then of the outcome."""
+        return (*self.names, self.outcome)
+
+    @cached_property
+    def grand_mean(self) -> Floats:
+        """Mean of each variable over all units, as deviation from `origin`; shape (k,)."""
+        return self.n @ self.mean / self.n.sum()
+
+    @cached_property
+    def total_cross(self) -> Floats:
+        """Cross-products of all units about the grand mean; shape (k, k)."""
+        deviation = self.mean - self.grand_mean
+        return self.within_cross + np.einsum("j,ja,jb->ab", self.n, deviation, deviation)
+
+    @cached_property
+    def within_cross(self) -> Floats:
+        """Cross-products about the clusters' means, pooled over clusters; shape (k, k)."""
+        return self.cross.sum(axis=0)
+
+    @cached_property
+    def sd(self) -> Floats:
+        """Standard deviation of each variable over all units (divisor N - 1); shape (k,)."""
+        return np.sqrt(np.diag(self.total_cross) / max(self.n_units - 1, 1))
+
+    def column(self, name: str) -> int:
+        """Return the position of a regressor.
+
+        Raises
+        ------
+        DataError
+            Where there is no such regressor.
+        """
+        if name not in self.names:
+            raise DataError(f"no regressor {name!r}; there are {', '.join(self.names) or 'none'}")
+        return self.names.index(name)
+
+    def select(self, names: Sequence[str]) -> ClusterMoments:
+        """Return the moments of the named regressors and the outcome only."""
+        keep = [self.column(name) for name in names] + [len(self.names)]
+        return replace(
+            self,
+            mean=self.mean[:, keep],
+            cross=self.cross[:, keep][:, :, keep],
+            origin=self.origin[keep],
+            names=tuple(names),
+        )
+
+    def without(self, name: str) -> ClusterMoments:
+        """Return the moments without one regressor; unchanged where it is not among them."""
+        return self.select([x for x in self.names if x != name]) if name in self.names else self
+
+    def between(self) -> ClusterMoments:
+        """Return the moments of the cluster means, each counted as often as its cluster has units.
+
+        Least squares on them is the regression of cluster means weighted by cluster size.
+        """
+        return replace(self, cross=np.zeros_like(self.cross))
+
+    def with_stratum_indicators(self) -> ClusterMoments:
+        """Return the moments with an indicator regressor for every stratum but the first.
+
+        Indicators are constant within clusters, so they need no further pass over the data.
+        """
+        if self.strata is None:
+            return self
+        levels = np.unique(self.strata)[1:]
+        indicator = (self.strata[:, None] == levels).astype(float)
+        p, q, k = len(self.names), len(levels), len(self.names) + 1
+        at = [*range(p), p + q]  # where the old variables go
+        mean = np.zeros((self.n_clusters, k + q))
+        mean[:, at], mean[:, p : p + q] = self.mean, indicator
+        cross = np.zeros((self.n_clusters, k + q, k + q))
+        cross[np.ix_(range(self.n_clusters), at, at)] = self.cross
+        origin = np.zeros(k + q)
+        origin[at] = self.origin
+        names = (*self.names, *(f"stratum[{level}]" for level in levels))
+        return replace(self, mean=mean, cross=cross, origin=origin, names=names)
+
+    def gram(self, center: Floats, scale: Floats) -> Floats:
+        """Return the Gram matrix of [1, (v - center) / scale] of each cluster; (J, k + 1, k + 1).
+
+        Parameters
+        ----------
+        center, scale : ndarray, shape (k,)
+            Location (as deviation from `origin`) and unit of each variable.
+        """
+        mean = (self.mean - center) / scale
+        gram = np.empty((self.n_clusters, mean.shape[1] + 1, mean.shape[1] + 1))
+        gram[:, 0, 0] = self.n
+        gram[:, 0, 1:] = gram[:, 1:, 0] = self.n[:, None] * mean
+        gram[:, 1:, 1:] = self.cross / np.multiply.outer(scale, scale)
+        gram[:, 1:, 1:] += self.n[:, None, None] * mean[:, :, None] * mean[:, None, :]
+        return gram
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that identify the compressed data.
+
+        Made from labels, counts and, to nine significant digits, means and cross-products: the same
+        for any row order and any engine, but for the rare value that rounds the other way.
+        """
+        digest = hashlib.sha256(repr((self.variables, self.clusters.tolist())).encode())
+        for values in (self.n, self.mean + self.origin, np.sqrt(np.abs(self.cross))):
+            scale = np.abs(values).max(axis=0, initial=1e-300)
+            digest.update(np.round(values / scale * 1e9).astype(np.int64).tobytes())
+        return digest.hexdigest()[:16]
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row a cluster: its label, units and the mean of each variable."""
+        frame = pd.DataFrame({"cluster": self.clusters, "n": self.n.astype(np.int64)})
+        if self.strata is not None:
+            frame["stratum"] = self.strata
+        return frame.assign(**dict(zip(self.variables, (self.mean + self.origin).T, strict=True)))
+
+    def __repr__(self) -> str:
+        return (
+            f"ClusterMoments({self.n_clusters:,} clusters, {self.n_units:,} units, "
+            f"{self.outcome} ~ {' + '.join(self.names) or '1'})"
+        )
+
+
+def _checked_rows(
+    y: ArrayLike, X: ArrayLike, cluster: ArrayLike, names: Sequence[str], outcome: str
+) -> tuple[Floats, NDArray[Any]]:
+    outcome_values = np.asarray(y, dtype=float)
+    regressors = np.asarray(X, dtype=float)
+    labels = np.asarray(cluster)
+    if regressors.ndim == 1:
+        regressors = regressors[:, None]
+    if len({*names, outcome}) != len(names) + 1:
+        raise DataError(f"names repeat: {[*names, outcome]}")
+    shapes = (outcome_values.shape, regressors.shape, labels.shape)
+    rows = len(outcome_values)
+    if shapes != ((rows,), (rows, len(names)), (rows,)):
+        raise DataError(
+            f"shapes disagree: y {shapes[0]}, X {shapes[1]}, cluster {shapes[2]}, "
+            f"{len(names)} names; expected (N,), (N, {len(names)}), (N,)"
+        )
+    if not rows:
+        raise DataError("there are no rows")
+    if null := int(pd.isna(labels).sum()):
+        raise MissingValueError(f"the cluster label is null in {null:,} of {rows:,} rows")
+    values = np.column_stack([regressors, outcome_values])
+    for name, bad in zip([*names, outcome], (~np.isfinite(values)).sum(axis=0), strict=True):
+        if bad:
+            raise MissingValueError(f"{name!r} is NaN or infinite in {bad:,} of {rows:,} rows")
+    return values, labels
+
+
+def _factorize(labels: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    try:
+        return pd.factorize(labels, sort=True)
+    except TypeError:
+        types = sorted({type(label).__name__ for label in labels})
+        raise DataError(f"cluster labels mix the types {', '.join(types)}; cast to one") from None
+
+
+def _label_per_cluster(
+    strata: ArrayLike, code: NDArray[np.intp], clusters: NDArray[Any]
+) -> NDArray[Any]:
+    pairs = pd.DataFrame({"code": code, "stratum": np.asarray(strata)}).drop_duplicates()
+    if pairs["stratum"].isna().any():
+        raise DataError("the stratum is null in some rows")
+    if repeated := pairs["code"].duplicated().sum():
+        first = clusters[pairs.loc[pairs["code"].duplicated(), "code"].iloc[0]]
+        raise DataError(f"{repeated:,} clusters lie in more than one stratum, such as {first!r}")
+    return pairs.sort_values("code")["stratum"].to_numpy()
+
+
+def _sorted_union(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    if (left.dtype.kind in "iufb") != (right.dtype.kind in "iufb"):
+        raise DataError(
+            f"cluster labels of type {left.dtype} cannot be matched with labels of type "
+            f"{right.dtype}; cast one of them"
+        )
+    return np.union1d(left, right)

@@ -1,0 +1,144 @@
+"""Prior distributions as declared in a specification, for SciPy and for PyMC."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ._table import Table
+
+if TYPE_CHECKING:
+    from pytensor.tensor.variable import TensorVariable
+
+#: Parameters of each prior distribution.
+PRIOR_PARAMETERS: dict[str, tuple[str, ...]] = {
+    "normal": ("mu", "sigma"),
+    "student_t": ("nu", "mu", "sigma"),
+    "half_normal": ("sigma",),
+    "half_cauchy": ("sigma",),
+    "exponential": ("mean",),
+    "lognormal": ("median", "log_sd"),
+}
+#: Distributions on the whole line, for intercepts, effects and covariates.
+LOCATION_PRIORS = ("normal", "student_t")
+#: Distributions on the positive half-line, for standard deviations.
+SCALE_PRIORS = ("half_normal", "half_cauchy", "exponential", "lognormal")
+
+
+class Prior(Table):
+    """A prior distribution of one parameter.
+
+    Parameters
+    ----------
+    distribution : str
+        ``normal`` or ``student_t`` for locations (intercept, effects, covariates); ``half_normal``,
+        ``half_cauchy``, ``exponential`` or ``lognormal`` for standard deviations.
+    mu, sigma, nu, mean, median, log_sd : float
+        The distribution's parameters: normal(mu, sigma), student_t(nu, mu, sigma),
+        half_normal(sigma), half_cauchy(sigma), exponential(mean), lognormal(median, log_sd).
+    unit : {"outcome_sd", "outcome"}
+        Unit of mu, sigma, mean and median. ``outcome_sd`` counts standard deviations of the
+        observed outcome (for ``intercept_mean``, from its observed mean; for a covariate, per
+        standard deviation of the covariate); ``outcome`` is the outcome's own unit.
+
+    Examples
+    --------
+    >>> print(Prior(distribution="normal", mu=0, sigma=1))
+    normal(mu=0, sigma=1) in SDs of the outcome
+    """
+
+    distribution: Literal[
+        "normal", "student_t", "half_normal", "half_cauchy", "exponential", "lognormal"
+    ]
+    mu: float | None = None
+    sigma: float | None = Field(default=None, gt=0)
+    nu: float | None = Field(default=None, gt=0)
+    mean: float | None = Field(default=None, gt=0)
+    median: float | None = Field(default=None, gt=0)
+    log_sd: float | None = Field(default=None, gt=0)
+    unit: Literal["outcome_sd", "outcome"] = "outcome_sd"
+
+    @model_validator(mode="after")
+    def _parameters_fit(self) -> Self:
+        wanted = set(PRIOR_PARAMETERS[self.distribution])
+        known = {name for names in PRIOR_PARAMETERS.values() for name in names}
+        given = {name for name in known if getattr(self, name) is not None}
+        if given != wanted:
+            raise ValueError(
+                f"a {self.distribution} prior takes exactly {', '.join(sorted(wanted))}; "
+                f"given: {', '.join(sorted(given)) or 'none'}"
+            )
+        return self
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """The distribution's parameters by name, in this prior's unit."""
+        return {name: getattr(self, name) for name in PRIOR_PARAMETERS[self.distribution]}
+
+    def in_outcome_units(self, scale: float, location: float = 0.0) -> Prior:
+        """Return the same prior in the outcome's own unit.
+
+        Parameters
+        ----------
+        scale : float
+            One unit of the prior in the outcome's unit: its SD (for a covariate, divided by the
+            covariate's SD).
+        location : float
+            Where zero of the prior lies in the outcome's unit.
+        """
+        if self.unit == "outcome":
+            return self
+        changed = {
+            name: value * scale
+            for name, value in self.parameters.items()
+            if name in ("mu", "sigma", "mean", "median")
+        }
+        if "mu" in changed:
+            changed["mu"] += location
+        return self.model_copy(update={**changed, "unit": "outcome"})
+
+    def to_scipy(self) -> Any:
+        """Return the frozen :mod:`scipy.stats` distribution, in this prior's unit."""
+        from scipy import stats
+
+        given = self.parameters
+        match self.distribution:
+            case "normal":
+                return stats.norm(given["mu"], given["sigma"])
+            case "student_t":
+                return stats.t(given["nu"], given["mu"], given["sigma"])
+            case "half_normal":
+                return stats.halfnorm(scale=given["sigma"])
+            case "half_cauchy":
+                return stats.halfcauchy(scale=given["sigma"])
+            case "exponential":
+                return stats.expon(scale=given["mean"])
+            case "lognormal":
+                return stats.lognorm(given["log_sd"], scale=given["median"])
+
+    def to_pymc(self, name: str, **kwargs: Any) -> TensorVariable:
+        """Declare the prior as the variable `name` of the current PyMC model."""
+        import numpy as np
+        import pymc as pm
+
+        given = self.parameters
+        match self.distribution:
+            case "normal":
+                return pm.Normal(name, **given, **kwargs)
+            case "student_t":
+                return pm.StudentT(name, **given, **kwargs)
+            case "half_normal":
+                return pm.HalfNormal(name, **given, **kwargs)
+            case "half_cauchy":
+                return pm.HalfCauchy(name, beta=given["sigma"], **kwargs)
+            case "exponential":
+                return pm.Exponential(name, scale=given["mean"], **kwargs)
+            case "lognormal":
+                return pm.LogNormal(name, np.log(given["median"]), given["log_sd"], **kwargs)
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{name}={value:.4g}" for name, value in self.parameters.items())
+        return f"{self.distribution}({values})" + (
+            " in SDs of the outcome" if self.unit == "outcome_sd" else ""
+        )
