@@ -1,0 +1,1 @@
+"""The hierarchical model: its sufficient statistics, its PyMC code and its posterior."""

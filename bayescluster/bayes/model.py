@@ -1,0 +1,129 @@
+"""The PyMC model, to be read: three observed nodes, whatever the number of units.
+
+:mod:`bayescluster.bayes.likelihood` derives them. The linear predictors are written as elementwise
+products and sums: a matrix product would bring BLAS into the graph and make its compilation several
+times as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..experiment import Experiment
+from ..priors import Prior
+from .likelihood import GaussianStatistics
+
+if TYPE_CHECKING:
+    import pymc as pm
+    from pytensor.tensor.variable import TensorVariable
+
+
+def build_model(exp: Experiment) -> pm.Model:
+    """Return the Gaussian hierarchical model of an experiment.
+
+    Parameters
+    ----------
+    exp : Experiment
+        Data and specification.
+
+    Returns
+    -------
+    pymc.Model
+        Free variables intercept_mean, direct, spillover (where there is one), one per covariate
+        under its own name, stratum_effect (where there are strata), between_sd and within_sd; in
+        the outcome's unit. Observed: cluster_mean, within_score, within_ss. The cluster intercepts
+        are integrated out; :func:`fit` recovers them.
+
+    Raises
+    ------
+    FitError
+        Where the outcome has no residual variation within clusters.
+    """
+    import pymc as pm
+
+    data = gaussian_statistics(exp)
+    priors = resolved_priors(exp)
+    coords = {"cluster": data.clusters, "within": np.arange(len(data.within_score))}
+    if exp.spec.design.strata:
+        coords["stratum"] = np.unique(exp.moments().strata)[1:]
+
+    with pm.Model(coords=coords) as model:
+        intercept_mean = priors["intercept_mean"].to_pymc("intercept_mean")
+        effects = _declare_effects(data.names, priors)
+        between_sd = priors["between_sd"].to_pymc("between_sd")
+        within_sd = priors["within_sd"].to_pymc("within_sd")
+
+        pm.Normal(
+            "cluster_mean",
+            mu=intercept_mean + _linear(data.regressor_mean, effects),
+            sigma=pm.math.sqrt(between_sd**2 + within_sd**2 / data.n),
+            observed=data.outcome_mean,
+            dims="cluster",
+        )
+        if len(data.within_score):
+            pm.Normal(
+                "within_score",
+                mu=_linear(data.within_root, effects),
+                sigma=within_sd,
+                observed=data.within_score,
+                dims="within",
+            )
+        pm.Gamma(
+            "within_ss",
+            alpha=data.within_df / 2,
+            beta=1 / (2 * within_sd**2),
+            observed=data.within_ss,
+        )
+    return model
+
+
+def gaussian_statistics(exp: Experiment) -> GaussianStatistics:
+    """Return the statistics that the model is built from, covariates centred at their means."""
+    moments = exp.moments()
+    grand_mean = dict(zip(moments.names, moments.grand_mean + moments.origin, strict=False))
+    center = {name: grand_mean[name] for name in exp.spec.outcome.covariates}
+    return GaussianStatistics.of(moments.with_stratum_indicators(), center)
+
+
+def resolved_priors(exp: Experiment) -> dict[str, Prior]:
+    """Return the prior of every parameter in the outcome's own unit.
+
+    Priors in units of the outcome's SD use the SD of all units; that of ``intercept_mean`` counts
+    from the mean of all units, that of a covariate per SD of the covariate.
+    """
+    moments, spec = exp.moments(), exp.spec
+    sd = float(moments.sd[-1])
+    center = float(moments.grand_mean[-1] + moments.origin[-1])
+    priors = {
+        "intercept_mean": spec.priors.intercept_mean.in_outcome_units(sd, center),
+        "direct": spec.priors.direct.in_outcome_units(sd),
+    }
+    if exp.has_spillover:
+        priors["spillover"] = spec.priors.spillover.in_outcome_units(sd)
+    for name in spec.outcome.covariates:
+        scale = sd / float(moments.sd[moments.column(name)])
+        priors[name] = spec.prior_of(name).in_outcome_units(scale)
+    if spec.design.strata:
+        priors["stratum_effect"] = spec.priors.stratum_effect.in_outcome_units(sd)
+    for name in ("between_sd", "within_sd"):
+        priors[name] = getattr(spec.priors, name).in_outcome_units(sd)
+    return priors
+
+
+def _declare_effects(names: tuple[str, ...], priors: Mapping[str, Prior]) -> list[TensorVariable]:
+    """Declare one scalar per regressor and one vector for all strata (the last regressors)."""
+    effects = [priors[name].to_pymc(name) for name in names if name in priors]
+    if "stratum_effect" in priors:
+        effects.append(priors["stratum_effect"].to_pymc("stratum_effect", dims="stratum"))
+    return effects
+
+
+def _linear(x: np.ndarray, effects: list[TensorVariable]) -> TensorVariable:
+    """Return x b, shape (rows,), without a matrix product; a vector takes the remaining columns."""
+    total = 0.0
+    for i, effect in enumerate(effects):
+        total = total + (x[:, i] * effect if effect.ndim == 0 else (x[:, i:] * effect).sum(axis=1))
+    return total
