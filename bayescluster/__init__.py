@@ -1,5 +1,134 @@
 """Bayesian analysis of cluster-randomised product experiments.
 
-Start with :func:`analyze`, or step by step: :class:`Experiment`, then :func:`two_exposure`,
-:func:`cluster_bootstrap` and :func:`fit`, then :func:`compare`.
+Start with :func:`analyze`, or go step by step: :class:`Experiment`, then :func:`two_exposure`,
+:func:`cluster_bootstrap` and :func:`fit`, then :func:`compare`. Names are imported when first used,
+so that the frequentist path never waits for PyMC.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .analysis import Analysis, analyze
+    from .bayes.checks import convergence
+    from .bayes.fit import fit
+    from .bayes.model import build_model
+    from .comparison import BiasAccounting, Comparison, compare
+    from .diagnostics import diagnose
+    from .errors import (
+        BayesClusterError,
+        ColumnTypeError,
+        DataError,
+        DesignError,
+        DuplicateUnitError,
+        FitError,
+        IdentificationError,
+        MissingColumnError,
+        MissingValueError,
+        SpecError,
+        SpilloverError,
+        StrataError,
+        TreatmentError,
+    )
+    from .experiment import Experiment
+    from .frequentist.bootstrap import BootstrapEstimates, cluster_bootstrap
+    from .frequentist.estimates import Estimates
+    from .frequentist.estimators import cluster_wls, naive_ols, two_exposure
+    from .frequentist.ols import ols
+    from .moments import ClusterMoments
+    from .priors import Prior
+    from .simulate import Scenario, load_tutorial, tutorial_spec
+    from .spec import DesignSpec, ModelSpec, OutcomeSpec, PriorsSpec, ReportSpec, load_spec
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "analysis": ("Analysis", "analyze"),
+    "bayes.checks": ("convergence",),
+    "bayes.fit": ("fit",),
+    "bayes.model": ("build_model",),
+    "comparison": ("BiasAccounting", "Comparison", "compare"),
+    "diagnostics": ("diagnose",),
+    "errors": (
+        "BayesClusterError",
+        "ColumnTypeError",
+        "DataError",
+        "DesignError",
+        "DuplicateUnitError",
+        "FitError",
+        "IdentificationError",
+        "MissingColumnError",
+        "MissingValueError",
+        "SpecError",
+        "SpilloverError",
+        "StrataError",
+        "TreatmentError",
+    ),
+    "experiment": ("Experiment",),
+    "frequentist.bootstrap": ("BootstrapEstimates", "cluster_bootstrap"),
+    "frequentist.estimates": ("Estimates",),
+    "frequentist.estimators": ("cluster_wls", "naive_ols", "two_exposure"),
+    "frequentist.ols": ("ols",),
+    "moments": ("ClusterMoments",),
+    "priors": ("Prior",),
+    "simulate": ("Scenario", "load_tutorial", "tutorial_spec"),
+    "spec": ("DesignSpec", "ModelSpec", "OutcomeSpec", "PriorsSpec", "ReportSpec", "load_spec"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Analysis",
+    "BayesClusterError",
+    "BiasAccounting",
+    "BootstrapEstimates",
+    "ClusterMoments",
+    "ColumnTypeError",
+    "Comparison",
+    "DataError",
+    "DesignError",
+    "DesignSpec",
+    "DuplicateUnitError",
+    "Estimates",
+    "Experiment",
+    "FitError",
+    "IdentificationError",
+    "MissingColumnError",
+    "MissingValueError",
+    "ModelSpec",
+    "OutcomeSpec",
+    "Prior",
+    "PriorsSpec",
+    "ReportSpec",
+    "Scenario",
+    "SpecError",
+    "SpilloverError",
+    "StrataError",
+    "TreatmentError",
+    "analyze",
+    "build_model",
+    "cluster_bootstrap",
+    "cluster_wls",
+    "compare",
+    "convergence",
+    "diagnose",
+    "fit",
+    "load_spec",
+    "load_tutorial",
+    "naive_ols",
+    "ols",
+    "tutorial_spec",
+    "two_exposure",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'bayescluster' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

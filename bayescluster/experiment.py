@@ -106,6 +106,11 @@ class Experiment:
         return self._moments
 
     @property
+    def has_units(self) -> bool:
+        """Whether the units can still be looked at; not so for an experiment from moments."""
+        return self._units is not None
+
+    @property
     def has_spillover(self) -> bool:
         """Whether the specification names a spillover column."""
         return self._spec.design.spillover is not None

@@ -1,0 +1,135 @@
+"""All of it: from data and a specification to estimates, posterior, comparison, checks and report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ._display import Tidy
+from .comparison import Comparison, compare
+from .experiment import Experiment
+from .progress import Steps
+from .spec import ModelSpec
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis(Tidy):
+    """The complete analysis of one experiment.
+
+    Parameters
+    ----------
+    experiment : Experiment
+        The validated data with their specification.
+    comparison : Comparison
+        All methods side by side.
+    checks : DataFrame
+        Columns check, figure, verdict, advice; see :func:`bayescluster.diagnostics.diagnose`.
+    """
+
+    experiment: Experiment
+    comparison: Comparison
+    checks: pd.DataFrame
+
+    @property
+    def estimates(self) -> pd.DataFrame:
+        """Direct and spillover effect by every method, one row each."""
+        return self.comparison.estimates
+
+    @property
+    def posterior(self) -> xr.DataTree:
+        """The posterior and all that goes with it; see :func:`bayescluster.fit`."""
+        return self.comparison.posterior
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The specification."""
+        return self.experiment.spec
+
+    @property
+    def verdict(self) -> list[str]:
+        """The answer in words, a sentence an item; every number is in the tables."""
+        from .report.words import verdict
+
+        return verdict(self)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return `estimates`."""
+        return self.estimates
+
+    def report(self, path: str | Path) -> Path:
+        """Write the self-contained HTML report; the file appears only when it is whole.
+
+        Raises
+        ------
+        OSError
+            Where the file cannot be written.
+        """
+        from .report.html import write_report
+
+        return write_report(self, Path(path))
+
+
+def analyze(
+    data: Any,
+    spec: ModelSpec,
+    *,
+    bootstrap_draws: int = 10_000,
+    draws: int = 1_000,
+    tune: int = 1_000,
+    chains: int = 4,
+    seed: int = 0,
+    truth: Mapping[str, float] | None = None,
+    progressbar: bool = True,
+) -> Analysis:
+    """Read, validate, compress, fit, cross-check and compare.
+
+    Parameters
+    ----------
+    data : DataFrame, Table, path or ibis.Table
+        See :class:`Experiment`.
+    spec : ModelSpec
+        What is asked.
+    bootstrap_draws : int
+        Replicates of the cluster bootstrap.
+    draws, tune, chains : int
+        See :func:`fit`.
+    seed : int
+        Seed of sampler and bootstrap: same data, specification, seed and versions, same result.
+    truth : mapping of str to float, optional
+        Effects that simulated data were made with.
+    progressbar : bool
+        Whether to show progress on standard error.
+
+    Returns
+    -------
+    Analysis
+        Estimates, posterior, comparison, checks, and ``report(path)``.
+
+    Raises
+    ------
+    DataError
+        Where the data cannot be analysed as they are.
+    """
+    from .diagnostics import diagnose
+
+    steps = Steps(4, progressbar)
+    with steps.step("Reading, validating and compressing the data"):
+        exp = Experiment(data, spec)
+    with steps.step("Sampling the posterior (a first run compiles the model for some seconds)"):
+        from .bayes.fit import fit
+
+        posterior = fit(exp, draws, tune, chains, seed, progressbar)
+    with steps.step(f"Comparing with the cluster-robust path and {bootstrap_draws:,} bootstraps"):
+        comparison = compare(
+            exp, posterior, bootstrap_draws=bootstrap_draws, seed=seed, truth=truth
+        )
+    with steps.step("Checking the design, the sampler and the agreement of the methods"):
+        checks = diagnose(comparison)
+    return Analysis(exp, comparison, checks)

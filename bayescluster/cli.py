@@ -1,0 +1,162 @@
+"""The command line: a thin layer over the Python API."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="bayescluster",
+    help="Bayesian analysis of cluster-randomised product experiments with spillover.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")]
+Seed = Annotated[int, typer.Option(help="Seed of the sampler and of the bootstrap.")]
+Draws = Annotated[int, typer.Option(min=4, help="Posterior draws a chain.")]
+Chains = Annotated[int, typer.Option(min=1, help="Number of chains.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the path of the report only.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from . import __version__
+
+        typer.echo(f"bayescluster {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Bayesian analysis of cluster-randomised product experiments with spillover."""
+
+
+@app.command(epilog="Example: bayescluster demo -o my-report.html")
+def demo(
+    output: Output = Path("tutorial-report.html"),
+    users: Annotated[int, typer.Option(min=1_000, help="Users to simulate.")] = 50_000,
+    draws: Draws = 1_000,
+    chains: Chains = 4,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Analyse the tutorial's simulated experiment and write its report."""
+    from .simulate import TUTORIAL_TRUTH, load_tutorial, tutorial_spec
+
+    _check_writable(output)
+    data = load_tutorial(users)
+    _analyse(data, tutorial_spec(), output, draws, chains, seed, quiet, TUTORIAL_TRUTH)
+
+
+@app.command(
+    epilog="Examples: bayescluster report users.csv --model models/tutorial.toml -o report.html; "
+    "bayescluster report 'events/*.parquet' --model spec.toml -o report.html"
+)
+def report(
+    data: Annotated[str, typer.Argument(help="CSV or Parquet file, or a quoted glob of files.")],
+    model: Annotated[Path, typer.Option("--model", "-m", help="Model specification (TOML).")],
+    output: Output,
+    draws: Draws = 1_000,
+    chains: Chains = 4,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Analyse an experiment and write its report."""
+    from .spec import load_spec
+
+    _check_writable(output)
+    spec = _or_fail(load_spec, model)
+    _analyse(data, spec, output, draws, chains, seed, quiet, None)
+
+
+@app.command(epilog="Example: bayescluster simulate users.parquet --users 100000 --seed 1")
+def simulate(
+    output: Annotated[Path, typer.Argument(help="The .csv or .parquet file to write.")],
+    users: Annotated[int, typer.Option(min=1, help="Users to simulate.")] = 50_000,
+    seed: Annotated[int, typer.Option(help="42 gives the tutorial's own data.")] = 42,
+) -> None:
+    """Write the tutorial's simulated table of users, to try things on."""
+    from .simulate import load_tutorial
+
+    if output.suffix not in (".csv", ".parquet"):
+        _fail(f"{output}: name the file .csv or .parquet")
+    _check_writable(output)
+    data = load_tutorial(users, seed)
+    part = output.with_name(f".{output.name}.part")
+    if output.suffix == ".csv":
+        data.to_csv(part, index=False)
+    else:
+        data.to_parquet(part, index=False)
+    part.replace(output)
+    typer.echo(str(output))
+
+
+def _analyse(
+    data: Any,
+    spec: Any,
+    output: Path,
+    draws: int,
+    chains: int,
+    seed: int,
+    quiet: bool,
+    truth: Mapping[str, float] | None,
+) -> None:
+    import matplotlib as mpl
+
+    from .analysis import analyze
+    from .progress import Steps
+
+    mpl.use("Agg")
+    analysis = _or_fail(
+        analyze,
+        data,
+        spec,
+        draws=draws,
+        chains=chains,
+        seed=seed,
+        truth=truth,
+        progressbar=not quiet,
+    )
+    with Steps(1, not quiet).step("Writing the report"):
+        written = _or_fail(analysis.report, output)
+    if not quiet:
+        for sentence in analysis.verdict:
+            typer.echo(f"- {sentence}", err=True)
+    typer.echo(str(written))
+
+
+def _check_writable(output: Path) -> None:
+    """Fail before the work, not after it."""
+    if output.is_dir():
+        _fail(f"{output} is a folder; give the name of a file")
+    if not output.absolute().parent.is_dir():
+        _fail(f"the folder of {output} does not exist; create it first")
+
+
+def _or_fail(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call, and turn the package's errors and those of the file system into one line and exit 1."""
+    from .errors import BayesClusterError
+
+    try:
+        return function(*args, **kwargs)
+    except (BayesClusterError, OSError) as error:
+        return _fail(str(error))
+
+
+def _fail(message: str) -> None:
+    typer.echo(f"bayescluster: error: {message}", err=True)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    app()

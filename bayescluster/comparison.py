@@ -1,0 +1,276 @@
+"""Posterior beside bootstrap and the rest: one table, one plot, one verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ._display import Tidy
+from .estimands import estimand_draws, summarise
+from .experiment import Experiment
+from .frequentist import (
+    BootstrapEstimates,
+    cluster_bootstrap,
+    cluster_wls,
+    naive_ols,
+    two_exposure,
+)
+from .frequentist.estimates import COLUMNS
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+#: The effects that posterior and bootstrap are compared on.
+EFFECTS = ("direct", "spillover")
+#: Posterior and bootstrap agree where neither interval is wider by more than this factor ...
+MAX_WIDTH_RATIO = 1.25
+#: ... and the part that they share is at least this share of the part that either covers.
+MIN_OVERLAP = 0.75
+
+
+@dataclass(frozen=True)
+class BiasAccounting(Tidy):
+    """Where the naive estimate goes wrong: contamination and chance imbalance, apart.
+
+    Parameters
+    ----------
+    naive : float
+        Naive estimate.
+    direct : float
+        Two-exposure estimate of the direct effect.
+    std_error : float
+        Its cluster-robust standard error: the size that chance imbalance has in such a design.
+    truth : float or None
+        The direct effect that the data were made with, where it is known.
+
+    Notes
+    -----
+    naive - truth = (naive - direct) + (direct - truth), exactly. The first part is contamination:
+    by the omitted-variable identity it is the spillover estimate times the coefficient of the
+    exposure's regression on the treatment, that is -(exposed share of control units) x spillover
+    where there are no covariates. The second is chance: arms that differ in their baselines.
+    """
+
+    naive: float
+    direct: float
+    std_error: float
+    truth: float | None = None
+
+    @property
+    def contamination(self) -> float:
+        """Bias of the naive estimate from exposed controls."""
+        return self.naive - self.direct
+
+    @property
+    def chance_imbalance(self) -> float:
+        """Error of the two-exposure estimate from baselines and noise; NaN where truth is unknown."""
+        return np.nan if self.truth is None else self.direct - self.truth
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return the account, a row a component: component, value, note."""
+        unknown = f"not observable; its standard error is {self.std_error:.4f}"
+        known = f"baselines and noise that differ between the arms; expected SD {self.std_error:.4f}"
+        truth = np.nan if self.truth is None else self.truth
+        rows = [
+            ("truth", truth, "unknown outside a simulation" if self.truth is None else ""),
+            ("chance imbalance", self.chance_imbalance, unknown if self.truth is None else known),
+            ("two-exposure estimate", self.direct, "truth + chance imbalance"),
+            ("contamination", self.contamination, "exposed controls make the arms alike"),
+            ("naive estimate", self.naive, "two-exposure estimate + contamination"),
+        ]
+        return pd.DataFrame(rows, columns=["component", "value", "note"])
+
+    def __str__(self) -> str:
+        words = (
+            f"Exposed controls move the naive estimate by {self.contamination:+.4f} "
+            f"(from {self.direct:.4f} to {self.naive:.4f})."
+        )
+        if self.truth is None:
+            return (
+                f"{words} Chance imbalance of the clusters' baselines adds an error that cannot be "
+                f"seen; its standard error is {self.std_error:.4f}."
+            )
+        return (
+            f"{words} Chance imbalance of the clusters' baselines accounts for "
+            f"{self.chance_imbalance:+.4f} more, against a truth of {self.truth:g}."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison(Tidy):
+    """All estimates side by side, with what follows from them.
+
+    Parameters
+    ----------
+    estimates : DataFrame
+        A row a method and effect, with the columns of every frequentist result; for the posterior,
+        `estimate` is the mean and `std_error` the standard deviation.
+    agreement : DataFrame
+        Posterior against bootstrap, a row an effect: width_ratio (posterior over bootstrap),
+        overlap (shared part of the intervals over the part that either covers), shift (difference
+        of centres in bootstrap standard errors), agree, verdict.
+    estimands : DataFrame
+        Posterior summary of each estimand, see :func:`bayescluster.estimands.summarise`.
+    bias : BiasAccounting
+        Why the naive estimate differs.
+    bootstrap : BootstrapEstimates
+        The bootstrap draws.
+    truth : dict
+        Effects that the data were made with, where known.
+    """
+
+    estimates: pd.DataFrame
+    agreement: pd.DataFrame
+    estimands: pd.DataFrame
+    bias: BiasAccounting
+    bootstrap: BootstrapEstimates
+    posterior: xr.DataTree
+    experiment: Experiment
+    truth: Mapping[str, float]
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return `estimates`."""
+        return self.estimates
+
+    def plot(self, figure: Figure | None = None) -> Figure:
+        """Draw the forest plot: one panel an effect, a row a method; see `report.plots.forest`."""
+        from .report.plots import forest
+
+        return forest(self, figure)
+
+
+def compare(
+    exp: Experiment,
+    posterior: xr.DataTree | None = None,
+    *,
+    bootstrap_draws: int = 10_000,
+    seed: int = 0,
+    truth: Mapping[str, float] | None = None,
+    **sampling: Any,
+) -> Comparison:
+    """Estimate the effects by every method and set posterior and bootstrap side by side.
+
+    Parameters
+    ----------
+    exp : Experiment
+        Data and specification.
+    posterior : DataTree, optional
+        Result of :func:`fit`; sampled here where it is not given.
+    bootstrap_draws : int
+        Replicates of the cluster bootstrap.
+    seed : int
+        Seed of sampler and bootstrap.
+    truth : mapping of str to float, optional
+        Effects that the data were made with, by name, for simulated data.
+    **sampling
+        Further arguments of :func:`fit`, such as draws or chains.
+
+    Returns
+    -------
+    Comparison
+        Tables, verdicts and the forest plot.
+    """
+    if posterior is None:
+        from .bayes.fit import fit
+
+        posterior = fit(exp, seed=seed, **sampling)
+    elif sampling:
+        raise TypeError(f"{', '.join(sampling)} would sample again: give either these or posterior")
+    truth = dict(truth or {})
+    if unknown := set(truth) - set(EFFECTS):
+        raise ValueError(f"truth names {sorted(unknown)}; valid names: {', '.join(EFFECTS)}")
+    bootstrap = cluster_bootstrap(exp, draws=bootstrap_draws, seed=seed)
+    estimands = summarise(estimand_draws(exp, posterior), exp.spec.report)
+    naive, two = naive_ols(exp), two_exposure(exp)
+    tables = [r.to_dataframe() for r in (naive, cluster_wls(exp), two, bootstrap)]
+    estimates = pd.concat([*tables, _posterior_rows(estimands)], ignore_index=True)
+    estimates = estimates[estimates["term"].isin(EFFECTS)]
+    at = two.terms.index("direct")
+    return Comparison(
+        estimates=estimates.reset_index(drop=True),
+        agreement=_agreement(bootstrap, estimands),
+        estimands=estimands,
+        bias=BiasAccounting(
+            naive=float(naive.estimate[naive.terms.index("direct")]),
+            direct=float(two.estimate[at]),
+            std_error=float(two.std_error[at]),
+            truth=truth.get("direct"),
+        ),
+        bootstrap=bootstrap,
+        posterior=posterior,
+        experiment=exp,
+        truth=truth,
+    )
+
+
+def _posterior_rows(estimands: pd.DataFrame) -> pd.DataFrame:
+    effects = estimands[estimands["estimand"].isin(EFFECTS)]
+    named = effects.rename(columns={"estimand": "term", "mean": "estimate", "sd": "std_error"})
+    return named.assign(method="posterior", df=np.nan, p_value=np.nan)[COLUMNS]
+
+
+def _agreement(bootstrap: BootstrapEstimates, estimands: pd.DataFrame) -> pd.DataFrame:
+    table = bootstrap.to_dataframe()
+    rows = []
+    for at, (estimator, term) in enumerate(
+        zip(bootstrap.estimators, bootstrap.terms, strict=True)
+    ):
+        if estimator == "two_exposure":
+            ours = estimands[estimands["estimand"] == term].iloc[0]
+            rows.append(_agree(term, ours, table.iloc[at]))
+    return pd.DataFrame(rows)
+
+
+def _agree(term: str, posterior: pd.Series, bootstrap: pd.Series) -> dict[str, Any]:
+    """Compare two intervals of one effect."""
+    low = np.array([posterior["ci_lower"], bootstrap["ci_lower"]])
+    high = np.array([posterior["ci_upper"], bootstrap["ci_upper"]])
+    width_ratio = float((high - low)[0] / (high - low)[1])
+    shared = max(high.min() - low.max(), 0.0)
+    overlap = float(shared / (high.max() - low.min())) if shared else 0.0
+    shift = float((posterior["mean"] - bootstrap["estimate"]) / bootstrap["std_error"])
+    agree = overlap >= MIN_OVERLAP and 1 / MAX_WIDTH_RATIO <= width_ratio <= MAX_WIDTH_RATIO
+    return {
+        "term": term,
+        "width_ratio": width_ratio,
+        "overlap": overlap,
+        "shift": shift,
+        "agree": agree,
+        "verdict": _verdict(term, width_ratio, overlap, shift, agree, low, high),
+    }
+
+
+def _verdict(
+    term: str,
+    width_ratio: float,
+    overlap: float,
+    shift: float,
+    agree: bool,
+    low: np.ndarray,
+    high: np.ndarray,
+) -> str:
+    wider = "as wide as" if abs(width_ratio - 1) < 0.005 else (
+        f"{abs(width_ratio - 1):.0%} {'wider' if width_ratio > 1 else 'narrower'} than"
+    )
+    facts = (
+        f"the posterior interval of the {term} effect is {wider} the bootstrap interval and they "
+        f"share {overlap:.0%} of their joint range"
+    )
+    if not agree:
+        cause = (
+            "their centres differ, so look at the priors and the model"
+            if abs(shift) > 0.5
+            else "their widths differ, so look at the number of clusters and their sizes"
+        )
+        return f"Posterior and bootstrap disagree: {facts}; {cause}."
+    excluded = (low > 0) | (high < 0)
+    conclusion = {
+        (True, True): "both exclude zero",
+        (False, False): "neither excludes zero",
+    }.get(tuple(bool(x) for x in excluded), "but only one of them excludes zero")
+    return f"Posterior and bootstrap agree: {facts}; {conclusion}."

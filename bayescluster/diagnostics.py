@@ -1,0 +1,107 @@
+"""Each assumption and each computation checked: a figure, a verdict and advice, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from .bayes.checks import MAX_R_HAT, MIN_ESS_PER_CHAIN, convergence
+from .comparison import Comparison
+
+#: Fewer clusters than this, and CR1 and the pairs bootstrap are too confident.
+MIN_CLUSTERS = 30
+
+Row = tuple[str, str, str, str]
+
+
+def diagnose(comparison: Comparison) -> pd.DataFrame:
+    """Check the design, the sampler and the agreement of the methods.
+
+    Returns
+    -------
+    DataFrame
+        Columns check, figure, verdict (ok, caution or problem), advice (empty where ok); problems
+        first.
+    """
+    rows = [*_design(comparison), *_sampler(comparison), *_agreement(comparison)]
+    table = pd.DataFrame(rows, columns=["check", "figure", "verdict", "advice"])
+    rank = table["verdict"].map({"problem": 0, "caution": 1, "ok": 2})
+    table.loc[table["verdict"] == "ok", "advice"] = ""
+    return table.iloc[np.argsort(rank.to_numpy(), kind="stable")].reset_index(drop=True)
+
+
+def _design(comparison: Comparison) -> Iterator[Row]:
+    exp = comparison.experiment
+    treated = int(exp.treated.sum())
+    total = len(exp.treated)
+    yield (
+        "number of clusters",
+        f"{total:,} ({treated:,} treated, {total - treated:,} control)",
+        "ok" if total >= MIN_CLUSTERS else "caution" if total >= 10 else "problem",
+        f"below {MIN_CLUSTERS} clusters CR1 and the pairs bootstrap are too confident; read the "
+        "posterior, whose priors carry more weight, and report no bare p-value",
+    )
+    size = exp.moments().n
+    share = float(size.max() / size.sum())
+    cv = float(size.std() / size.mean())
+    yield (
+        "cluster sizes",
+        f"{size.min():,.0f} to {size.max():,.0f} units, CV {cv:.2f}, largest holds {share:.1%}",
+        "ok" if cv <= 1 and share <= 0.25 else "caution",
+        "unequal clusters make cluster-robust intervals too short and give the largest cluster the "
+        "last word; leave it out once and see whether the answer stays",
+    )
+    if exp.spec.outcome.missing == "drop":
+        rows = exp.n_units + exp.n_dropped
+        yield (
+            "rows dropped for missing values",
+            f"{exp.n_dropped:,} of {rows:,}, and {exp.n_clusters_dropped:,} whole clusters",
+            "ok" if not exp.n_dropped else "caution",
+            "the estimates describe the units with an outcome; ask whether treatment could change "
+            "who has one",
+        )
+    lost = int(comparison.bootstrap.undefined.max())
+    if lost:
+        yield (
+            "undefined bootstrap replicates",
+            f"{lost:,} of {len(comparison.bootstrap.draws):,}",
+            "caution",
+            "replicates that lose an arm or all exposed units are left out of the percentiles",
+        )
+
+
+def _sampler(comparison: Comparison) -> Iterator[Row]:
+    table = convergence(comparison.posterior)
+    r_hat, divergences = float(table["r_hat"].max()), table.attrs["n_divergences"]
+    ess = float(table[["ess_bulk", "ess_tail"]].min().min())
+    least = MIN_ESS_PER_CHAIN * table.attrs["n_chains"]
+    yield (
+        "R-hat (largest)",
+        f"{r_hat:.4f}",
+        "ok" if r_hat <= MAX_R_HAT else "problem",
+        f"above {MAX_R_HAT} the chains disagree: run them longer",
+    )
+    yield (
+        "effective sample size (smallest)",
+        f"{ess:,.0f}",
+        "ok" if ess >= least else "caution",
+        f"below {least}: take more draws before reading the tails",
+    )
+    yield (
+        "divergent transitions",
+        f"{divergences:,}",
+        "ok" if not divergences else "problem",
+        "the sampler cannot follow the posterior: tighten the priors on the standard deviations",
+    )
+
+
+def _agreement(comparison: Comparison) -> Iterator[Row]:
+    for row in comparison.agreement.itertuples():
+        yield (
+            f"posterior v. bootstrap: {row.term}",
+            f"width ratio {row.width_ratio:.2f}, overlap {row.overlap:.0%}",
+            "ok" if row.agree else "caution",
+            str(row.verdict),
+        )

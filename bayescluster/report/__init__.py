@@ -1,0 +1,1 @@
+"""The report: words, plots and one self-contained HTML page."""

@@ -1,0 +1,141 @@
+"""Plots of an analysis. Each returns its matplotlib figure and accepts one to draw into."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ..comparison import EFFECTS, Comparison
+from ..experiment import CONDITIONS, Experiment
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Okabe & Ito's palette, distinct under colour blindness, by exposure condition and by path.
+COLOURS = {
+    "direct": "#0072B2",
+    "spillover": "#D55E00",
+    "pure_control": "#767676",
+    "posterior": "#0072B2",
+    "bootstrap": "#009E73",
+    "other": "#555555",
+    "reference": "#AA3377",
+}
+LABELS = {
+    "naive OLS": "naive OLS",
+    "cluster WLS": "cluster WLS",
+    "cluster bootstrap of two_exposure": "bootstrap (two-exposure)",
+    "cluster bootstrap of naive_ols": "bootstrap (naive)",
+    "cluster bootstrap of cluster_wls": "bootstrap (cluster WLS)",
+}
+
+
+def forest(comparison: Comparison, figure: Figure | None = None) -> Figure:
+    """Draw every method's estimate and interval, one panel an effect.
+
+    Dashed line: zero. Dotted line: the truth, for simulated data. Shaded band: the ROPE.
+    """
+    table = comparison.estimates
+    effects = [name for name in EFFECTS if (table["term"] == name).any()]
+    heights = [int((table["term"] == name).sum()) + 1.5 for name in effects]
+    figure = figure or _new_figure(7.2, 0.36 * sum(heights) + 0.4)
+    axes = figure.subplots(len(effects), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for name, ax in zip(effects, axes, strict=True):
+        _forest_panel(ax, table[table["term"] == name], name, comparison)
+    label = comparison.experiment.spec.outcome.label or comparison.experiment.spec.outcome.column
+    axes[-1].set_xlabel(f"effect on {_plain(label)}")
+    return figure
+
+
+def _forest_panel(ax: Axes, rows: pd.DataFrame, effect: str, comparison: Comparison) -> None:
+    at = np.arange(len(rows))[::-1]
+    for y, row in zip(at, rows.itertuples(), strict=True):
+        path = row.method.split()[0]
+        colour = COLOURS["posterior" if path == "posterior" else _path_of(row.method)]
+        heavy = path == "posterior"
+        ax.hlines(y, row.ci_lower, row.ci_upper, color=colour, lw=4 if heavy else 2)
+        ax.plot(row.estimate, y, "o", color=colour, ms=8 if heavy else 5, mec="white")
+    report = comparison.experiment.spec.report
+    low, high = rows["ci_lower"].min(), rows["ci_upper"].max()
+    pad = 0.08 * (high - low)
+    marks = [comparison.truth[effect]] if effect in comparison.truth else []
+    if low - 3 * (high - low) < 0 < high + 3 * (high - low):
+        marks.append(0.0)
+    left, right = min([low, *marks]) - pad, max([high, *marks]) + pad
+    ax.set_xlim(left, right)
+    if report.rope is not None and report.rope[0] < right and report.rope[1] > left:
+        ax.axvspan(*report.rope, color="#999999", alpha=0.2, lw=0, label="ROPE")
+    ax.axvline(0, color="#333333", ls="--", lw=1)
+    if effect in comparison.truth:
+        ax.axvline(comparison.truth[effect], color=COLOURS["reference"], ls=":", lw=1.8, label="truth")
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
+    ax.set_yticks(at, [_plain(LABELS.get(name, name)) for name in rows["method"]])
+    ax.set_ylim(-0.7, len(rows) - 0.3)
+    ax.set_title(f"{effect} effect", loc="left", fontsize=11, fontweight="bold")
+    _clean(ax, keep_left=False)
+
+
+def _path_of(method: str) -> str:
+    return "bootstrap" if "bootstrap" in method else "other"
+
+
+def distributions(exp: Experiment, figure: Figure | None = None, bins: int = 60) -> Figure:
+    """Draw the outcome's distribution by exposure condition, from binned counts.
+
+    Densities integrate to one in each condition; a tick marks each mean.
+    """
+    counts, summary = exp.histogram(bins), exp.conditions.set_index("condition")
+    shown = [name for name in CONDITIONS if name in summary.index]
+    figure = figure or _new_figure(7.2, 1.25 * len(shown) + 0.7)
+    axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    for name, ax in zip(shown, axes, strict=True):
+        part, row = counts[counts["condition"] == name], summary.loc[name]
+        width = part["right"] - part["left"]
+        density = part["count"] / part["count"].sum() / width
+        ax.bar(part["left"], density, width, align="edge", color=COLOURS[name], alpha=0.75, lw=0)
+        ax.axvline(row["mean"], color="#111111", lw=1.4)
+        units = f"{name.replace('_', ' ')}: {int(row['n_units']):,} units, mean {row['mean']:.4g}"
+        ax.set_title(units, loc="left", fontsize=10)
+        ax.set_yticks([])
+        _clean(ax, keep_left=False)
+    axes[-1].set_xlabel(_plain(exp.spec.outcome.label or exp.spec.outcome.column))
+    return figure
+
+
+def ranks(posterior: xr.DataTree) -> Figure:
+    """Draw ArviZ's rank plot (fractional ranks by chain, with their simultaneous envelope)."""
+    import arviz as az
+
+    apart = ("intercept", "stratum_effect")  # one panel each would be too many
+    names = [name for name in posterior["posterior"].data_vars if name not in apart]
+    columns = min(len(names), 3)
+    size = (7.2, 1.9 * -(-len(names) // columns) + 0.4)
+    collection = az.plot_rank(
+        posterior,
+        var_names=names,
+        backend="matplotlib",
+        col_wrap=columns,
+        figure_kwargs={"figsize": size, "figsize_units": "inches"},
+    )
+    return collection.viz["figure"].item()
+
+
+def _new_figure(width: float, height: float) -> Figure:
+    import matplotlib.pyplot as plt
+
+    return plt.figure(figsize=(width, height), layout="constrained")
+
+
+def _plain(text: str) -> str:
+    """Keep a column's name from being read as mathematics."""
+    return text.replace("$", r"\$")
+
+
+def _clean(ax: Axes, *, keep_left: bool = True) -> None:
+    ax.spines[["top", "right"] if keep_left else ["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)

@@ -1,0 +1,81 @@
+"""The answer in plain words; every number in them is read off the tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from ..analysis import Analysis
+
+
+def number(value: float) -> str:
+    """Format a number to four significant digits for display; a dash where there is none."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "–"
+    if isinstance(value, float) and np.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if value and not 1e-4 <= abs(value) < 1e6:
+        return f"{value:.3e}"
+    digits = 4 if not value else max(0, min(8, 3 - int(np.floor(np.log10(abs(value))))))
+    return f"{value:,.{digits}f}"
+
+
+def probability(value: float) -> str:
+    """Format a probability; draws never show certainty."""
+    if np.isnan(value):
+        return "–"
+    if value > 0.999:
+        return "> 99.9%"
+    if value < 0.001:
+        return "< 0.1%"
+    return f"{value:.1%}"
+
+
+def decision(analysis: Analysis) -> str:
+    """Say in one sentence whether the direct effect clears the specification's threshold."""
+    report = analysis.spec.report
+    row = _estimand(analysis, "direct")
+    above = row["prob_above_threshold"]
+    what = "above zero" if not report.threshold else f"above {report.threshold:g}"
+    chance = f"the probability that the direct effect is {what} is {probability(above)}"
+    if report.rope is not None and row["prob_in_rope"] >= report.decision_prob:
+        low, high = report.rope
+        return (
+            f"Practically no effect: the direct effect lies within {low:g} to {high:g} with "
+            f"probability {probability(row['prob_in_rope'])}."
+        )
+    if above >= report.decision_prob:
+        return f"A clear case: {chance} (asked for: {report.decision_prob:.0%})."
+    if above <= 1 - report.decision_prob:
+        return f"A clear case against: {chance} (asked for: {report.decision_prob:.0%})."
+    return f"No clear case: {chance}, less than the {report.decision_prob:.0%} asked for."
+
+
+def verdict(analysis: Analysis) -> list[str]:
+    """Say the answer, the spillover, the naive analysis's error and the agreement of methods."""
+    sentences = [decision(analysis)]
+    for name in ("direct", "spillover"):
+        if (analysis.comparison.estimands["estimand"] == name).any():
+            sentences.append(_effect(name, _estimand(analysis, name)))
+    if analysis.experiment.has_spillover:
+        sentences.append(str(analysis.comparison.bias))
+    sentences += analysis.comparison.agreement["verdict"].tolist()
+    failed = analysis.checks[analysis.checks["verdict"] == "problem"]
+    sentences += [f"Take care: {row.check} is {row.figure}; {row.advice}." for row in failed.itertuples()]
+    return sentences
+
+
+def _effect(name: str, row: pd.Series) -> str:
+    low, high = number(row["ci_lower"]), number(row["ci_upper"])
+    return (
+        f"The {name} effect is {number(row['mean'])}, {row['ci_prob']:.0%} credible interval "
+        f"{low} to {high}: {row['definition']}."
+    )
+
+
+def _estimand(analysis: Analysis, name: str) -> pd.Series:
+    table = analysis.comparison.estimands
+    return table[table["estimand"] == name].iloc[0]
