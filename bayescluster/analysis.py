@@ -1,4 +1,4 @@
-"""All of it: from data and a specification to estimates, posterior, comparison, checks and report."""
+"""All of it: from data and a specification to estimates, posterior, checks and report."""
 
 from __future__ import annotations
 

@@ -68,13 +68,15 @@ class BiasAccounting(Tidy):
 
     @property
     def chance_imbalance(self) -> float:
-        """Error of the two-exposure estimate from baselines and noise; NaN where truth is unknown."""
+        """Error of the two-exposure estimate from baselines and noise; NaN without a truth."""
         return np.nan if self.truth is None else self.direct - self.truth
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return the account, a row a component: component, value, note."""
         unknown = f"not observable; its standard error is {self.std_error:.4f}"
-        known = f"baselines and noise that differ between the arms; expected SD {self.std_error:.4f}"
+        known = (
+            f"baselines and noise that differ between the arms; expected SD {self.std_error:.4f}"
+        )
         truth = np.nan if self.truth is None else self.truth
         rows = [
             ("truth", truth, "unknown outside a simulation" if self.truth is None else ""),
@@ -217,9 +219,7 @@ def _posterior_rows(estimands: pd.DataFrame) -> pd.DataFrame:
 def _agreement(bootstrap: BootstrapEstimates, estimands: pd.DataFrame) -> pd.DataFrame:
     table = bootstrap.to_dataframe()
     rows = []
-    for at, (estimator, term) in enumerate(
-        zip(bootstrap.estimators, bootstrap.terms, strict=True)
-    ):
+    for at, (estimator, term) in enumerate(zip(bootstrap.estimators, bootstrap.terms, strict=True)):
         if estimator == "two_exposure":
             ours = estimands[estimands["estimand"] == term].iloc[0]
             rows.append(_agree(term, ours, table.iloc[at]))
@@ -254,8 +254,10 @@ def _verdict(
     low: np.ndarray,
     high: np.ndarray,
 ) -> str:
-    wider = "as wide as" if abs(width_ratio - 1) < 0.005 else (
-        f"{abs(width_ratio - 1):.0%} {'wider' if width_ratio > 1 else 'narrower'} than"
+    wider = (
+        "as wide as"
+        if abs(width_ratio - 1) < 0.005
+        else (f"{abs(width_ratio - 1):.0%} {'wider' if width_ratio > 1 else 'narrower'} than")
     )
     facts = (
         f"the posterior interval of the {term} effect is {wider} the bootstrap interval and they "
@@ -268,9 +270,6 @@ def _verdict(
             else "their widths differ, so look at the number of clusters and their sizes"
         )
         return f"Posterior and bootstrap disagree: {facts}; {cause}."
-    excluded = (low > 0) | (high < 0)
-    conclusion = {
-        (True, True): "both exclude zero",
-        (False, False): "neither excludes zero",
-    }.get(tuple(bool(x) for x in excluded), "but only one of them excludes zero")
-    return f"Posterior and bootstrap agree: {facts}; {conclusion}."
+    excluding = int(((low > 0) | (high < 0)).sum())
+    conclusion = ("neither excludes zero", "only one of them excludes zero", "both exclude zero")
+    return f"Posterior and bootstrap agree: {facts}; {conclusion[excluding]}."

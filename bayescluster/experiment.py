@@ -146,7 +146,7 @@ class Experiment:
 
     @property
     def exposed_share(self) -> float:
-        """Share of all units that is spillover-exposed (mean dose); 0 without a spillover column."""
+        """Share of all units that is exposed (mean dose); 0 without a spillover column."""
         if not self.has_spillover:
             return 0.0
         at = self._moments.column("spillover")

@@ -1,7 +1,7 @@
 """Exact sufficient statistics per cluster: compress once, infer everything.
 
 :class:`ClusterMoments` is all that a Gaussian analysis needs of the data. Its size depends on the
-number of clusters, not of units, and moments of parts of the data add (:meth:`ClusterMoments.merge`).
+number of clusters, not of units, and moments of parts of the data add.
 """
 
 from __future__ import annotations
@@ -113,7 +113,9 @@ class ClusterMoments(Tidy):
         cross = np.empty((len(n), k, k))
         for i in range(k):
             products = np.add.reduceat(centred[:, i, None] * centred[:, i:], starts, axis=0)
-            cross[:, i, i:] = cross[:, i:, i] = products - rest[:, i, None] * rest[:, i:] / n[:, None]
+            cross[:, i, i:] = cross[:, i:, i] = (
+                products - rest[:, i, None] * rest[:, i:] / n[:, None]
+            )
         return cls(
             clusters=clusters,
             n=n,
@@ -267,6 +269,11 @@ class ClusterMoments(Tidy):
         """
         return replace(self, cross=np.zeros_like(self.cross))
 
+    @property
+    def stratum_levels(self) -> NDArray[Any]:
+        """Strata that have an indicator: all but the first, sorted; empty without strata."""
+        return np.array([]) if self.strata is None else np.unique(self.strata)[1:]
+
     def with_stratum_indicators(self) -> ClusterMoments:
         """Return the moments with an indicator regressor for every stratum but the first.
 
@@ -274,7 +281,7 @@ class ClusterMoments(Tidy):
         """
         if self.strata is None:
             return self
-        levels = np.unique(self.strata)[1:]
+        levels = self.stratum_levels
         indicator = (self.strata[:, None] == levels).astype(float)
         p, q, k = len(self.names), len(levels), len(self.names) + 1
         at = [*range(p), p + q]  # where the old variables go

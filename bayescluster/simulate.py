@@ -186,7 +186,9 @@ class Scenario:
         }
         if wrong := [name for name, holds in limits.items() if not holds]:
             given = {name: asdict(self)[name] for name in wrong}
-            raise ValueError(f"the scenario is impossible: {given}; see the limits in its docstring")
+            raise ValueError(
+                f"the scenario is impossible: {given}; see the limits in its docstring"
+            )
 
     @property
     def between_sd(self) -> float:
@@ -234,7 +236,7 @@ class Scenario:
         )
 
     def simulate_moments(self, seed: int | None = 0) -> ClusterMoments:
-        """Draw one experiment as moments, named direct, spillover (where exposed_share > 0), outcome.
+        """Draw one experiment as moments: direct, spillover (where exposed_share > 0), outcome.
 
         For the gaussian family the moments are drawn from their own exact distribution (normal
         means, chi-squared sums of squares), at a cost that does not depend on the number of units;

@@ -10,7 +10,7 @@ import hashlib
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -92,7 +92,7 @@ class CovariatePriors(Table):
 
 
 class PriorsSpec(Table):
-    """The prior of each parameter; the defaults are weakly informative in units of the outcome's SD.
+    """The prior of each parameter; by default weakly informative in units of the outcome's SD.
 
     models/README.md states and justifies each default.
 
@@ -199,7 +199,10 @@ class ModelSpec(Table):
 
     @model_validator(mode="after")
     def _roles_fit_together(self) -> Self:
-        roles = [*self.design.model_dump(exclude_none=True).items(), ("column", self.outcome.column)]
+        roles = [
+            *self.design.model_dump(exclude_none=True).items(),
+            ("column", self.outcome.column),
+        ]
         roles += [("covariates", name) for name in self.outcome.covariates]
         seen: dict[str, str] = {}
         for role, column in roles:

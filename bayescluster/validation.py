@@ -74,8 +74,8 @@ def _check_labels(groups: pd.DataFrame, roles: Mapping[str, str], rows: int) -> 
     for role in ("cluster", "strata"):
         if role in groups and (null := int(groups.loc[groups[role].isna(), "n_rows"].sum())):
             raise MissingValueError(
-                f"column {roles[role]!r} ({role}) is null in {null:,} of {rows:,} rows; remove these "
-                f"rows or give each its {role}"
+                f"column {roles[role]!r} ({role}) is null in {null:,} of {rows:,} rows; "
+                f"remove these rows or give each its {role}"
             )
 
 
@@ -116,8 +116,8 @@ def _check_missing(
         kind = role.split("_")[0]
         if infinite := int(groups[f"inf_{role}"].sum()):
             raise MissingValueError(
-                f"column {column!r} ({kind}) is infinite in {infinite:,} of {rows:,} rows; remove or "
-                "correct them"
+                f"column {column!r} ({kind}) is infinite in {infinite:,} of {rows:,} rows; "
+                "remove or correct them"
             )
         droppable = role != "spillover"
         null = int(groups[f"null_{role}"].sum())
@@ -156,8 +156,8 @@ def check_units(counts: pd.Series, column: str) -> None:
         raise MissingValueError(f"column {column!r} (unit) is null in {null:,} of {rows:,} rows")
     if repeated := rows - int(counts["n_distinct"]):
         raise DuplicateUnitError(
-            f"column {column!r} (unit) repeats a unit in {repeated:,} of {rows:,} rows; aggregate to "
-            "one row a unit"
+            f"column {column!r} (unit) repeats a unit in {repeated:,} of {rows:,} rows; "
+            "aggregate to one row a unit"
         )
 
 
@@ -170,8 +170,8 @@ def check_design(moments: ClusterMoments, spec: ModelSpec) -> None:
         if count < 2:
             raise DesignError(
                 f"{count} {arm} cluster{'s' * (count != 1)} by column {spec.design.treatment!r} "
-                f"({treated:,} treated, {control:,} control): an effect and its uncertainty need at "
-                "least two clusters in each arm"
+                f"({treated:,} treated, {control:,} control): an effect and its uncertainty "
+                "need at least two clusters in each arm"
             )
     for name, sd in zip(moments.variables, moments.sd, strict=True):
         if sd > 0:

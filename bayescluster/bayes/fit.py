@@ -53,8 +53,8 @@ def fit(
     -------
     DataTree
         ``posterior`` (the model's parameters and intercept[cluster], recovered from its exact
-        conditional), ``sample_stats``, ``log_likelihood`` (outcome[cluster]: all units of a cluster,
-        its intercept integrated out), ``posterior_predictive`` and ``prior_predictive``
+        conditional), ``sample_stats``, ``log_likelihood`` (outcome[cluster]: all units of a
+        cluster, its intercept integrated out), ``posterior_predictive`` and ``prior_predictive``
         (cluster_mean[cluster] of a replicated experiment), ``prior``, ``observed_data`` and
         ``constant_data``. Its attributes record the specification's hash, the data's fingerprint,
         the seed and the versions.
@@ -124,7 +124,10 @@ def _complete(tree: xr.DataTree, exp: Experiment, rng: np.random.Generator) -> N
     per_cluster = {
         "log_likelihood": ("outcome", data.log_likelihood(*sampled)),
         "posterior_predictive": ("cluster_mean", data.draw_cluster_means(rng, *sampled)),
-        "prior_predictive": ("cluster_mean", data.draw_cluster_means(rng, *_parameters(prior, data))),
+        "prior_predictive": (
+            "cluster_mean",
+            data.draw_cluster_means(rng, *_parameters(prior, data)),
+        ),
     }
     intercept = data.draw_intercepts(rng, *sampled)
     posterior = tree["posterior"].to_dataset().assign_coords(coords)
@@ -156,9 +159,10 @@ def _draw_prior(exp: Experiment, rng: np.random.Generator) -> xr.Dataset:
     drawn: dict[str, Any] = {}
     coords = {"chain": np.arange(1), "draw": np.arange(PRIOR_DRAWS)}
     for name, prior in resolved_priors(exp).items():
-        shape, dims = (1, PRIOR_DRAWS), ("chain", "draw")
+        shape: tuple[int, ...] = (1, PRIOR_DRAWS)
+        dims: tuple[str, ...] = ("chain", "draw")
         if name == "stratum_effect":
-            coords["stratum"] = np.unique(exp.moments().strata)[1:]
+            coords["stratum"] = exp.moments().stratum_levels
             shape, dims = (*shape, len(coords["stratum"])), (*dims, "stratum")
         drawn[name] = (dims, prior.to_scipy().rvs(size=shape, random_state=rng))
     return xr.Dataset(drawn, coords=coords)

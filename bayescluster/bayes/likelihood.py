@@ -1,8 +1,8 @@
 """The Gaussian hierarchical likelihood, exact from moments.
 
 The model of unit i in cluster j is y_ij = a_j + x_ij'b + e_ij, with a_j ~ Normal(mu, tau) and
-e_ij ~ Normal(0, sigma). With the a_j integrated out, the likelihood of all units is, up to a constant,
-the product of three parts that :class:`GaussianStatistics` holds the data of:
+e_ij ~ Normal(0, sigma). With the a_j integrated out, the likelihood of all units is, up to a
+constant, the product of three parts that :class:`GaussianStatistics` holds the data of:
 
 - between: ybar_j ~ Normal(mu + xbar_j'b, sqrt(tau^2 + sigma^2 / n_j)), one a cluster;
 - within: z ~ Normal(R b, sigma), where W_xx = R'R and R'z = W_xy, for the pooled within-cluster
@@ -194,7 +194,9 @@ class GaussianStatistics:
     ) -> Floats:
         """Draw cluster means of new experiments with the same design; shape (..., J)."""
         mean = intercept_mean[..., None] + effects @ self.regressor_mean.T
-        return rng.normal(mean, np.sqrt(between_sd[..., None] ** 2 + within_sd[..., None] ** 2 / self.n))
+        return rng.normal(
+            mean, np.sqrt(between_sd[..., None] ** 2 + within_sd[..., None] ** 2 / self.n)
+        )
 
 
 def _factor(within: Floats, n_units: int) -> tuple[Floats, Floats]:

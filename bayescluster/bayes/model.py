@@ -48,7 +48,7 @@ def build_model(exp: Experiment) -> pm.Model:
     priors = resolved_priors(exp)
     coords = {"cluster": data.clusters, "within": np.arange(len(data.within_score))}
     if exp.spec.design.strata:
-        coords["stratum"] = np.unique(exp.moments().strata)[1:]
+        coords["stratum"] = exp.moments().stratum_levels
 
     with pm.Model(coords=coords) as model:
         intercept_mean = priors["intercept_mean"].to_pymc("intercept_mean")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,7 +64,9 @@ class BootstrapEstimates(Tidy):
 
     def column(self, term: str, estimator: str = "two_exposure") -> Floats:
         """Return the replicates of one coefficient; shape (R,)."""
-        return self.draws[:, list(zip(self.estimators, self.terms, strict=True)).index((estimator, term))]
+        return self.draws[
+            :, list(zip(self.estimators, self.terms, strict=True)).index((estimator, term))
+        ]
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row an estimator and coefficient; df and p_value are NaN."""
@@ -118,17 +121,15 @@ def cluster_bootstrap(
     Notes
     -----
     A replicate is a vector of multinomial weights over clusters (Cameron, Gelbach & Miller 2008,
-    Review of Economics and Statistics 90: 414-427, pairs cluster bootstrap), so it costs one product
-    of the weights with the stacked Gram matrices and one small solve. Clusters are drawn in the
-    order of ``exp.cluster_order``: by first appearance for a frame in memory, else by label.
+    Review of Economics and Statistics 90: 414-427, pairs cluster bootstrap), so it costs one
+    product of the weights with the stacked Gram matrices and one small solve. Clusters are drawn in
+    the order of ``exp.cluster_order``: by first appearance for a frame in memory, else by label.
     """
     if draws < 2:
         raise ValueError(f"draws must be at least 2; given {draws}")
     problems = _problems(exp)
-    order = exp.cluster_order
-    blocks = []
-    for weights in resampling_weights(order, exp.moments().strata, draws, seed):
-        blocks.append(np.hstack([problem.replicate(weights) for problem in problems]))
+    weights = resampling_weights(exp.cluster_order, exp.moments().strata, draws, seed)
+    blocks = [np.hstack([problem.replicate(block) for problem in problems]) for block in weights]
     result = BootstrapEstimates(
         estimators=tuple(p.estimator for p in problems for _ in p.terms),
         terms=tuple(term for p in problems for term in p.terms),
@@ -197,7 +198,7 @@ def _problems(exp: Experiment) -> list[_Problem]:
 
 
 def resampling_weights(
-    order: Integers, strata: NDArray | None, draws: int, seed: int | None
+    order: Integers, strata: NDArray[Any] | None, draws: int, seed: int | None
 ) -> Iterator[Floats]:
     """Yield blocks of multinomial cluster weights, shape (B, J), `draws` rows in all.
 
@@ -229,11 +230,13 @@ def resampling_weights(
 
 def _report_undefined(result: BootstrapEstimates) -> None:
     replicates = len(result.draws)
-    for estimator, term, lost in zip(result.estimators, result.terms, result.undefined, strict=True):
+    for estimator, term, lost in zip(
+        result.estimators, result.terms, result.undefined, strict=True
+    ):
         if lost == replicates:
             raise DesignError(
-                f"none of {replicates:,} bootstrap replicates identifies {term} by {estimator}: the "
-                "clusters are too few to resample"
+                f"none of {replicates:,} bootstrap replicates identifies {term} by {estimator}: "
+                "the clusters are too few to resample"
             )
     if lost := int(result.undefined.max()):
         warnings.warn(

@@ -63,8 +63,8 @@ def cluster_wls(exp: Experiment, *, distribution: Distribution = "t") -> Estimat
 
     Notes
     -----
-    The covariance matrix is the classical one of weighted least squares, s^2 (Xbar' diag(n) Xbar)^-1
-    with s^2 the weighted residual sum of squares over J - p.
+    The covariance matrix is the classical one of weighted least squares,
+    s^2 (Xbar' diag(n) Xbar)^-1 with s^2 the weighted residual sum of squares over J - p.
     """
     moments = exp.moments().without("spillover").with_stratum_indicators().between()
     standardised = Standardised.of(moments)

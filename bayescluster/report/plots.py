@@ -71,7 +71,9 @@ def _forest_panel(ax: Axes, rows: pd.DataFrame, effect: str, comparison: Compari
         ax.axvspan(*report.rope, color="#999999", alpha=0.2, lw=0, label="ROPE")
     ax.axvline(0, color="#333333", ls="--", lw=1)
     if effect in comparison.truth:
-        ax.axvline(comparison.truth[effect], color=COLOURS["reference"], ls=":", lw=1.8, label="truth")
+        ax.axvline(
+            comparison.truth[effect], color=COLOURS["reference"], ls=":", lw=1.8, label="truth"
+        )
     if ax.get_legend_handles_labels()[1]:
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
     ax.set_yticks(at, [_plain(LABELS.get(name, name)) for name in rows["method"]])

@@ -57,14 +57,15 @@ def decision(analysis: Analysis) -> str:
 def verdict(analysis: Analysis) -> list[str]:
     """Say the answer, the spillover, the naive analysis's error and the agreement of methods."""
     sentences = [decision(analysis)]
-    for name in ("direct", "spillover"):
-        if (analysis.comparison.estimands["estimand"] == name).any():
-            sentences.append(_effect(name, _estimand(analysis, name)))
+    effects = analysis.comparison.agreement["term"]
+    sentences += [_effect(name, _estimand(analysis, name)) for name in effects]
     if analysis.experiment.has_spillover:
         sentences.append(str(analysis.comparison.bias))
     sentences += analysis.comparison.agreement["verdict"].tolist()
     failed = analysis.checks[analysis.checks["verdict"] == "problem"]
-    sentences += [f"Take care: {row.check} is {row.figure}; {row.advice}." for row in failed.itertuples()]
+    sentences += [
+        f"Take care: {row.check} is {row.figure}; {row.advice}." for row in failed.itertuples()
+    ]
     return sentences
 
 
