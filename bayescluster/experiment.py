@@ -294,7 +294,7 @@ def _run(query: ibis.Table) -> pd.DataFrame:
     import duckdb
 
     try:
-        return query.to_pandas()
+        return query.to_pyarrow().to_pandas()
     except duckdb.Error as error:
         raise DataError(f"the data cannot be read: {str(error).splitlines()[0]}") from None
 

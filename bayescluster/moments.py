@@ -366,11 +366,14 @@ def _checked_rows(
 
 
 def _factorize(labels: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[Any]]:
-    try:
-        return pd.factorize(labels, sort=True)
-    except TypeError:
-        types = sorted({type(label).__name__ for label in labels})
-        raise DataError(f"cluster labels mix the types {', '.join(types)}; cast to one") from None
+    code, clusters = pd.factorize(labels)
+    types = sorted({type(label).__name__ for label in clusters.tolist()})
+    if len(types) > 1:
+        raise DataError(f"cluster labels mix the types {', '.join(types)}; cast them to one")
+    order = np.argsort(clusters, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    return rank[code], clusters[order]
 
 
 def _label_per_cluster(

@@ -122,7 +122,8 @@ class Prior(Table):
         import numpy as np
         import pymc as pm
 
-        given = self.parameters
+        # As float64: PyTensor holds a bare number that float32 can represent as float32.
+        given = {name: np.float64(value) for name, value in self.parameters.items()}
         match self.distribution:
             case "normal":
                 return pm.Normal(name, **given, **kwargs)

@@ -73,7 +73,7 @@ def build_model(exp: Experiment) -> pm.Model:
             )
         pm.Gamma(
             "within_ss",
-            alpha=data.within_df / 2,
+            alpha=np.float64(data.within_df / 2),  # PyTensor holds a bare 16.5 as float32
             beta=1 / (2 * within_sd**2),
             observed=data.within_ss,
         )

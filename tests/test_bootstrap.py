@@ -1,0 +1,91 @@
+"""The cluster bootstrap, against refitting the rows of every replicate."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.api as sm
+
+import bayescluster as bc
+from bayescluster.frequentist import bootstrap as module
+
+
+def refit(rows, regressors, weights=None):
+    X = sm.add_constant(rows[regressors].astype(float), has_constant="add")
+    fit = sm.OLS(rows["minutes"], X) if weights is None else sm.WLS(rows["minutes"], X, weights)
+    return fit.fit().params
+
+
+def by_rows(units, drawn, covariates):
+    """Refit all four estimates on the rows of the drawn clusters, each draw its own cluster."""
+    parts = [units[units["workspace"] == label].assign(draw=i) for i, label in enumerate(drawn)]
+    rows = pd.concat(parts)
+    columns = ["minutes", "treated", *covariates]
+    means = rows.groupby("draw")[columns].mean().assign(n=rows.groupby("draw").size())
+    two = refit(rows, ["treated", "exposed", *covariates])
+    naive = refit(rows, ["treated", *covariates])["treated"]
+    wls = refit(means, ["treated", *covariates], means["n"])["treated"]
+    return [two["treated"], two["exposed"], naive, wls]
+
+
+@pytest.mark.parametrize("covariates", [[], ["age"]])
+def test_equals_refitting_rows(units, spec, covariates):
+    outcome = spec.outcome.model_copy(update={"covariates": tuple(covariates)})
+    exp = bc.Experiment(units, spec.model_copy(update={"outcome": outcome}))
+    labels, rng = units["workspace"].unique(), np.random.default_rng(3)
+    with pytest.warns(UserWarning, match="lose an arm"):
+        ours = bc.cluster_bootstrap(exp, draws=60, seed=3).draws
+    for row in ours:
+        drawn = rng.choice(labels, size=8, replace=True)
+        if np.isfinite(row).all():
+            assert row == pytest.approx(by_rows(units, drawn, covariates), rel=1e-8)
+        else:
+            arms = units.set_index("workspace")["treated"].groupby(level=0).first()[drawn]
+            assert arms.nunique() == 1 or len(set(drawn[arms == 0])) < 3
+
+
+def test_blocks_do_not_change_the_draws(units, spec, monkeypatch):
+    exp = bc.Experiment(units, spec)
+    with pytest.warns(UserWarning):
+        whole = bc.cluster_bootstrap(exp, draws=500, seed=1).draws
+    monkeypatch.setattr(module, "BLOCK_ELEMENTS", 8 * 33)
+    with pytest.warns(UserWarning):
+        assert np.array_equal(bc.cluster_bootstrap(exp, draws=500, seed=1).draws, whole, True)
+
+
+def test_weights_are_counts_within_strata():
+    strata = np.array(["a", "b", "a", "c", "b", "a"])
+    order = np.array([3, 0, 5, 1, 2, 4])
+    weights = np.vstack(list(module.resampling_weights(order, strata, 400, 0)))
+    assert weights.shape == (400, 6)
+    for label, size in (("a", 3), ("b", 2), ("c", 1)):
+        assert (weights[:, strata == label].sum(axis=1) == size).all()
+    # Each cluster is expected once; its count in a stratum of 3 has variance 2/3.
+    error = np.sqrt(2 / 3 / 400)
+    assert np.abs(weights.mean(axis=0) - 1).max() < 4 * error
+
+
+def test_replicates_that_lose_an_arm_are_counted(units, spec):
+    """With 4 + 4 clusters, a replicate loses an arm with probability 2 x (1/2)^8."""
+    exp = bc.Experiment(units, spec)
+    with pytest.warns(UserWarning, match="bootstrap replicates lose an arm or all exposed units"):
+        boot = bc.cluster_bootstrap(exp, draws=20_000, seed=0)
+    lost = boot.undefined[boot.estimators.index("naive_ols")] / 20_000
+    assert lost == pytest.approx(2 / 2**8, abs=4 * np.sqrt(2 / 2**8 / 20_000))
+    assert np.isfinite(boot.ci).all()
+
+
+def test_spread_is_the_sandwichs():
+    """With many clusters the bootstrap SE approaches CR0; 400 clusters, 4,000 draws."""
+    scenario = bc.Scenario(n_clusters=400, cluster_size=30, size_cv=0.3)
+    exp = bc.Experiment.from_moments(scenario.simulate_moments(4), scenario.spec)
+    boot = bc.cluster_bootstrap(exp, draws=4_000, seed=0)
+    se = bc.two_exposure(exp, "CR0").std_error[1:]
+    # Monte Carlo error of an SD from 4,000 draws is 1.1%; the rest is of order 1 / clusters.
+    assert np.nanstd(boot.draws[:, :2], axis=0) == pytest.approx(se, rel=0.05)
+    assert boot.column("spillover") is not None
+    assert np.array_equal(boot.column("direct", "naive_ols"), boot.draws[:, 2])
+
+
+def test_bad_arguments_are_refused(units, spec):
+    with pytest.raises(ValueError, match="draws must be at least 2"):
+        bc.cluster_bootstrap(bc.Experiment(units, spec), draws=1)
