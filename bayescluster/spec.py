@@ -209,10 +209,11 @@ class ModelSpec(Table):
             if column in seen:
                 raise ValueError(f"column {column!r} is both {seen[column]} and {role}")
             seen[column] = role
-        if taken := RESERVED_NAMES.intersection(self.outcome.covariates):
+        columns = [self.outcome.column, *self.outcome.covariates]
+        if taken := RESERVED_NAMES.intersection(columns):
             raise ValueError(
-                f"covariate name {sorted(taken)} is one of the posterior's own parameters; "
-                "rename the column"
+                f"column name {sorted(taken)} is one of the posterior's own names; rename the "
+                "outcome or covariate"
             )
         if unknown := set(self.priors.covariates.by_name) - set(self.outcome.covariates):
             raise ValueError(

@@ -1,0 +1,55 @@
+# Needs git, make and a Python >= 3.12; everything else is installed into .venv.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench constraints clean
+PYTHON ?= python3
+BIN := .venv/bin
+
+help:
+	@echo "make demo    analyse the tutorial's experiment and write tutorial-report.html"
+	@echo "make test    run the tests"
+	@echo "make lint    check style, format and types"
+	@echo "make bench   compare with peers, side by side (some 15 minutes)"
+	@echo "make format  format the code"
+
+demo: .venv/.ready
+	$(BIN)/bayescluster demo
+
+test: .venv/.ready-test
+	$(BIN)/pytest -n 2
+
+lint: .venv/.ready-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.ready-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.ready-bench
+	$(BIN)/python -m benchmarks all
+
+# Pin what is installed now: names and versions only.
+constraints: .venv/.ready-test .venv/.ready-bench
+	$(BIN)/python -m pip freeze --exclude-editable --exclude pip | grep -v ' @ ' > constraints.txt
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/.ready: pyproject.toml constraints.txt .python-version
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { \
+	  echo "bayescluster needs Python 3.12 or newer; this is $$($(PYTHON) --version 2>&1)."; \
+	  echo "Install one and say which: make $(or $(MAKECMDGOALS),demo) PYTHON=python3.13"; \
+	  exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/.ready-test: .venv/.ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev
+	@touch $@
+
+.venv/.ready-bench: .venv/.ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group benchmarks
+	@touch $@

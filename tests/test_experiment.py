@@ -1,0 +1,300 @@
+"""Reading and validating: every source gives the same moments, every fault its own clear error."""
+
+import ibis
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import bayescluster as bc
+
+
+def assert_same(a, b):
+    assert a.clusters.tolist() == b.clusters.tolist()
+    assert np.array_equal(a.n, b.n)
+    scale = np.where(a.sd > 0, a.sd, 1.0)
+    assert np.abs(((a.mean - b.mean) + (a.origin - b.origin)) / scale).max() < 1e-12
+    cross = np.abs(a.cross - b.cross) / np.multiply.outer(scale, scale) / a.n[:, None, None]
+    assert cross.max() < 1e-12
+
+
+def with_covariate(spec):
+    outcome = spec.outcome.model_copy(update={"covariates": ("age",)})
+    return spec.model_copy(update={"outcome": outcome})
+
+
+SOURCES = {
+    "polars": lambda d, path: pl.from_pandas(d),
+    "polars lazy": lambda d, path: pl.from_pandas(d).lazy(),
+    "pyarrow": lambda d, path: pa.Table.from_pandas(d),
+    "csv": lambda d, path: d.to_csv(path / "u.csv", index=False) or path / "u.csv",
+    "csv gz": lambda d, path: d.to_csv(path / "u.csv.gz", index=False) or str(path / "u.csv.gz"),
+    "tsv": lambda d, path: d.to_csv(path / "u.tsv", index=False, sep="\t") or path / "u.tsv",
+    "parquet": lambda d, path: d.to_parquet(path / "u.parquet") or path / "u.parquet",
+    "glob": lambda d, path: (
+        d[:17].to_parquet(path / "a.parquet"),
+        d[17:].to_parquet(path / "b.parquet"),
+        str(path / "*.parquet"),
+    )[-1],
+    "ibis": lambda d, path: ibis.memtable(d),
+    "ibis expression": lambda d, path: ibis.memtable(d.assign(drop=0)).filter(
+        lambda t: t.drop == 0
+    ),
+    "shuffled": lambda d, path: d.sample(frac=1, random_state=0),
+    "booleans": lambda d, path: d.assign(treated=d["treated"] == 1, exposed=d["exposed"] == 1),
+    "narrow types": lambda d, path: d.astype({"treated": "int8", "exposed": "float32"}),
+    "categories": lambda d, path: d.astype({"workspace": "category"}),
+    "odd index": lambda d, path: d.set_index(pd.Index(np.full(len(d), 7))),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("offset", [0.0, 1e9])
+def test_every_source_gives_the_same_moments(units, spec, source, offset, tmp_path):
+    units["minutes"] += offset
+    reference = bc.ClusterMoments.from_arrays(
+        units["minutes"],
+        units[["treated", "exposed", "age"]],
+        units["workspace"],
+        ["direct", "spillover", "age"],
+        outcome="minutes",
+    )
+    exp = bc.Experiment(SOURCES[source](units, tmp_path), with_covariate(spec))
+    assert_same(reference, exp.moments())
+    assert exp.fingerprint == bc.Experiment(units, with_covariate(spec)).fingerprint
+
+
+def test_twelve_orders_of_offset_cost_no_digit(units, spec):
+    """Against the same float64 values with 1e12 taken off, which is exact."""
+    shifted = units.assign(minutes=units["minutes"] + 1e12)
+    held = shifted.assign(minutes=shifted["minutes"] - 1e12)
+    a, b = (bc.two_exposure(bc.Experiment(frame, spec)) for frame in (shifted, held))
+    assert a.estimate[1:] == pytest.approx(b.estimate[1:], rel=1e-11)
+    assert a.std_error[1:] == pytest.approx(b.std_error[1:], rel=1e-11)
+
+
+def test_the_callers_frame_is_not_changed(units, spec):
+    before = units.copy(deep=True)
+    bc.Experiment(units, spec).histogram()
+    pd.testing.assert_frame_equal(units, before)
+
+
+def put(column, values, rows=slice(0, 2)):
+    def change(frame):
+        frame = frame.copy()
+        frame[column] = frame[column].astype(object if isinstance(values, str | None) else float)
+        frame.loc[frame.index[rows], column] = values
+        return frame
+
+    return change
+
+
+BAD = {
+    "missing column": (
+        lambda d: d.drop(columns="minutes"),
+        bc.MissingColumnError,
+        r"column 'minutes' is not in the data; its columns: 'user', 'workspace'",
+    ),
+    "outcome is text": (
+        lambda d: d.assign(minutes="long"),
+        bc.ColumnTypeError,
+        r"column 'minutes' \(outcome\) holds string, not numbers",
+    ),
+    "outcome mixes types": (
+        lambda d: d.assign(minutes=pd.Series([1.0, "x"] * 20, dtype=object)),
+        bc.ColumnTypeError,
+        r"a column mixes types.*minutes",
+    ),
+    "treatment is text": (
+        lambda d: d.assign(treated=np.where(d["treated"] == 1, "yes", "no")),
+        bc.ColumnTypeError,
+        r"column 'treated' \(treatment\) holds string, not numbers; code it as 0 and 1",
+    ),
+    "cluster is a list": (
+        lambda d: pa.Table.from_pandas(d.assign(workspace=[["a"]] * 40)),
+        bc.ColumnTypeError,
+        r"column 'workspace' \(cluster\) holds array<string>",
+    ),
+    "null outcome": (
+        put("minutes", np.nan),
+        bc.MissingValueError,
+        r"column 'minutes' \(outcome\) is null or NaN in 2 of 40 rows; .*missing = 'drop'",
+    ),
+    "NaN outcome in polars": (
+        lambda d: pl.from_pandas(d).with_columns(
+            minutes=pl.when(pl.col("user") < 3).then(float("nan")).otherwise(pl.col("minutes"))
+        ),
+        bc.MissingValueError,
+        r"column 'minutes' \(outcome\) is null or NaN in 3 of 40 rows",
+    ),
+    "infinite outcome": (
+        put("minutes", np.inf),
+        bc.MissingValueError,
+        r"column 'minutes' \(outcome\) is infinite in 2 of 40 rows",
+    ),
+    "null cluster": (
+        put("workspace", None),
+        bc.MissingValueError,
+        r"column 'workspace' \(cluster\) is null in 2 of 40 rows",
+    ),
+    "null treatment": (
+        put("treated", np.nan),
+        bc.MissingValueError,
+        r"column 'treated' \(treatment\) is null in 2 of 40 rows",
+    ),
+    "null spillover": (
+        put("exposed", np.nan),
+        bc.MissingValueError,
+        r"column 'exposed' \(spillover\) is null or NaN in 2 of 40 rows; an unexposed unit has 0",
+    ),
+    "treatment of 2": (
+        lambda d: d.assign(treated=d["treated"] * 2),
+        bc.TreatmentError,
+        r"column 'treated' \(treatment\) is neither 0 nor 1 in 20 of 40 rows",
+    ),
+    "treatment varies within a cluster": (
+        put("treated", 0.0),
+        bc.TreatmentError,
+        r"varies within 1 of 8 clusters, such as 'w0'",
+    ),
+    "spillover above one": (
+        put("exposed", 1.5, slice(30, 33)),
+        bc.SpilloverError,
+        r"column 'exposed' \(spillover\) lies outside \[0, 1\] in 3 of 40 rows",
+    ),
+    "spillover below zero": (
+        put("exposed", -0.1, slice(30, 31)),
+        bc.SpilloverError,
+        r"outside \[0, 1\] in 1 of 40 rows",
+    ),
+    "treated units exposed": (
+        put("exposed", 1.0),
+        bc.SpilloverError,
+        r"is not 0 in 2 treated rows of 1 clusters, such as 'w0'",
+    ),
+    "nobody exposed": (
+        lambda d: d.assign(exposed=0),
+        bc.IdentificationError,
+        r"column 'exposed' \(regressor\) has one value in all 40 rows",
+    ),
+    "constant outcome": (
+        lambda d: d.assign(minutes=3.0),
+        bc.IdentificationError,
+        r"column 'minutes' \(outcome\) has one value in all 40 rows",
+    ),
+    "control arm empty": (
+        lambda d: d[d["treated"] == 1],
+        bc.DesignError,
+        r"0 control clusters by column 'treated' \(4 treated, 0 control\)",
+    ),
+    "one treated cluster": (
+        lambda d: d[(d["treated"] == 0) | (d["workspace"] == "w1")],
+        bc.DesignError,
+        r"1 treated cluster by column 'treated' \(1 treated, 4 control\)",
+    ),
+    "duplicate units": (
+        lambda d: pd.concat([d, d[:3]]),
+        bc.DuplicateUnitError,
+        r"column 'user' \(unit\) repeats a unit in 3 of 43 rows",
+    ),
+    "null units": (
+        put("user", np.nan),
+        bc.MissingValueError,
+        r"column 'user' \(unit\) is null in 2 of 40 rows",
+    ),
+    "no rows": (lambda d: d[:0], bc.DataError, r"the data have no rows"),
+    "not data": (lambda d: 42, bc.DataError, r"cannot read data of type int"),
+    "no file": (lambda d: "nowhere.csv", bc.DataError, r"no file 'nowhere.csv'"),
+    "repeated column": (
+        lambda d: pd.concat([d, d[["minutes"]]], axis=1),
+        bc.DataError,
+        r"column 'minutes' occurs more than once",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BAD)
+def test_bad_data_are_refused(units, spec, fault):
+    change, error, message = BAD[fault]
+    with pytest.raises(error, match=message) as caught:
+        bc.Experiment(change(units), spec)
+    assert type(caught.value) is error
+    assert isinstance(caught.value, bc.BayesClusterError)
+
+
+@pytest.mark.parametrize(
+    ("strata", "error", "message"),
+    [
+        (
+            [*"ab"] * 20,
+            bc.StrataError,
+            r"8 clusters lie in more than one stratum of column 'block'",
+        ),
+        (
+            [None] * 5 + ["a"] * 35,
+            bc.MissingValueError,
+            r"column 'block' \(strata\) is null in 5 of 40",
+        ),
+    ],
+)
+def test_bad_strata_are_refused(units, spec, strata, error, message):
+    design = spec.design.model_copy(update={"strata": "block"})
+    with pytest.raises(error, match=message):
+        bc.Experiment(units.assign(block=strata), spec.model_copy(update={"design": design}))
+
+
+def test_unreadable_files_are_refused(tmp_path, spec):
+    (tmp_path / "bad.parquet").write_text("not parquet")
+    (tmp_path / "data.xlsx").write_text("")
+    with pytest.raises(bc.DataError, match=r"bad.parquet' cannot be read"):
+        bc.Experiment(tmp_path / "bad.parquet", spec)
+    with pytest.raises(bc.DataError, match="cannot tell the format"):
+        bc.Experiment(tmp_path / "data.xlsx", spec)
+
+
+def test_missing_outcomes_are_dropped_only_when_asked_and_counted(units, spec):
+    units.loc[[0, 7], "minutes"] = np.nan
+    units.loc[units["workspace"] == "w7", "minutes"] = np.nan
+    outcome = spec.outcome.model_copy(update={"missing": "drop"})
+    exp = bc.Experiment(units, spec.model_copy(update={"outcome": outcome}))
+    assert (exp.n_units, exp.n_dropped, exp.n_clusters_dropped) == (33, 7, 1)
+    complete = bc.Experiment(units.dropna(), spec)
+    assert_same(exp.moments(), complete.moments())
+    assert exp.conditions["n_units"].sum() == 33
+    assert exp.cluster_order.tolist() == list(range(7))
+    with pytest.raises(bc.DataError, match="no row is left of 40"):
+        bc.Experiment(units.assign(minutes=np.nan), exp.spec)
+
+
+def test_conditions_and_histogram_count_every_unit(tutorial, tutorial_experiment):
+    conditions = tutorial_experiment.conditions.set_index("condition")
+    assert conditions["n_units"].to_dict() == tutorial["exposure"].value_counts().to_dict()
+    by_hand = tutorial.groupby("exposure")["session_minutes_obs"].agg(["mean", "std"])
+    assert conditions["mean"].to_dict() == pytest.approx(by_hand["mean"].to_dict(), rel=1e-12)
+    assert conditions["std"].to_dict() == pytest.approx(by_hand["std"].to_dict(), rel=1e-10)
+    counts = tutorial_experiment.histogram(bins=40)
+    assert counts.groupby("condition")["count"].sum().to_dict() == conditions["n_units"].to_dict()
+    direct = counts[counts["condition"] == "direct"].iloc[4]
+    y = tutorial.loc[tutorial["exposure"] == "direct", "session_minutes_obs"]
+    assert direct["count"] == ((y >= direct["left"]) & (y < direct["right"])).sum()
+
+
+def test_order_of_first_appearance(units, spec):
+    shuffled = units.sample(frac=1, random_state=3)
+    exp = bc.Experiment(shuffled, spec)
+    labels = exp.moments().clusters[exp.cluster_order]
+    assert labels.tolist() == shuffled["workspace"].unique().tolist()
+
+
+def test_from_moments(units, spec):
+    exp = bc.Experiment(units, spec)
+    again = bc.Experiment.from_moments(exp.moments(), spec)
+    assert again.fingerprint == exp.fingerprint
+    assert bc.two_exposure(again).estimate.tolist() == bc.two_exposure(exp).estimate.tolist()
+    assert not again.has_units
+    with pytest.raises(bc.DataError, match="built from moments"):
+        again.histogram()
+    with pytest.raises(bc.DataError, match=r"regressors are \['direct'\], not"):
+        bc.Experiment.from_moments(exp.moments().select(["direct"]), spec)
+    assert "4 treated and 4 control clusters" in repr(exp)
