@@ -271,17 +271,17 @@ class ClusterMoments(Tidy):
 
     @property
     def stratum_levels(self) -> NDArray[Any]:
-        """Strata that have an indicator: all but the first, sorted; empty without strata."""
-        return np.array([]) if self.strata is None else np.unique(self.strata)[1:]
+        """The strata, sorted; empty without strata."""
+        return np.array([]) if self.strata is None else np.unique(self.strata)
 
-    def with_stratum_indicators(self) -> ClusterMoments:
-        """Return the moments with an indicator regressor for every stratum but the first.
+    def with_stratum_indicators(self, *, drop_first: bool = True) -> ClusterMoments:
+        """Return the moments with an indicator regressor for every stratum (but the first).
 
         Indicators are constant within clusters, so they need no further pass over the data.
         """
         if self.strata is None:
             return self
-        levels = self.stratum_levels
+        levels = self.stratum_levels[1 if drop_first else 0 :]
         indicator = (self.strata[:, None] == levels).astype(float)
         p, q, k = len(self.names), len(levels), len(self.names) + 1
         at = [*range(p), p + q]  # where the old variables go

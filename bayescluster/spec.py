@@ -103,7 +103,8 @@ class PriorsSpec(Table):
     between_sd, within_sd : Prior
         Standard deviation of the cluster intercepts, and of units within a cluster.
     stratum_effect : Prior
-        Difference between a stratum and the first one, where strata are declared.
+        Difference between a stratum and the average stratum, where strata are declared; normal
+        around zero, and constrained to sum to zero.
     covariate : Prior
         Slope of every covariate that `covariates` does not name.
     covariates : CovariatePriors or dict of Prior
@@ -128,6 +129,8 @@ class PriorsSpec(Table):
                 raise ValueError(
                     f"{name} takes one of {', '.join(valid)}, not {prior.distribution}"
                 )
+        if self.stratum_effect.distribution != "normal" or self.stratum_effect.mu != 0:
+            raise ValueError("stratum_effect takes a normal prior with mu = 0")
         return self
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import pytensor.tensor as pt
 import pytest
 from scipy import stats
 
@@ -45,8 +46,13 @@ def design_matrix(frame, strata):
     """Regressors of every row in the model's order, covariates centred at their mean."""
     columns = [frame["treated"], frame["dose"]]
     columns += [frame[name] - frame[name].mean() for name in ("age", "size")]
-    columns += [frame["block"] == level for level in ("b", "c")] if strata else []
+    columns += [frame["block"] == level for level in "abc"] if strata else []
     return np.column_stack(columns).astype(float)
+
+
+def zero_sum(effects):
+    """Make the stratum effects, after the first four, sum to zero."""
+    return np.r_[effects[:4], effects[4:] - (effects[4:].mean() if len(effects) > 4 else 0)]
 
 
 def random_points(seed, p):
@@ -54,12 +60,26 @@ def random_points(seed, p):
     return [
         {
             "mean": rng.normal(100, 1),
-            "effects": rng.normal(0, 1, p),
+            "effects": zero_sum(rng.normal(0, 1, p)),
             "between_sd": rng.uniform(0.01, 2),
             "within_sd": rng.uniform(0.2, 2),
         }
         for _ in range(POINTS)
     ]
+
+
+def unconstrained(model, values):
+    """Values of the sampler's own variables, through PyMC's transforms."""
+    moved = {}
+    for variable in model.free_RVs:
+        value, transform = (
+            np.asarray(values[variable.name], float),
+            model.rvs_to_transforms[variable],
+        )
+        if transform is not None:
+            value = transform.forward(pt.as_tensor(value), *variable.owner.inputs).eval()
+        moved[model.rvs_to_values[variable].name] = value
+    return moved
 
 
 def dense_log_density(frame, X, point):
@@ -97,10 +117,10 @@ def test_the_pymc_model_equals_the_rows(strata):
     for point in random_points(4, X.shape[1]):
         b = point["effects"]
         values = dict(zip(["direct", "spillover", "age", "size"], b[:4], strict=True))
-        values |= {"stratum_effect": b[4:]} if strata else {}
+        values |= {name: point[name] for name in ("between_sd", "within_sd")}
         values |= {"intercept_mean": point["mean"]}
-        values |= {f"{name}_log__": np.log(point[name]) for name in ("between_sd", "within_sd")}
-        ours = float(log_density(values)) + data.log_jacobian
+        values |= {"stratum_effect": b[4:]} if strata else {}
+        ours = float(log_density(unconstrained(model, values))) + data.log_jacobian
         assert ours == pytest.approx(dense_log_density(frame, X, point), abs=1e-8)
 
 
@@ -113,18 +133,19 @@ def test_priors_of_the_model_are_the_declared_ones():
         "spillover": -0.2,
         "age": 0.01,
         "size": 0.5,
-        "stratum_effect": np.array([0.4, -0.9]),
+        "between_sd": 0.6,
+        "within_sd": 0.8,
     }
-    sds = {"between_sd": 0.6, "within_sd": 0.8}
-    logs = {f"{name}_log__": np.log(value) for name, value in sds.items()}
+    strata = np.array([0.4, -0.9, 0.5])
     free = model.compile_fn(
         model.logp(vars=model.free_RVs, jacobian=False, sum=True), inputs=model.value_vars
     )
-    expected = sum(
-        float(np.sum(priors[name].to_scipy().logpdf(value)))
-        for name, value in (point | sds).items()
-    )
-    assert float(free(point | logs)) == pytest.approx(expected, abs=1e-9)
+    expected = sum(priors[name].to_scipy().logpdf(value) for name, value in point.items())
+    sigma = priors["stratum_effect"].parameters["sigma"]
+    # A zero-sum normal of three is a normal in two dimensions.
+    expected += -(strata @ strata) / (2 * sigma**2) - 2 * np.log(sigma * np.sqrt(2 * np.pi))
+    ours = free(unconstrained(model, point | {"stratum_effect": strata}))
+    assert float(ours) == pytest.approx(expected, abs=1e-8)
 
 
 def test_intercepts_follow_their_exact_conditional():

@@ -33,8 +33,8 @@ def build_model(exp: Experiment) -> pm.Model:
     -------
     pymc.Model
         Free variables intercept_mean, direct, spillover (where there is one), one per covariate
-        under its own name, stratum_effect (where there are strata), between_sd and within_sd; in
-        the outcome's unit. Observed: cluster_mean, within_score, within_ss. The cluster intercepts
+        under its own name, stratum_effect[stratum] (where there are strata; it sums to zero),
+        between_sd and within_sd; in the outcome's unit. Observed: cluster_mean, within_score, within_ss. The cluster intercepts
         are integrated out; :func:`fit` recovers them.
 
     Raises
@@ -85,7 +85,7 @@ def gaussian_statistics(exp: Experiment) -> GaussianStatistics:
     moments = exp.moments()
     grand_mean = dict(zip(moments.names, moments.grand_mean + moments.origin, strict=False))
     center = {name: grand_mean[name] for name in exp.spec.outcome.covariates}
-    return GaussianStatistics.of(moments.with_stratum_indicators(), center)
+    return GaussianStatistics.of(moments.with_stratum_indicators(drop_first=False), center)
 
 
 def resolved_priors(exp: Experiment) -> dict[str, Prior]:
@@ -115,9 +115,12 @@ def resolved_priors(exp: Experiment) -> dict[str, Prior]:
 
 def _declare_effects(names: tuple[str, ...], priors: Mapping[str, Prior]) -> list[TensorVariable]:
     """Declare one scalar per regressor and one vector for all strata (the last regressors)."""
+    import pymc as pm
+
     effects = [priors[name].to_pymc(name) for name in names if name in priors]
     if "stratum_effect" in priors:
-        effects.append(priors["stratum_effect"].to_pymc("stratum_effect", dims="stratum"))
+        sigma = np.float64(priors["stratum_effect"].parameters["sigma"])
+        effects.append(pm.ZeroSumNormal("stratum_effect", sigma, dims="stratum"))
     return effects
 
 

@@ -1,0 +1,149 @@
+"""Comparison, estimands, bias accounting and checks: each number against its definition."""
+
+import numpy as np
+import pytest
+
+import bayescluster as bc
+from bayescluster.comparison import _agree, BiasAccounting
+import pandas as pd
+
+
+def test_every_method_is_there(tutorial_analysis):
+    table = tutorial_analysis.estimates
+    assert table.groupby("term")["method"].apply(list).to_dict() == {
+        "direct": [
+            "naive OLS",
+            "cluster WLS",
+            "two-exposure OLS, CR1",
+            "cluster bootstrap of two_exposure",
+            "cluster bootstrap of naive_ols",
+            "cluster bootstrap of cluster_wls",
+            "posterior",
+        ],
+        "spillover": [
+            "two-exposure OLS, CR1",
+            "cluster bootstrap of two_exposure",
+            "posterior",
+        ],
+    }
+    assert (table["ci_lower"] < table["estimate"]).all()
+    assert (table["estimate"] < table["ci_upper"]).all()
+    assert (table["ci_prob"] == 0.95).all()
+
+
+def test_estimands_follow_from_the_draws(tutorial_analysis):
+    draws = tutorial_analysis.posterior["posterior"]
+    direct, spillover = (draws[name].to_numpy().ravel() for name in ("direct", "spillover"))
+    tau2, sigma2 = draws["between_sd"].to_numpy() ** 2, draws["within_sd"].to_numpy() ** 2
+    expected = {
+        "direct": direct,
+        "spillover": spillover,
+        "direct - spillover": direct - spillover,
+        "full rollout": direct,
+        "tutorial projection": direct + 6744 / 50_000 * spillover,
+        "ICC": (tau2 / (tau2 + sigma2)).ravel(),
+    }
+    table = tutorial_analysis.comparison.estimands.set_index("estimand")
+    assert table.index.tolist() == list(expected)
+    for name, values in expected.items():
+        assert table.loc[name, "mean"] == pytest.approx(values.mean(), rel=1e-12)
+        ends = table.loc[name, ["ci_lower", "ci_upper"]].to_numpy(float)
+        assert ends == pytest.approx(np.quantile(values, [0.025, 0.975]), rel=1e-12)
+        if name != "ICC":
+            assert table.loc[name, "prob_above_threshold"] == (values > 0.1).mean()
+            assert table.loc[name, "prob_in_rope"] == (np.abs(values) < 0.1).mean()
+            assert table.loc[name, "prob_positive"] == (values > 0).mean()
+    assert table.loc["ICC"].isna().sum() == 3
+
+
+def rows(low, high, center=None, se=1.0):
+    middle = (low + high) / 2 if center is None else center
+    return pd.Series(
+        {"ci_lower": low, "ci_upper": high, "mean": middle, "estimate": middle, "std_error": se}
+    )
+
+
+@pytest.mark.parametrize(
+    ("posterior", "bootstrap", "ratio", "overlap", "agree", "words"),
+    [
+        ((1, 3), (1, 3), 1.0, 1.0, True, "as wide as .* share 100%.*; both exclude zero"),
+        ((-1.1, 1), (-1, 1), 1.05, 2 / 2.1, True, "5% wider than .*; neither excludes zero"),
+        ((0.05, 2), (-0.05, 2), 1.95 / 2.05, 1.95 / 2.05, True, "; only one of them excludes zero"),
+        ((0, 4), (1, 3), 2.0, 0.5, False, "disagree: .*100% wider.*their widths differ"),
+        (
+            (5, 7),
+            (1, 3),
+            1.0,
+            0.0,
+            False,
+            "disagree: .*share 0%.*centres differ, so look at the priors",
+        ),
+        ((1.5, 2.5), (1, 3), 0.5, 0.5, False, "50% narrower than"),
+    ],
+)
+def test_agreement_of_two_intervals(posterior, bootstrap, ratio, overlap, agree, words):
+    result = _agree("direct", rows(*posterior), rows(*bootstrap))
+    assert result["width_ratio"] == pytest.approx(ratio)
+    assert result["overlap"] == pytest.approx(overlap)
+    assert result["agree"] is agree
+    assert pytest.importorskip("re").search(words, result["verdict"])
+
+
+def test_bias_without_a_known_truth_claims_none():
+    bias = BiasAccounting(naive=0.6, direct=0.7, std_error=0.05)
+    table = bias.to_dataframe().set_index("component")["value"]
+    assert np.isnan(table["truth"])
+    assert np.isnan(table["chance imbalance"])
+    assert table["contamination"] == pytest.approx(-0.1)
+    assert "cannot be seen; its standard error is 0.0500" in str(bias)
+
+
+def test_a_design_without_spillover(units, spec):
+    design = spec.design.model_copy(update={"spillover": None})
+    exp = bc.Experiment(units, spec.model_copy(update={"design": design}))
+    with pytest.warns(UserWarning):
+        comparison = bc.compare(exp, draws=300, tune=300, bootstrap_draws=500, progressbar=False)
+    assert comparison.estimates["term"].unique().tolist() == ["direct"]
+    assert comparison.estimands["estimand"].tolist() == ["direct", "full rollout", "ICC"]
+    assert comparison.bias.contamination == pytest.approx(0, abs=1e-12)
+    checks = bc.diagnose(comparison).set_index("check")
+    assert checks.loc["number of clusters", "verdict"] == "problem"
+    assert checks.index[0] == "number of clusters"
+    assert "8 (4 treated, 4 control)" in checks.loc["number of clusters", "figure"]
+    assert checks.loc["undefined bootstrap replicates", "verdict"] == "caution"
+
+
+def test_arguments_are_checked(units, spec, tutorial_analysis):
+    exp = tutorial_analysis.experiment
+    with pytest.raises(
+        ValueError, match=r"truth names \['total'\]; valid names: direct, spillover"
+    ):
+        bc.compare(exp, tutorial_analysis.posterior, truth={"total": 1})
+    with pytest.raises(TypeError, match="draws would sample again"):
+        bc.compare(exp, tutorial_analysis.posterior, draws=10)
+
+
+def test_levels_come_from_the_spec(tutorial_analysis):
+    exp = tutorial_analysis.experiment
+    report = exp.spec.report.model_copy(update={"ci_prob": 0.5})
+    half = bc.Experiment.from_moments(exp.moments(), exp.spec.model_copy(update={"report": report}))
+    table = bc.compare(half, tutorial_analysis.posterior, bootstrap_draws=2_000).estimates
+    full = tutorial_analysis.estimates
+    assert (table["ci_prob"] == 0.5).all()
+    ratio = (table["ci_upper"] - table["ci_lower"]) / (full["ci_upper"] - full["ci_lower"])
+    # Normal quantiles: 0.674 / 1.960 = 0.344.
+    assert ratio.to_numpy() == pytest.approx(0.344, abs=0.02)
+
+
+def test_the_forest_plot_shows_every_row(tutorial_analysis):
+    figure = tutorial_analysis.comparison.plot()
+    assert len(figure.axes) == 2
+    labels = [text.get_text() for ax in figure.axes for text in ax.get_yticklabels()]
+    assert len(labels) == len(tutorial_analysis.estimates)
+    assert labels.count("posterior") == 2
+
+
+def test_results_show_themselves(tutorial_analysis):
+    assert "posterior" in str(tutorial_analysis)
+    assert "<table" in tutorial_analysis._repr_html_()
+    assert "clear case" in tutorial_analysis.verdict[0]
