@@ -12,7 +12,7 @@ import pandas as pd
 from ._display import Tidy
 from .comparison import Comparison, compare
 from .experiment import Experiment
-from .progress import Steps
+from .progress import step
 from .spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -119,17 +119,20 @@ def analyze(
     """
     from .diagnostics import diagnose
 
-    steps = Steps(4, progressbar)
-    with steps.step("Reading, validating and compressing the data"):
+    with step("Reading, validating and compressing the data", progressbar):
         exp = Experiment(data, spec)
-    with steps.step("Sampling the posterior (a first run compiles the model for some seconds)"):
+    with step(
+        "Sampling the posterior (a first run compiles the model for some seconds)", progressbar
+    ):
         from .bayes.fit import fit
 
         posterior = fit(exp, draws, tune, chains, seed, progressbar)
-    with steps.step(f"Comparing with the cluster-robust path and {bootstrap_draws:,} bootstraps"):
+    with step(
+        f"Comparing with the cluster-robust path and {bootstrap_draws:,} bootstraps", progressbar
+    ):
         comparison = compare(
             exp, posterior, bootstrap_draws=bootstrap_draws, seed=seed, truth=truth
         )
-    with steps.step("Checking the design, the sampler and the agreement of the methods"):
+    with step("Checking the design, the sampler and the agreement of the methods", progressbar):
         checks = diagnose(comparison)
     return Analysis(exp, comparison, checks)

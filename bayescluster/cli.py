@@ -114,7 +114,7 @@ def _analyse(
     import matplotlib as mpl
 
     from .analysis import analyze
-    from .progress import Steps
+    from .progress import step
 
     mpl.use("Agg")
     analysis = _or_fail(
@@ -127,7 +127,7 @@ def _analyse(
         truth=truth,
         progressbar=not quiet,
     )
-    with Steps(1, not quiet).step("Writing the report"):
+    with step("Writing the report", not quiet):
         written = _or_fail(analysis.report, output)
     if not quiet:
         for sentence in analysis.verdict:

@@ -164,7 +164,7 @@ def test_scipy_and_pymc_agree_on_each_prior(values):
 
 @pytest.mark.parametrize("values", PRIORS, ids=lambda v: v["distribution"])
 def test_units_scale_and_shift_a_prior(values):
-    """If x follows the prior in SDs, then location + scale x follows the one in the outcome's unit."""
+    """If x follows the prior in SDs, location + scale x follows the one in the outcome's unit."""
     prior = bc.Prior(**values)
     shift = 7.0 if "mu" in values else 0.0
     quantile = np.array([0.1, 0.5, 0.9])

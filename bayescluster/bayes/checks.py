@@ -48,7 +48,7 @@ def convergence_problems(table: pd.DataFrame) -> list[str]:
     if (stuck := table[~(table["r_hat"] <= MAX_R_HAT)]).size:
         worst = stuck.sort_values("r_hat").iloc[-1]
         problems.append(
-            f"R-hat above {MAX_R_HAT} for {len(stuck)} parameters (worst {worst['parameter']}: "
+            f"R-hat above {MAX_R_HAT} for {_count(len(stuck))} (worst {worst['parameter']}: "
             f"{worst['r_hat']:.3f}): the chains disagree; run them longer"
         )
     least = MIN_ESS_PER_CHAIN * table.attrs["n_chains"]
@@ -56,7 +56,11 @@ def convergence_problems(table: pd.DataFrame) -> list[str]:
     if (few := table[~(ess >= least)]).size:
         worst_name = few.loc[ess[few.index].idxmin(), "parameter"]
         problems.append(
-            f"effective sample size below {least} for {len(few)} parameters (worst {worst_name}: "
+            f"effective sample size below {least} for {_count(len(few))} (worst {worst_name}: "
             f"{ess.min():.0f}): take more draws"
         )
     return problems
+
+
+def _count(parameters: int) -> str:
+    return f"{parameters} parameter{'s' * (parameters != 1)}"

@@ -34,8 +34,8 @@ def build_model(exp: Experiment) -> pm.Model:
     pymc.Model
         Free variables intercept_mean, direct, spillover (where there is one), one per covariate
         under its own name, stratum_effect[stratum] (where there are strata; it sums to zero),
-        between_sd and within_sd; in the outcome's unit. Observed: cluster_mean, within_score, within_ss. The cluster intercepts
-        are integrated out; :func:`fit` recovers them.
+        between_sd and within_sd; in the outcome's unit. Observed: cluster_mean, within_score,
+        within_ss. The cluster intercepts are integrated out; :func:`fit` recovers them.
 
     Raises
     ------

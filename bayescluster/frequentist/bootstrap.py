@@ -22,6 +22,12 @@ from .ols import RANK_TOLERANCE, Standardised
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+#: What is refitted on every replicate, by the name of its function.
+ESTIMATORS = {
+    "two_exposure": "two-exposure OLS",
+    "naive_ols": "naive OLS",
+    "cluster_wls": "cluster WLS",
+}
 #: Numbers held at once: bounds the memory of a block of replicates to some tens of megabytes.
 BLOCK_ELEMENTS = 4_000_000
 
@@ -72,7 +78,7 @@ class BootstrapEstimates(Tidy):
         """Return one row an estimator and coefficient; df and p_value are NaN."""
         frame = pd.DataFrame(
             {
-                "method": [f"cluster bootstrap of {name}" for name in self.estimators],
+                "method": [f"cluster bootstrap, {ESTIMATORS[name]}" for name in self.estimators],
                 "term": self.terms,
                 "estimate": self.estimate,
                 "std_error": np.nanstd(self.draws, axis=0, ddof=1),

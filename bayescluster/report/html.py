@@ -45,7 +45,6 @@ ESTIMANDS = {
     "prob_positive": "P(> 0)",
     "prob_above_threshold": "P(> threshold)",
     "prob_in_rope": "P(in ROPE)",
-    "definition": "definition",
 }
 AGREEMENT = {
     "term": "effect",
@@ -95,7 +94,6 @@ def render(analysis: Analysis) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["number"] = words.number
     return environment.from_string(source).render(**_context(analysis))
 
 
@@ -114,6 +112,7 @@ def _context(analysis: Analysis) -> dict[str, Any]:
         "checks": analysis.checks.to_dict("records"),
         "estimates": _table(comparison.estimates, ESTIMATES),
         "estimands": _table(comparison.estimands, ESTIMANDS),
+        "definitions": comparison.estimands[["estimand", "definition"]].to_dict("records"),
         "agreement": _table(comparison.agreement, AGREEMENT),
         "bias": _table(comparison.bias.to_dataframe(), _same(comparison.bias.to_dataframe())),
         "bias_words": str(comparison.bias) if exp.has_spillover else "",
@@ -158,6 +157,8 @@ def _cell(name: str, value: Any) -> str:
     if name == "p_value":
         return "< 0.0001" if value < 1e-4 else words.number(float(value))
     if name.startswith("ess_") or name == "n_units":
+        return f"{value:,.0f}"
+    if name == "df" and float(value).is_integer():
         return f"{value:,.0f}"
     if isinstance(value, int | float):
         return words.number(float(value))

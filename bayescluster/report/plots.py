@@ -25,13 +25,6 @@ COLOURS = {
     "other": "#555555",
     "reference": "#AA3377",
 }
-LABELS = {
-    "naive OLS": "naive OLS",
-    "cluster WLS": "cluster WLS",
-    "cluster bootstrap of two_exposure": "bootstrap (two-exposure)",
-    "cluster bootstrap of naive_ols": "bootstrap (naive)",
-    "cluster bootstrap of cluster_wls": "bootstrap (cluster WLS)",
-}
 
 
 def forest(comparison: Comparison, figure: Figure | None = None) -> Figure:
@@ -76,10 +69,11 @@ def _forest_panel(ax: Axes, rows: pd.DataFrame, effect: str, comparison: Compari
         )
     if ax.get_legend_handles_labels()[1]:
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
-    ax.set_yticks(at, [_plain(LABELS.get(name, name)) for name in rows["method"]])
+    ax.set_yticks(at, [_plain(name) for name in rows["method"]])
     ax.set_ylim(-0.7, len(rows) - 0.3)
     ax.set_title(f"{effect} effect", loc="left", fontsize=11, fontweight="bold")
-    _clean(ax, keep_left=False)
+    ax.locator_params(axis="x", nbins=7)
+    _clean(ax)
 
 
 def _path_of(method: str) -> str:
@@ -104,7 +98,7 @@ def distributions(exp: Experiment, figure: Figure | None = None, bins: int = 60)
         units = f"{name.replace('_', ' ')}: {int(row['n_units']):,} units, mean {row['mean']:.4g}"
         ax.set_title(units, loc="left", fontsize=10)
         ax.set_yticks([])
-        _clean(ax, keep_left=False)
+        _clean(ax)
     axes[-1].set_xlabel(_plain(exp.spec.outcome.label or exp.spec.outcome.column))
     return figure
 
@@ -138,6 +132,6 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _clean(ax: Axes, *, keep_left: bool = True) -> None:
-    ax.spines[["top", "right"] if keep_left else ["top", "right", "left"]].set_visible(False)
+def _clean(ax: Axes) -> None:
+    ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)

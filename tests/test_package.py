@@ -1,0 +1,131 @@
+"""The package as a whole: public names, lazy imports, and documents that stay true."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import bayescluster as bc
+
+ROOT = Path(__file__).parents[1]
+HEAVY = ("pymc", "pytensor", "nutpie", "arviz", "numba", "matplotlib")
+
+
+def run(code, cwd=ROOT):
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_every_public_name_is_there():
+    for name in bc.__all__:
+        value = getattr(bc, name)
+        assert callable(value), name
+        assert value.__doc__, name
+    assert set(bc.__all__) < set(dir(bc))
+    assert bc.__version__ == metadata.version("bayescluster")
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = bc.nothing
+
+
+def test_names_do_not_depend_on_the_order_of_imports():
+    code = """
+import bayescluster.analysis, bayescluster.comparison, bayescluster.bayes.fit
+import bayescluster as bc
+print(all(callable(getattr(bc, name)) for name in bc.__all__))
+"""
+    assert run(code).strip() == "True"
+
+
+def test_the_frequentist_path_imports_nothing_heavy():
+    code = f"""
+import sys, bayescluster as bc
+exp = bc.Experiment(bc.load_tutorial(2_000), bc.tutorial_spec())
+bc.naive_ols(exp), bc.cluster_wls(exp), bc.two_exposure(exp), bc.cluster_bootstrap(exp, 100)
+print([name for name in {HEAVY} if name in sys.modules])
+"""
+    assert run(code).strip() == "[]"
+
+
+def test_importing_the_package_imports_nothing_else():
+    code = "import sys, bayescluster; print([n for n in ('pandas', 'ibis') if n in sys.modules])"
+    assert run(code).strip() == "[]"
+
+
+def code_blocks(path, language):
+    return re.findall(rf"```{language}\n(.*?)```", path.read_text("utf-8"), re.DOTALL)
+
+
+def test_the_readmes_python_runs(tmp_path):
+    (example,) = code_blocks(ROOT / "README.md", "python")
+    assert len([line for line in example.splitlines() if line.strip()]) == 10
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    out = run(example.replace("seed=1", "seed=1, progressbar=False, draws=500"), tmp_path)
+    assert "posterior" in out
+    assert (tmp_path / "tutorial-report.html").exists()
+
+
+def test_the_readmes_specification_is_valid():
+    (example,) = code_blocks(ROOT / "README.md", "toml")
+    assert bc.ModelSpec.from_toml(example).report.ci_prob == 0.9
+
+
+def test_the_readmes_commands_and_links_exist():
+    text = (ROOT / "README.md").read_text("utf-8")
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = [
+        line
+        for block in code_blocks(ROOT / "README.md", "sh")
+        for line in block.split("\n")
+        if line
+    ]
+    assert targets == ["make demo", "make test"]
+    for target in targets:
+        assert re.search(rf"^{target.split()[1]}:", makefile, re.MULTILINE)
+    for page in ("README.md", "models/README.md", "CONTRIBUTING.md"):
+        here = ROOT / page
+        for link in re.findall(r"\]\(([^)#]+)\)", here.read_text("utf-8")):
+            assert (here.parent / link).exists(), f"{page}: {link}"
+    for name in re.findall(r"`bc\.(\w+)`", text):
+        assert name in bc.__all__
+
+
+def test_models_readme_states_the_defaults_and_keys():
+    text = (ROOT / "models/README.md").read_text("utf-8")
+    for name, prior in bc.PriorsSpec():
+        if isinstance(prior, bc.Prior):
+            stated = re.search(rf"^\|.*`{name}`.*\| (\w+)\(([^)]*)\)", text, re.MULTILINE)
+            values = [f"{v:g}" for v in prior.parameters.values()]
+            assert stated.groups() == (prior.distribution, ", ".join(values)), name
+    for table in (bc.DesignSpec, bc.OutcomeSpec, bc.ReportSpec, bc.PriorsSpec):
+        for key in table.model_fields:
+            assert f"`{key}`" in text or f"priors.{key}" in text, key
+    assert {path.name for path in (ROOT / "models").glob("*.toml")} == set(
+        re.findall(r"\[(\w+\.toml)\]", text)
+    )
+
+
+def test_contributing_names_rooms_that_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    for line in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE):
+        for room in re.findall(r"`([^`]+)`", line):
+            assert (ROOT / "bayescluster" / room).exists(), room
+
+
+def test_constraints_pin_every_dependency_without_addresses():
+    text = (ROOT / "constraints.txt").read_text()
+    assert "://" not in text
+    pinned = {line.split("==")[0].lower().replace("_", "-") for line in text.split()}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = list(project["project"]["dependencies"])
+    for group in ("lint", "test", "oracles", "benchmarks"):
+        wanted += [w for w in project["dependency-groups"][group] if isinstance(w, str)]
+    for requirement in wanted:
+        name = re.match(r"[\w-]+", requirement).group().lower().replace("_", "-")
+        assert name in pinned, name
