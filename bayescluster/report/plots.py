@@ -110,7 +110,7 @@ def ranks(posterior: xr.DataTree) -> Figure:
     apart = ("intercept", "stratum_effect")  # one panel each would be too many
     names = [name for name in posterior["posterior"].data_vars if name not in apart]
     columns = min(len(names), 3)
-    size = (7.2, 1.9 * -(-len(names) // columns) + 0.4)
+    size = (7.2, 2.2 * -(-len(names) // columns) + 0.4)
     collection = az.plot_rank(
         posterior,
         var_names=names,
@@ -118,7 +118,9 @@ def ranks(posterior: xr.DataTree) -> Figure:
         col_wrap=columns,
         figure_kwargs={"figsize": size, "figsize_units": "inches"},
     )
-    return collection.viz["figure"].item()
+    figure = collection.viz["figure"].item()
+    figure.set_layout_engine("constrained")
+    return figure
 
 
 def _new_figure(width: float, height: float) -> Figure:
