@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .frequentist.bootstrap import BootstrapEstimates, cluster_bootstrap
     from .frequentist.estimates import Estimates
     from .frequentist.estimators import cluster_wls, naive_ols, two_exposure
-    from .frequentist.ols import ols
+    from .frequentist.ols import WaldTest, ols, wald_test
     from .moments import ClusterMoments
     from .priors import Prior
     from .simulate import Scenario, load_tutorial, tutorial_spec
@@ -70,7 +70,7 @@ _HOMES = {
     "frequentist.bootstrap": ("BootstrapEstimates", "cluster_bootstrap"),
     "frequentist.estimates": ("Estimates",),
     "frequentist.estimators": ("cluster_wls", "naive_ols", "two_exposure"),
-    "frequentist.ols": ("ols",),
+    "frequentist.ols": ("WaldTest", "ols", "wald_test"),
     "moments": ("ClusterMoments",),
     "priors": ("Prior",),
     "simulate": ("Scenario", "load_tutorial", "tutorial_spec"),
@@ -106,6 +106,7 @@ __all__ = [
     "SpilloverError",
     "StrataError",
     "TreatmentError",
+    "WaldTest",
     "analyze",
     "build_model",
     "cluster_bootstrap",
@@ -120,6 +121,7 @@ __all__ = [
     "ols",
     "tutorial_spec",
     "two_exposure",
+    "wald_test",
 ]
 
 

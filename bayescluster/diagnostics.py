@@ -40,8 +40,8 @@ def _design(comparison: Comparison) -> Iterator[Row]:
         "number of clusters",
         f"{total:,} ({treated:,} treated, {total - treated:,} control)",
         "ok" if total >= MIN_CLUSTERS else "caution" if total >= 10 else "problem",
-        f"below {MIN_CLUSTERS} clusters CR1 and the pairs bootstrap are too confident; read the "
-        "posterior, whose priors carry more weight, and report no bare p-value",
+        f"below {MIN_CLUSTERS} clusters the pairs bootstrap is too confident; read CR2 with its "
+        "degrees of freedom, and the posterior, whose priors carry more weight",
     )
     size = exp.moments().n
     share = float(size.max() / size.sum())

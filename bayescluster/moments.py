@@ -33,7 +33,7 @@ class ClusterMoments(Tidy):
     clusters : ndarray, shape (J,)
         Cluster labels, sorted, each once.
     n : ndarray, shape (J,)
-        Units per cluster.
+        Units per cluster; with weights, the sum of the weights.
     mean : ndarray, shape (J, k)
         Means per cluster, as deviations from `origin`: a large common offset of a variable costs no
         digit.
@@ -47,6 +47,8 @@ class ClusterMoments(Tidy):
         Name of the outcome.
     strata : ndarray, shape (J,), optional
         Stratum of each cluster.
+    observations : ndarray, shape (J,), optional
+        Rows per cluster, where they differ from `n` because rows are weighted.
 
     Notes
     -----
@@ -63,6 +65,7 @@ class ClusterMoments(Tidy):
     names: tuple[str, ...]
     outcome: str = "outcome"
     strata: NDArray[Any] | None = None
+    observations: Floats | None = None
 
     @classmethod
     def from_arrays(
@@ -74,6 +77,7 @@ class ClusterMoments(Tidy):
         *,
         outcome: str = "outcome",
         strata: ArrayLike | None = None,
+        weights: ArrayLike | None = None,
     ) -> ClusterMoments:
         """Compress the rows of any linear regression.
 
@@ -91,6 +95,8 @@ class ClusterMoments(Tidy):
             Name of the outcome.
         strata : array-like, shape (N,), optional
             Stratum label of each row, constant within a cluster.
+        weights : array-like, shape (N,), optional
+            Positive weights (inverse variances): least squares on the moments is then weighted.
 
         Raises
         ------
@@ -100,19 +106,22 @@ class ClusterMoments(Tidy):
             Where a value is NaN or infinite, or a label is null.
         """
         values, labels = _checked_rows(y, X, cluster, names, outcome)
+        weight = _checked_weights(weights, len(values))
         code, clusters = _factorize(labels)
         order = np.argsort(code, kind="stable")
         starts = np.searchsorted(code[order], np.arange(len(clusters)))
-        n = np.bincount(code).astype(float)
+        n, weight = np.bincount(code, weight), weight[order, None]
         origin = values.mean(axis=0)
         centred = (values - origin)[order]
-        mean = np.add.reduceat(centred, starts, axis=0) / n[:, None]
-        centred -= np.repeat(mean, n.astype(np.int64), axis=0)
-        rest = np.add.reduceat(centred, starts, axis=0)  # zero but for rounding: corrects the mean
+        mean = np.add.reduceat(weight * centred, starts, axis=0) / n[:, None]
+        centred -= mean[code[order]]
+        # Zero but for rounding: corrects the mean.
+        rest = np.add.reduceat(weight * centred, starts, axis=0)
         k = values.shape[1]
         cross = np.empty((len(n), k, k))
         for i in range(k):
-            products = np.add.reduceat(centred[:, i, None] * centred[:, i:], starts, axis=0)
+            products = weight * centred[:, i, None] * centred[:, i:]
+            products = np.add.reduceat(products, starts, axis=0)
             cross[:, i, i:] = cross[:, i:, i] = (
                 products - rest[:, i, None] * rest[:, i:] / n[:, None]
             )
@@ -125,6 +134,7 @@ class ClusterMoments(Tidy):
             names=tuple(names),
             outcome=outcome,
             strata=None if strata is None else _label_per_cluster(strata, code, clusters),
+            observations=None if weights is None else np.bincount(code).astype(float),
         )
 
     @classmethod
@@ -160,8 +170,10 @@ class ClusterMoments(Tidy):
             )
         if not len(self.n) or not len(other.n):
             return other if len(other.n) else self
-        if (self.strata is None) != (other.strata is None):
-            raise DataError("moments with strata cannot be added to moments without")
+        for name in ("strata", "observations"):
+            if (getattr(self, name) is None) != (getattr(other, name) is None):
+                what = "weights" if name == "observations" else name
+                raise DataError(f"moments with {what} cannot be added to moments without")
         clusters = _sorted_union(self.clusters, other.clusters)
         n1, mean1, cross1 = self._spread_over(clusters, self.origin)
         n2, mean2, cross2 = other._spread_over(clusters, self.origin)
@@ -176,6 +188,7 @@ class ClusterMoments(Tidy):
             mean=mean1 + delta * share,
             cross=cross1 + cross2 + between,
             strata=self._merged_strata(other, clusters),
+            observations=self._merged_observations(other, clusters),
         )
 
     def _spread_over(self, clusters: NDArray[Any], origin: Floats) -> tuple[Floats, Floats, Floats]:
@@ -186,6 +199,14 @@ class ClusterMoments(Tidy):
         cross = np.zeros((len(clusters), *self.cross.shape[1:]))
         n[at], mean[at], cross[at] = self.n, self.mean + (self.origin - origin), self.cross
         return n, mean, cross
+
+    def _merged_observations(self, other: ClusterMoments, clusters: NDArray[Any]) -> Floats | None:
+        if self.observations is None or other.observations is None:
+            return None
+        total = np.zeros(len(clusters))
+        total[np.searchsorted(clusters, self.clusters)] += self.observations
+        total[np.searchsorted(clusters, other.clusters)] += other.observations
+        return total
 
     def _merged_strata(self, other: ClusterMoments, clusters: NDArray[Any]) -> NDArray[Any] | None:
         if self.strata is None or other.strata is None:
@@ -206,8 +227,8 @@ class ClusterMoments(Tidy):
 
     @property
     def n_units(self) -> int:
-        """Number of units, N."""
-        return int(self.n.sum())
+        """Number of units (rows), N."""
+        return int((self.n if self.observations is None else self.observations).sum())
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -233,7 +254,8 @@ class ClusterMoments(Tidy):
     @cached_property
     def sd(self) -> Floats:
         """Standard deviation of each variable over all units (divisor N - 1); shape (k,)."""
-        return np.sqrt(np.diag(self.total_cross) / max(self.n_units - 1, 1))
+        share = (self.n_units - 1) / max(self.n_units, 1)
+        return np.sqrt(np.diag(self.total_cross) / self.n.sum() / (share or 1.0))
 
     def column(self, name: str) -> int:
         """Return the position of a regressor.
@@ -263,25 +285,33 @@ class ClusterMoments(Tidy):
         return self.select([x for x in self.names if x != name]) if name in self.names else self
 
     def between(self) -> ClusterMoments:
-        """Return the moments of the cluster means, each counted as often as its cluster has units.
+        """Return the moments of the cluster means, one observation a cluster, weighted by its size.
 
         Least squares on them is the regression of cluster means weighted by cluster size.
         """
-        return replace(self, cross=np.zeros_like(self.cross))
+        one = np.ones(self.n_clusters)
+        return replace(self, cross=np.zeros_like(self.cross), observations=one)
 
     @property
     def stratum_levels(self) -> NDArray[Any]:
         """The strata, sorted; empty without strata."""
         return np.array([]) if self.strata is None else np.unique(self.strata)
 
-    def with_stratum_indicators(self, *, drop_first: bool = True) -> ClusterMoments:
-        """Return the moments with an indicator regressor for every stratum (but the first).
+    @cached_property
+    def stratum_code(self) -> NDArray[np.int64]:
+        """Position of each cluster's stratum among `stratum_levels`; zeros without strata; (J,)."""
+        if self.strata is None:
+            return np.zeros(self.n_clusters, dtype=np.int64)
+        return np.searchsorted(self.stratum_levels, self.strata)
+
+    def with_stratum_indicators(self) -> ClusterMoments:
+        """Return the moments with an indicator regressor for every stratum.
 
         Indicators are constant within clusters, so they need no further pass over the data.
         """
         if self.strata is None:
             return self
-        levels = self.stratum_levels[1 if drop_first else 0 :]
+        levels = self.stratum_levels
         indicator = (self.strata[:, None] == levels).astype(float)
         p, q, k = len(self.names), len(levels), len(self.names) + 1
         at = [*range(p), p + q]  # where the old variables go
@@ -363,6 +393,17 @@ def _checked_rows(
         if bad:
             raise MissingValueError(f"{name!r} is NaN or infinite in {bad:,} of {rows:,} rows")
     return values, labels
+
+
+def _checked_weights(weights: ArrayLike | None, rows: int) -> Floats:
+    if weights is None:
+        return np.ones(rows)
+    values = np.asarray(weights, dtype=float)
+    if values.shape != (rows,):
+        raise DataError(f"weights have shape {values.shape}; expected ({rows:,},)")
+    if bad := int((~(np.isfinite(values) & (values > 0))).sum()):
+        raise DataError(f"weights are not positive and finite in {bad:,} of {rows:,} rows")
+    return values
 
 
 def _factorize(labels: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[Any]]:

@@ -14,14 +14,14 @@ def test_every_method_is_there(tutorial_analysis):
         "direct": [
             "naive OLS",
             "cluster WLS",
-            "two-exposure OLS, CR1",
+            "two-exposure OLS, CR2",
             "cluster bootstrap, two-exposure OLS",
             "cluster bootstrap, naive OLS",
             "cluster bootstrap, cluster WLS",
             "posterior",
         ],
         "spillover": [
-            "two-exposure OLS, CR1",
+            "two-exposure OLS, CR2",
             "cluster bootstrap, two-exposure OLS",
             "posterior",
         ],

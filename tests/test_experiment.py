@@ -38,8 +38,8 @@ SOURCES = {
         str(path / "*.parquet"),
     )[-1],
     "ibis": lambda d, path: ibis.memtable(d),
-    "ibis expression": lambda d, path: ibis.memtable(d.assign(drop=0)).filter(
-        lambda t: t.drop == 0
+    "ibis expression": lambda d, path: ibis.memtable(d.assign(flag=0)).filter(
+        lambda t: t.flag == 0
     ),
     "shuffled": lambda d, path: d.sample(frac=1, random_state=0),
     "booleans": lambda d, path: d.assign(treated=d["treated"] == 1, exposed=d["exposed"] == 1),

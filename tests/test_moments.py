@@ -116,8 +116,8 @@ def test_strata_survive_merging_and_indicators_are_columns():
         for p in (slice(0, 30), slice(30, 60))
     ]
     assert (halves[0] + halves[1]).strata.tolist() == whole.strata.tolist()
-    indicators = np.column_stack([X, strata == "b", strata == "c"])
-    names = [*NAMES, "stratum[b]", "stratum[c]"]
+    indicators = np.column_stack([X, strata == "a", strata == "b", strata == "c"])
+    names = [*NAMES, "stratum[a]", "stratum[b]", "stratum[c]"]
     by_hand = bc.ClusterMoments.from_arrays(y, indicators, cluster, names)
     assert_same(by_hand, whole.with_stratum_indicators())
 

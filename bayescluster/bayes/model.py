@@ -85,7 +85,7 @@ def gaussian_statistics(exp: Experiment) -> GaussianStatistics:
     moments = exp.moments()
     grand_mean = dict(zip(moments.names, moments.grand_mean + moments.origin, strict=False))
     center = {name: grand_mean[name] for name in exp.spec.outcome.covariates}
-    return GaussianStatistics.of(moments.with_stratum_indicators(drop_first=False), center)
+    return GaussianStatistics.of(moments.with_stratum_indicators(), center)
 
 
 def resolved_priors(exp: Experiment) -> dict[str, Prior]:

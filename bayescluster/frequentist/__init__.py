@@ -3,14 +3,16 @@
 from .bootstrap import BootstrapEstimates, cluster_bootstrap
 from .estimates import Estimates
 from .estimators import cluster_wls, naive_ols, two_exposure
-from .ols import ols
+from .ols import WaldTest, ols, wald_test
 
 __all__ = [
     "BootstrapEstimates",
     "Estimates",
+    "WaldTest",
     "cluster_bootstrap",
     "cluster_wls",
     "naive_ols",
     "ols",
     "two_exposure",
+    "wald_test",
 ]

@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 from .._display import Tidy
 from ..errors import DesignError
 from ..experiment import Experiment
-from ..moments import ClusterMoments
 from .estimates import COLUMNS
-from .estimators import cluster_wls, naive_ols, two_exposure
-from .ols import RANK_TOLERANCE, Standardised
+from .regression import RANK_TOLERANCE, Regression
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -139,7 +137,7 @@ def cluster_bootstrap(
     result = BootstrapEstimates(
         estimators=tuple(p.estimator for p in problems for _ in p.terms),
         terms=tuple(term for p in problems for term in p.terms),
-        estimate=np.concatenate([p.estimate for p in problems]),
+        estimate=np.concatenate([p.fit.estimate[p.rows] for p in problems]),
         draws=np.vstack(blocks),
         ci_prob=exp.spec.report.ci_prob,
         seed=seed,
@@ -154,52 +152,45 @@ class _Problem:
 
     estimator: str
     terms: tuple[str, ...]
-    estimate: Floats  # (terms,)
-    gram: Floats  # (J, q, q), of [1, x, y]
-    rows: list[int]  # where the terms stand among the coefficients
-    scale: Floats  # (terms,), to the user's units
+    fit: Regression
 
-    @classmethod
-    def of(
-        cls, estimator: str, terms: tuple[str, ...], moments: ClusterMoments, estimate: Floats
-    ) -> _Problem:
-        standardised = Standardised.of(moments)
-        rows = [1 + moments.column(term) for term in terms]
-        scale = np.diag(standardised.to_user)[rows]
-        return cls(estimator, terms, estimate, standardised.gram, rows, scale)
+    @property
+    def rows(self) -> list[int]:
+        """Where the terms stand among the fit's."""
+        return [self.fit.terms.index(term) for term in self.terms]
 
     def replicate(self, weights: Floats) -> Floats:
         """Return the coefficients under each row of weights (B, J); shape (B, terms)."""
-        size = self.gram.shape[1]
-        gram = (weights @ self.gram.reshape(len(self.gram), -1)).reshape(-1, size, size)
-        left, right = gram[:, :-1, :-1], gram[:, :-1, -1:]
-        defined = _full_rank(left)
-        left = np.where(defined[:, None, None], left, np.eye(size - 1))
-        solved = np.linalg.solve(left, right)[:, self.rows, 0] * self.scale
-        return np.where(defined[:, None], solved, np.nan)
+        cross = self._cross(weights)
+        left, right = cross[:, :-1, :-1], cross[:, :-1, -1:]
+        # In orthonormal coordinates `left` is near the identity, singular where an arm is lost.
+        defined = np.linalg.eigvalsh(left)[:, 0] > RANK_TOLERANCE
+        left = np.where(defined[:, None, None], left, np.eye(left.shape[1]))
+        slopes = np.linalg.solve(left, right)[:, :, 0] @ self.fit.to_user[self.rows, 1:].T
+        return np.where(defined[:, None], slopes, np.nan)
 
-
-def _full_rank(gram: Floats) -> NDArray[np.bool_]:
-    """Say which Gram matrices, scaled to unit diagonal, are of full rank; shape (B,)."""
-    root = np.sqrt(np.einsum("bii->bi", gram))
-    present = (root > 0).all(axis=1)
-    root = np.where(root > 0, root, 1.0)
-    smallest = np.linalg.eigvalsh(gram / (root[:, :, None] * root[:, None, :]))[:, 0]
-    return present & (smallest > RANK_TOLERANCE)
+    def _cross(self, weights: Floats) -> Floats:
+        """Return cross-products of [x, y] about a replicate's stratum means; (B, k + 1, k + 1)."""
+        gram, stratum = self.fit.gram, self.fit.stratum
+        size = gram.shape[1]
+        cross = np.zeros((len(weights), size - 1, size - 1))
+        order = np.argsort(stratum, kind="stable")
+        for at in np.split(order, np.cumsum(np.bincount(stratum))[:-1]):
+            total = (weights[:, at] @ gram[at].reshape(len(at), -1)).reshape(-1, size, size)
+            first = total[:, 0, 1:]
+            cross += total[:, 1:, 1:]
+            cross -= first[:, :, None] * first[:, None, :] / total[:, 0, 0, None, None]
+        return cross
 
 
 def _problems(exp: Experiment) -> list[_Problem]:
-    full = exp.moments().with_stratum_indicators()
+    full = exp.moments()
     naive = full.without("spillover")
     effects = tuple(term for term in ("direct", "spillover") if term in full.names)
-    fits = [
-        ("two_exposure", effects, full, two_exposure(exp)),
-        ("naive_ols", ("direct",), naive, naive_ols(exp)),
-        ("cluster_wls", ("direct",), naive.between(), cluster_wls(exp)),
-    ]
     return [
-        _Problem.of(name, terms, moments, fit.estimate[[fit.terms.index(t) for t in terms]])
-        for name, terms, moments, fit in fits
+        _Problem("two_exposure", effects, Regression.of(full)),
+        _Problem("naive_ols", ("direct",), Regression.of(naive)),
+        _Problem("cluster_wls", ("direct",), Regression.of(naive.between())),
     ]
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
 
-from ..errors import DesignError
 from ..experiment import Experiment
+from .covariance import Vcov
 from .estimates import Estimates
-from .ols import Distribution, Standardised, Vcov, in_user_units, ols, residual_sum_of_squares
+from .ols import Distribution, ols
 
 
-def naive_ols(exp: Experiment, *, distribution: Distribution = "t") -> Estimates:
+def naive_ols(
+    exp: Experiment, vcov: Vcov = "iid", *, distribution: Distribution = "t"
+) -> Estimates:
     """Regress the outcome on the treatment as if units were independent and nothing spilled over.
 
     The user-level A/B test that the package exists to replace; kept to show its bias (contaminated
@@ -20,25 +22,30 @@ def naive_ols(exp: Experiment, *, distribution: Distribution = "t") -> Estimates
     ----------
     exp : Experiment
         The experiment; its covariates and strata are adjusted for.
+    vcov : {"iid", "CR0", "CR1", "CR2", "CR3"}
+        Covariance matrix, see :func:`ols`; a cluster-robust one mends the overconfidence, not the
+        bias.
     distribution : {"t", "normal"}
-        Reference distribution of intervals and p-values, t with N - p degrees of freedom.
+        Reference distribution of intervals and p-values.
 
     Returns
     -------
     Estimates
-        Terms ``intercept``, ``direct`` (here the total contrast between arms), covariates.
+        Terms ``intercept`` (without strata), ``direct`` (here the contrast between arms),
+        covariates.
     """
-    moments = exp.moments().without("spillover").with_stratum_indicators()
     return ols(
-        moments,
-        "iid",
+        exp.moments().without("spillover"),
+        vcov,
         distribution=distribution,
         ci_prob=exp.spec.report.ci_prob,
-        method="naive OLS",
+        method="naive OLS" if vcov == "iid" else f"naive OLS, {vcov}",
     )
 
 
-def cluster_wls(exp: Experiment, *, distribution: Distribution = "t") -> Estimates:
+def cluster_wls(
+    exp: Experiment, vcov: Vcov = "iid", *, distribution: Distribution = "t"
+) -> Estimates:
     """Regress cluster means on the treatment, weighted by cluster size.
 
     One observation a cluster, so independence between clusters is all that is assumed; spillover
@@ -47,49 +54,40 @@ def cluster_wls(exp: Experiment, *, distribution: Distribution = "t") -> Estimat
     Parameters
     ----------
     exp : Experiment
-        The experiment; covariates enter by their cluster means, strata by indicators.
+        The experiment; covariates enter by their cluster means, strata are absorbed.
+    vcov : {"iid", "CR0", "CR1", "CR2", "CR3"}
+        ``iid`` is the classical covariance matrix of weighted least squares,
+        s^2 (Xbar' diag(n) Xbar)^-1 with s^2 the weighted residual sum of squares over J - p. The
+        others are heteroskedasticity-robust (HC0 to HC3, one mean a cluster), see :func:`ols`.
     distribution : {"t", "normal"}
-        Reference distribution of intervals and p-values, t with J - p degrees of freedom.
+        Reference distribution of intervals and p-values, t with J - p degrees of freedom for iid.
 
     Returns
     -------
     Estimates
-        Terms ``intercept``, ``direct`` (here the total contrast between arms), covariates.
+        Terms ``intercept`` (without strata), ``direct`` (here the contrast between arms),
+        covariates.
 
     Raises
     ------
     DesignError
         Where there are no more clusters than coefficients.
-
-    Notes
-    -----
-    The covariance matrix is the classical one of weighted least squares,
-    s^2 (Xbar' diag(n) Xbar)^-1 with s^2 the weighted residual sum of squares over J - p.
     """
-    moments = exp.moments().without("spillover").with_stratum_indicators().between()
-    standardised = Standardised.of(moments)
-    coefficients, inverse = standardised.solve(moments.names)
-    df = moments.n_clusters - len(coefficients)
-    if df < 1:
-        raise DesignError(
-            f"{moments.n_clusters:,} clusters are too few for {len(coefficients)} coefficients on "
-            "cluster means; leave out covariates or strata"
-        )
-    variance = residual_sum_of_squares(standardised.gram, coefficients) / df
-    return in_user_units(
-        standardised,
-        coefficients,
-        variance * inverse,
-        moments,
-        df=np.inf if distribution == "normal" else df,
+    return ols(
+        exp.moments().without("spillover").between(),
+        vcov,
+        distribution=distribution,
         ci_prob=exp.spec.report.ci_prob,
-        vcov="iid",
-        method="cluster WLS",
+        method="cluster WLS" if vcov == "iid" else f"cluster WLS, {vcov}",
     )
 
 
 def two_exposure(
-    exp: Experiment, vcov: Vcov = "CR1", *, distribution: Distribution = "t"
+    exp: Experiment,
+    vcov: Vcov = "CR2",
+    *,
+    contrasts: Mapping[str, Mapping[str, float]] | None = None,
+    distribution: Distribution = "t",
 ) -> Estimates:
     """Regress the outcome on direct treatment and spillover exposure, cluster-robust.
 
@@ -98,20 +96,24 @@ def two_exposure(
     exp : Experiment
         The experiment; its covariates and strata are adjusted for. Without a spillover column this
         is the cluster-robust regression on the treatment alone.
-    vcov : {"CR1", "CR0", "iid"}
+    vcov : {"CR2", "CR0", "CR1", "CR3", "iid"}
         Covariance matrix, see :func:`ols`.
+    contrasts : mapping of str to mapping, optional
+        Linear combinations to report after the terms, see :func:`ols`.
     distribution : {"t", "normal"}
-        Reference distribution of intervals and p-values, t with G - 1 degrees of freedom.
+        Reference distribution of intervals and p-values.
 
     Returns
     -------
     Estimates
-        Terms ``intercept``, ``direct``, ``spillover`` (where there is one), covariates, strata.
+        Terms ``intercept`` (without strata), ``direct``, ``spillover`` (where there is one),
+        covariates, contrasts.
     """
     kind = "two-exposure OLS" if exp.has_spillover else "OLS"
     return ols(
-        exp.moments().with_stratum_indicators(),
+        exp.moments(),
         vcov,
+        contrasts=contrasts,
         distribution=distribution,
         ci_prob=exp.spec.report.ci_prob,
         method=f"{kind}, {vcov}",

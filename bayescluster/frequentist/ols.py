@@ -1,90 +1,32 @@
-"""Least squares from cluster moments, with cluster-robust covariance matrices."""
+"""Least squares from cluster moments, with cluster-robust inference."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from ..errors import DesignError, IdentificationError
+from .._display import Tidy
+from ..errors import DesignError
 from ..moments import ClusterMoments
 from ..spec import DEFAULT_CI_PROB
+from .covariance import Vcov, covariance, satterthwaite_df
 from .estimates import Estimates
+from .regression import Regression
 
 Floats = NDArray[np.float64]
-Vcov = Literal["iid", "CR0", "CR1"]
 Distribution = Literal["t", "normal"]
-
-#: Smallest eigenvalue of the regressors' correlation matrix that still counts as full rank.
-RANK_TOLERANCE = 1e-11
-
-
-@dataclass(frozen=True, eq=False)
-class Standardised:
-    """Gram matrices of [1, x, y] in units where least squares is well conditioned.
-
-    Parameters
-    ----------
-    gram : ndarray, shape (J, p + 1, p + 1)
-        Per cluster, of the intercept, the p - 1 centred and scaled regressors and the outcome.
-    to_user : ndarray, shape (p, p)
-        Maps standardised coefficients to the user's units, but for the intercept's `shift`.
-    shift : float
-        Added to the intercept.
-    """
-
-    gram: Floats
-    to_user: Floats
-    shift: float
-
-    @classmethod
-    def of(cls, moments: ClusterMoments) -> Standardised:
-        """Centre at the grand mean and scale by the standard deviation.
-
-        Raises
-        ------
-        IdentificationError
-            Where a regressor is constant.
-        """
-        scale = moments.sd.copy()
-        scale[-1] = scale[-1] if scale[-1] > 0 else 1.0
-        if constant := [x for x, sd in zip(moments.names, scale, strict=False) if not sd > 0]:
-            raise IdentificationError(
-                f"regressor {', '.join(map(repr, constant))} is constant in all "
-                f"{moments.n_units:,} rows: its coefficient is not identified; leave it out"
-            )
-        center = moments.grand_mean
-        location = center + moments.origin
-        to_user = np.diag(np.r_[scale[-1], scale[-1] / scale[:-1]])
-        to_user[0, 1:] = -location[:-1] * scale[-1] / scale[:-1]
-        return cls(moments.gram(center, scale), to_user, float(location[-1]))
-
-    def solve(self, names: tuple[str, ...]) -> tuple[Floats, Floats]:
-        """Return the coefficients, shape (p,), and the inverse Gram matrix, shape (p, p).
-
-        Raises
-        ------
-        IdentificationError
-            Where regressors are collinear; the message names them.
-        """
-        total = self.gram.sum(axis=0)
-        value, vector = np.linalg.eigh(total[1:-1, 1:-1] / total[0, 0])
-        if value.size and value[0] < RANK_TOLERANCE:
-            involved = [x for x, v in zip(names, vector[:, 0], strict=True) if abs(v) > 1e-3]
-            raise IdentificationError(
-                f"regressors {', '.join(map(repr, involved))} are collinear: their coefficients "
-                "are not identified; leave one of them out"
-            )
-        inverse = np.linalg.inv(total[:-1, :-1])
-        return inverse @ total[:-1, -1], inverse
 
 
 def ols(
     moments: ClusterMoments,
-    vcov: Vcov = "CR1",
+    vcov: Vcov = "CR2",
     *,
+    contrasts: Mapping[str, Mapping[str, float]] | None = None,
     distribution: Distribution = "t",
     ci_prob: float = DEFAULT_CI_PROB,
     method: str | None = None,
@@ -94,14 +36,22 @@ def ols(
     Parameters
     ----------
     moments : ClusterMoments
-        The data, compressed. The cost depends on the number of clusters and regressors only.
-    vcov : {"CR1", "CR0", "iid"}
-        ``iid`` is sigma^2 (X'X)^-1 with divisor N - p. ``CR0`` is the Liang-Zeger sandwich with
-        scores summed by cluster; ``CR1`` multiplies it by G/(G-1) x (N-1)/(N-p) for G clusters, N
-        units and p coefficients (Stata, statsmodels and pyfixest; clubSandwich calls it CR1S).
+        The data, compressed. Where they have strata, an intercept per stratum is absorbed exactly,
+        and the result has no ``intercept``. The cost depends on the numbers of clusters and
+        regressors only.
+    vcov : {"CR2", "CR0", "CR1", "CR3", "iid"}
+        With G clusters, N units, p coefficients (stratum intercepts included) and scores summed by
+        cluster: ``CR0`` is the Liang-Zeger sandwich; ``CR1`` multiplies it by G/(G-1) x (N-1)/(N-p)
+        (Stata, statsmodels and pyfixest; clubSandwich calls it CR1S); ``CR2`` is the
+        Bell-McCaffrey bias reduction, without a factor; ``CR3`` is the jackknife, (G-1)/G x sum of
+        (b(-j) - b)(b(-j) - b)' (clubSandwich's CR3 lacks the factor). ``iid`` is sigma^2 (X'X)^-1
+        with divisor N - p.
+    contrasts : mapping of str to mapping, optional
+        Linear combinations to report after the terms, such as
+        ``{"direct - spillover": {"direct": 1, "spillover": -1}}``.
     distribution : {"t", "normal"}
-        Reference distribution of intervals and p-values: t with N - p (iid) or G - 1 (CR) degrees
-        of freedom, or standard normal.
+        Reference distribution of intervals and p-values: standard normal, or t with N - p (iid),
+        G - 1 (CR0, CR1, CR3) or Satterthwaite (CR2, Bell-McCaffrey) degrees of freedom.
     ci_prob : float
         Probability of the confidence intervals.
     method : str, optional
@@ -110,7 +60,7 @@ def ols(
     Returns
     -------
     Estimates
-        Terms are ``intercept``, then the regressors.
+        Terms are ``intercept`` (without strata), the regressors, then the contrasts.
 
     Raises
     ------
@@ -119,10 +69,15 @@ def ols(
     DesignError
         Where there are too few units or clusters for the covariance matrix asked for.
 
+    Warns
+    -----
+    UserWarning
+        For CR2 and CR3, where a regressor varies in a single cluster only.
+
     References
     ----------
-    Liang & Zeger (1986), Biometrika 73: 13-22; Cameron & Miller (2015), Journal of Human Resources
-    50: 317-372, section II.C.
+    Liang & Zeger (1986), Biometrika 73: 13-22; Bell & McCaffrey (2002), Survey Methodology 28:
+    169-181; Cameron & Miller (2015), Journal of Human Resources 50: 317-372, sections II.C and VI.
 
     Examples
     --------
@@ -130,67 +85,21 @@ def ols(
     >>> ols(m).estimate.round(6)
     array([1.5, 3. ])
     """
-    _check_choice("vcov", vcov, get_args(Vcov))
-    _check_choice("distribution", distribution, get_args(Distribution))
-    standardised = Standardised.of(moments)
-    coefficients, inverse = standardised.solve(moments.names)
-    n, groups, p = moments.n_units, moments.n_clusters, len(coefficients)
-    if n <= p or (vcov != "iid" and groups < 2):
-        raise DesignError(
-            f"{n:,} units in {groups:,} clusters are too few for {p} coefficients with {vcov} "
-            "standard errors"
-        )
-    if vcov == "iid":
-        cov = residual_sum_of_squares(standardised.gram, coefficients) / (n - p) * inverse
-    else:
-        cov = _sandwich(standardised.gram, coefficients, inverse)
-        cov *= groups / (groups - 1) * (n - 1) / (n - p) if vcov == "CR1" else 1.0
-    return in_user_units(
-        standardised,
-        coefficients,
-        cov,
-        moments,
-        df=np.inf if distribution == "normal" else n - p if vcov == "iid" else groups - 1,
-        ci_prob=ci_prob,
-        vcov=vcov,
-        method=method or f"OLS, {vcov}",
-    )
-
-
-def residual_sum_of_squares(gram: Floats, coefficients: Floats) -> float:
-    """Return the sum of squared residuals from stacked Gram matrices of [1, x, y]."""
-    contrast = np.r_[-coefficients, 1.0]
-    return float(max(contrast @ gram.sum(axis=0) @ contrast, 0.0))
-
-
-def _sandwich(gram: Floats, coefficients: Floats, inverse: Floats) -> Floats:
-    """Return the CR0 covariance matrix: scores u_j = c_j - A_j b, summed by cluster."""
-    scores = gram[:, :-1, -1] - gram[:, :-1, :-1] @ coefficients
-    return inverse @ (scores.T @ scores) @ inverse
-
-
-def in_user_units(
-    standardised: Standardised,
-    coefficients: Floats,
-    cov: Floats,
-    moments: ClusterMoments,
-    *,
-    df: float,
-    ci_prob: float,
-    vcov: str,
-    method: str,
-) -> Estimates:
-    """Return standardised coefficients and their covariance as estimates in the user's units."""
+    check_choice("vcov", vcov, get_args(Vcov))
+    check_choice("distribution", distribution, get_args(Distribution))
     if not 0 < ci_prob < 1:
         raise ValueError(f"ci_prob must lie between 0 and 1; given {ci_prob}")
-    estimate = standardised.to_user @ coefficients
-    estimate[0] += standardised.shift
+    fit = Regression.of(moments)
+    check_size(fit, vcov)
+    rows = np.vstack(
+        [np.eye(len(fit.terms)), *(fit.contrast(w) for w in (contrasts or {}).values())]
+    )
     return Estimates(
-        method=method,
-        terms=("intercept", *moments.names),
-        estimate=estimate,
-        cov=standardised.to_user @ cov @ standardised.to_user.T,
-        df=np.full(len(estimate), float(df)),
+        method=method or f"OLS, {vcov}",
+        terms=(*fit.terms, *(contrasts or {})),
+        estimate=rows @ fit.estimate,
+        cov=rows @ covariance(fit, vcov) @ rows.T,
+        df=degrees_of_freedom(fit, vcov, rows, distribution),
         ci_prob=ci_prob,
         vcov=vcov,
         n_units=moments.n_units,
@@ -198,6 +107,114 @@ def in_user_units(
     )
 
 
-def _check_choice(name: str, value: str, valid: tuple[str, ...]) -> None:
+def degrees_of_freedom(
+    fit: Regression, vcov: Vcov, rows: Floats, distribution: Distribution = "t"
+) -> Floats:
+    """Return the degrees of freedom of each linear combination of terms; shape (len(rows),)."""
+    if distribution == "normal":
+        return np.full(len(rows), np.inf)
+    if vcov == "CR2":
+        return np.array([satterthwaite_df(fit, row[None, :]) for row in rows])
+    n, groups = fit.moments.n_units, fit.moments.n_clusters
+    return np.full(len(rows), float(n - fit.n_coefficients if vcov == "iid" else groups - 1))
+
+
+def check_size(fit: Regression, vcov: Vcov) -> None:
+    """Raise DesignError where units or clusters are too few for the covariance matrix."""
+    n, groups, p = fit.moments.n_units, fit.moments.n_clusters, fit.n_coefficients
+    if n <= p or (vcov != "iid" and groups < 2):
+        raise DesignError(
+            f"{n:,} units in {groups:,} clusters are too few for {p} coefficients with {vcov} "
+            "standard errors"
+        )
+
+
+def check_choice(name: str, value: str, valid: Sequence[str]) -> None:
+    """Raise ValueError where an argument is not one of the valid words."""
     if value not in valid:
         raise ValueError(f"{name} must be one of {', '.join(valid)}; given {value!r}")
+
+
+@dataclass(frozen=True)
+class WaldTest(Tidy):
+    """A joint test that several linear combinations are zero.
+
+    Parameters
+    ----------
+    hypothesis : tuple of str
+        What is tested, a linear combination an item.
+    statistic : float
+        Wald statistic Q.
+    f_naive, df_naive, p_naive : float
+        Q / h against F(h, G - 1) for h combinations.
+    f_htz, df_htz, p_htz : float
+        (eta - h + 1) / (eta h) Q against F(h, eta - h + 1), with eta by Satterthwaite matching
+        (HTZ); NaN for other covariance matrices than CR2.
+    """
+
+    hypothesis: tuple[str, ...]
+    statistic: float
+    f_naive: float
+    df_naive: float
+    p_naive: float
+    f_htz: float
+    df_htz: float
+    p_htz: float
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row a test: test, f, df_num, df_denom, p_value."""
+        h = len(self.hypothesis)
+        rows = [
+            ("naive F", self.f_naive, h, self.df_naive, self.p_naive),
+            ("HTZ", self.f_htz, h, self.df_htz, self.p_htz),
+        ]
+        return pd.DataFrame(rows, columns=["test", "f", "df_num", "df_denom", "p_value"])
+
+
+def wald_test(
+    moments: ClusterMoments, contrasts: Sequence[Mapping[str, float] | str], vcov: Vcov = "CR2"
+) -> WaldTest:
+    """Test jointly that linear combinations of coefficients are zero.
+
+    Parameters
+    ----------
+    moments : ClusterMoments
+        The data.
+    contrasts : sequence of str or mapping of str to float
+        The combinations: a term's name, or weights by term.
+    vcov : {"CR2", "CR0", "CR1", "CR3", "iid"}
+        Covariance matrix, see :func:`ols`. The small-sample F is available for CR2.
+
+    Raises
+    ------
+    ValueError
+        Where a term is unknown or the combinations are linearly dependent.
+
+    References
+    ----------
+    Pustejovsky & Tipton (2018), Journal of Business & Economic Statistics 36: 672-683 (AHT, called
+    HTZ in clubSandwich).
+    """
+    from scipy import special
+
+    fit = Regression.of(moments)
+    check_size(fit, vcov)
+    named = [{c: 1.0} if isinstance(c, str) else dict(c) for c in contrasts]
+    rows = np.array([fit.contrast(weights) for weights in named])
+    h = len(rows)
+    if np.linalg.matrix_rank(rows) < h:
+        raise ValueError(
+            f"the {h} combinations are linearly dependent; leave out the redundant ones"
+        )
+    value = rows @ fit.estimate
+    q = float(value @ np.linalg.solve(rows @ covariance(fit, vcov) @ rows.T, value))
+    df = float(degrees_of_freedom(fit, "iid" if vcov == "iid" else "CR1", rows[:1])[0])
+    f_htz = df_htz = p_htz = np.nan
+    if vcov == "CR2":
+        eta = satterthwaite_df(fit, rows)
+        df_htz = eta - h + 1
+        if df_htz > 0:
+            f_htz = df_htz / (eta * h) * q
+            p_htz = float(special.fdtrc(h, df_htz, f_htz))
+    names = tuple(" + ".join(f"{w:g} {term}" for term, w in weights.items()) for weights in named)
+    return WaldTest(names, q, q / h, df, float(special.fdtrc(h, df, q / h)), f_htz, df_htz, p_htz)

@@ -1,0 +1,146 @@
+"""Cluster-robust covariance matrices and their degrees of freedom, by q x q algebra per cluster.
+
+With P_j a cluster's block of the hat matrix in orthonormal coordinates (`Regression.leverage`) and
+v_j its score, CR0 sums v_j v_j', CR2 sums w_j w_j' with w_j = (I - P_j)^-1/2 v_j, and CR3 does with
+w_j = (I - P_j)^-1 v_j, which is the leave-one-cluster-out jackknife.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .regression import Regression
+
+Floats = NDArray[np.float64]
+Vcov = Literal["iid", "CR0", "CR1", "CR2", "CR3"]
+
+#: A cluster's hat-matrix eigenvalue this close to one leaves it without residuals of its own.
+SINGULAR = 1e-10
+
+
+def covariance(fit: Regression, vcov: Vcov) -> Floats:
+    """Return the covariance matrix of the terms in the user's units; shape (m, m).
+
+    Parameters
+    ----------
+    fit : Regression
+        The fit; G clusters, N units, p coefficients (absorbed stratum intercepts included).
+    vcov : {"iid", "CR0", "CR1", "CR2", "CR3"}
+        See :func:`bayescluster.ols` for each and its factor.
+    """
+    n, groups, p = fit.moments.n_units, fit.moments.n_clusters, fit.n_coefficients
+    if vcov == "iid":
+        meat = fit.residual_sum_of_squares / (n - p) * np.eye(fit.leverage.shape[1])
+    else:
+        scores = adjusted_scores(fit, vcov)
+        factor = {
+            "CR1": groups / (groups - 1) * (n - 1) / (n - p),
+            "CR3": (groups - 1) / groups,
+        }.get(vcov, 1.0)
+        meat = factor * scores.T @ scores
+    return fit.to_user @ meat @ fit.to_user.T
+
+
+def adjusted_scores(fit: Regression, vcov: Vcov) -> Floats:
+    """Return the scores whose outer products the covariance matrix sums; shape (J, q).
+
+    Warns
+    -----
+    UserWarning
+        For CR2 and CR3, where a regressor lives in one cluster, whose adjustment is then a
+        generalised inverse; the message names the clusters.
+    """
+    if vcov in ("CR0", "CR1"):
+        return fit.score
+    value, vector = hat_eigen(fit)
+    warn_of_singular(fit, value, vector)
+    power = inverse_power(value, 0.5 if vcov == "CR2" else 1.0)
+    rotated = np.einsum("jab,ja->jb", vector, fit.score)
+    return np.einsum("jab,jb->ja", vector, power * rotated)
+
+
+def hat_eigen(fit: Regression) -> tuple[Floats, Floats]:
+    """Return eigenvalues (J, q) and eigenvectors (J, q, q) of every cluster's hat-matrix block."""
+    value, vector = np.linalg.eigh(fit.leverage)
+    return np.clip(value, 0.0, 1.0), vector
+
+
+def inverse_power(value: Floats, power: float) -> Floats:
+    """Return (1 - value)^-power, or 0 where 1 - value vanishes (the Moore-Penrose inverse)."""
+    rest = np.where(value > 1 - SINGULAR, 1.0, 1 - value)
+    return np.where(value > 1 - SINGULAR, 0.0, rest**-power)
+
+
+def warn_of_singular(fit: Regression, value: Floats, vector: Floats) -> None:
+    """Warn where a slope coordinate (not just a stratum's intercept) lives in a single cluster."""
+    slope_share = (vector[:, 1:, :] ** 2).sum(axis=1)
+    alone = ((value > 1 - SINGULAR) & (slope_share > 1e-6)).any(axis=1)
+    if alone.any():
+        labels = [repr(label) for label in fit.moments.clusters[alone][:5].tolist()]
+        warnings.warn(
+            f"a regressor varies in a single cluster only ({', '.join(labels)}): its robust "
+            "standard error rests on a generalised inverse and is not to be trusted",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def satterthwaite_df(fit: Regression, contrasts: Floats) -> float:
+    """Return the degrees of freedom of the CR2 covariance matrix of some linear combinations.
+
+    Parameters
+    ----------
+    fit : Regression
+        The fit.
+    contrasts : ndarray, shape (h, m)
+        Linear combinations of the terms.
+
+    Returns
+    -------
+    float
+        For h = 1 the Bell-McCaffrey df, (sum of eigenvalues)^2 / sum of squared eigenvalues of the
+        quadratic form that the variance estimator is under independent, homoskedastic errors; for
+        more, the df eta of the approximating Wishart distribution (HTZ).
+
+    References
+    ----------
+    Bell & McCaffrey (2002), Survey Methodology 28: 169-181; Imbens & Kolesar (2016), Review of
+    Economics and Statistics 98: 701-712; Pustejovsky & Tipton (2018), Journal of Business &
+    Economic Statistics 36: 672-683, section 3.2.
+    """
+    value, vector = hat_eigen(fit)
+    kept = np.where(value > 1 - SINGULAR, 0.0, value)
+    directions = fit.to_user.T @ contrasts.T  # (q, h)
+    rotated = np.einsum("jab,ah->jbh", vector, directions)
+    own = np.einsum("jbs,jb,jbt->jst", rotated, kept, rotated)  # (J, h, h)
+    whiten = np.linalg.inv(np.linalg.cholesky(own.sum(axis=0)))
+    own = whiten @ own @ whiten.T
+    other = np.einsum("jab,jb,jbh->jha", vector, kept * inverse_power(kept, 0.5), rotated)
+    other = np.einsum("sh,jha->jsa", whiten, other)  # (J, h, q)
+    h = len(contrasts)
+    return float(h * (h + 1) / _wishart_variance(own, other, fit.stratum))
+
+
+def _wishart_variance(own: Floats, other: Floats, stratum: NDArray[np.int64]) -> float:
+    """Return the summed variance of all entries of the whitened covariance estimator.
+
+    Cluster contributions have covariance own_j with themselves and -other_j other_k' with others
+    (stratum coordinate 0 between clusters of one stratum only); Isserlis' theorem does the rest.
+    """
+    flat = other.reshape(len(other), -1)
+    alone = (np.einsum("jaa->j", own) ** 2 + np.einsum("jab,jab->j", own, own)).sum()
+    itself = np.einsum("jsa,jta->jst", other, other)
+    alone -= (np.einsum("jaa->j", itself) ** 2 + np.einsum("jst,jts->j", itself, itself)).sum()
+    shape = other.shape[1:] * 2
+    sums = np.zeros((int(stratum.max()) + 1, flat.shape[1], flat.shape[1]))
+    np.add.at(sums, stratum, flat[:, :, None] * flat[:, None, :])
+    slopes = sums.sum(axis=0).reshape(shape)[:, 1:, :, 1:]
+    sums = sums.reshape(-1, *shape)
+    sums[:, :, 1:, :, 1:] = 0.0  # slopes are global; what is left concerns one stratum each
+    pairs = (sums**2).sum() + np.einsum("usatb,utasb->", sums, sums)
+    pairs += (slopes**2).sum() + np.einsum("satb,tasb->", slopes, slopes)
+    return float(alone + pairs)

@@ -1,0 +1,179 @@
+"""Least squares from cluster moments, in coordinates where cluster-robust algebra is small.
+
+Stratum intercepts (or the one intercept, where there are no strata) are absorbed exactly: with x~
+the regressors less their stratum means and E = sum of x~'x~ = (L L')^-1, the columns 1 / sqrt(N_s)
+of the strata and x~ L are orthonormal. A unit touches one of the former and all of the latter, so a
+cluster's block of the hat matrix is the Gram matrix of q = 1 + k numbers a unit, whatever the
+number of strata; two clusters interact through their k slope coordinates and, in one stratum, one
+more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import IdentificationError
+from ..moments import ClusterMoments
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+#: Smallest eigenvalue of the regressors' correlation matrix that still counts as full rank.
+RANK_TOLERANCE = 1e-11
+
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """A least-squares fit with everything that its covariance matrices need, per cluster.
+
+    With J clusters, k regressors, q = 1 + k and m terms (the intercept, where there are no strata,
+    then the regressors):
+
+    Parameters
+    ----------
+    terms : tuple of str
+        Names of the m coefficients.
+    estimate : ndarray, shape (m,)
+        Coefficients in the user's units.
+    gram : ndarray, shape (J, q + 1, q + 1)
+        Gram matrix per cluster of [1 / sqrt(N_s), x~ L, y~] in orthonormal coordinates: stratum,
+        slopes, outcome less its stratum mean and in units of its standard deviation.
+    coefficients : ndarray, shape (k,)
+        Slopes in orthonormal coordinates.
+    to_user : ndarray, shape (m, q)
+        Maps deviations in orthonormal coordinates to the user's units.
+    stratum : ndarray, shape (J,)
+        Code of each cluster's stratum; all zero without strata.
+    moments : ClusterMoments
+        The data.
+    """
+
+    terms: tuple[str, ...]
+    estimate: Floats
+    gram: Floats
+    coefficients: Floats
+    to_user: Floats
+    stratum: Integers
+    moments: ClusterMoments
+
+    @classmethod
+    def of(cls, moments: ClusterMoments) -> Regression:
+        """Fit by least squares.
+
+        Raises
+        ------
+        IdentificationError
+            Where a regressor is constant (within strata) or regressors are collinear.
+        """
+        stratum = moments.stratum_code
+        size = np.bincount(stratum, moments.n)
+        center = _means(moments.mean, moments.n, stratum) / size[:, None]
+        scale = _within_stratum_sd(moments, center[stratum])
+        gram = moments.gram(center[stratum], scale)
+        gram[:, 0, :] /= np.sqrt(size)[stratum, None]
+        gram[:, :, 0] /= np.sqrt(size)[stratum, None]
+        root = _root_of_inverse(gram[:, 1:-1, 1:-1].sum(axis=0), moments)
+        gram[:, 1:-1, :] = np.einsum("ab,jac->jbc", root, gram[:, 1:-1, :])
+        gram[:, :, 1:-1] = np.einsum("jca,ab->jcb", gram[:, :, 1:-1], root)
+        coefficients = gram[:, 1:-1, -1].sum(axis=0)
+        slopes = root * scale[-1] / scale[:-1, None]  # (k, k): to the user's units
+        to_user = np.column_stack([np.zeros(len(root)), slopes])
+        estimate = slopes @ coefficients
+        terms = moments.names
+        if moments.strata is None:
+            location = center[0] + moments.origin
+            to_user = np.vstack(
+                [np.r_[scale[-1] / np.sqrt(size[0]), -location[:-1] @ slopes], to_user]
+            )
+            estimate = np.r_[location[-1] - location[:-1] @ estimate, estimate]
+            terms = ("intercept", *terms)
+        return cls(terms, estimate, gram, coefficients, to_user, stratum, moments)
+
+    @property
+    def n_coefficients(self) -> int:
+        """Number of coefficients that were fitted, absorbed stratum intercepts included."""
+        return len(self.coefficients) + int(self.stratum.max()) + 1
+
+    @cached_property
+    def leverage(self) -> Floats:
+        """Gram matrix of each cluster's orthonormal coordinates; shape (J, q, q).
+
+        Its eigenvalues are those of the cluster's block of the hat matrix, zeros apart.
+        """
+        return self.gram[:, :-1, :-1]
+
+    @cached_property
+    def score(self) -> Floats:
+        """Sum of coordinates times residuals in each cluster; shape (J, q)."""
+        return self.gram[:, :-1, -1] - self.gram[:, :-1, 1:-1] @ self.coefficients
+
+    @cached_property
+    def residual_sum_of_squares(self) -> float:
+        """Sum of squared residuals, in squared SDs of the outcome."""
+        contrast = np.r_[0.0, -self.coefficients, 1.0]
+        return float(max(contrast @ self.gram.sum(axis=0) @ contrast, 0.0))
+
+    def contrast(self, weights: Mapping[str, float]) -> Floats:
+        """Return a linear combination of terms as a vector over terms; shape (m,).
+
+        Raises
+        ------
+        ValueError
+            Where a term is unknown.
+        """
+        if unknown := set(weights) - set(self.terms):
+            raise ValueError(f"no term {sorted(unknown)}; there are {', '.join(self.terms)}")
+        return np.array([weights.get(term, 0.0) for term in self.terms])
+
+
+def _means(values: Floats, n: Floats, stratum: Integers) -> Floats:
+    """Return sums of n x values by stratum; shape (S, k)."""
+    totals = np.zeros((int(stratum.max()) + 1, values.shape[1]))
+    np.add.at(totals, stratum, n[:, None] * values)
+    return totals
+
+
+def _within_stratum_sd(moments: ClusterMoments, center: Floats) -> Floats:
+    """Return the SD of each variable about its stratum mean; 1 for a constant outcome.
+
+    Raises
+    ------
+    IdentificationError
+        Where a regressor does not vary.
+    """
+    deviation = moments.mean - center
+    square = np.einsum("jaa->a", moments.cross) + moments.n @ deviation**2
+    scale = np.sqrt(square / moments.n.sum())
+    negligible = 1e-12 * np.maximum(moments.sd, 0)
+    where = "" if moments.strata is None else " within every stratum"
+    for name, sd, least in zip(moments.names, scale, negligible, strict=False):
+        if not sd > least:
+            raise IdentificationError(
+                f"regressor {name!r} is constant{where} in all {moments.n_units:,} rows: its "
+                "coefficient is not identified; leave it out"
+            )
+    scale[-1] = scale[-1] if scale[-1] > 0 else 1.0
+    return scale
+
+
+def _root_of_inverse(cross: Floats, moments: ClusterMoments) -> Floats:
+    """Return L with L L' = cross^-1, by the eigenvalues of the correlation matrix.
+
+    Raises
+    ------
+    IdentificationError
+        Where regressors are collinear; the message names them.
+    """
+    value, vector = np.linalg.eigh(cross / moments.n.sum())
+    if value.size and value[0] < RANK_TOLERANCE:
+        involved = [x for x, v in zip(moments.names, vector[:, 0], strict=True) if abs(v) > 1e-3]
+        raise IdentificationError(
+            f"regressors {', '.join(map(repr, involved))} are collinear: their coefficients are "
+            "not identified; leave one of them out"
+        )
+    return vector / np.sqrt(value * moments.n.sum())
