@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .frequentist.estimates import Estimates
     from .frequentist.estimators import cluster_wls, naive_ols, two_exposure
     from .frequentist.ols import WaldTest, ols, wald_test
+    from .frequentist.wild import WildBootstrap, wild_bootstrap
     from .moments import ClusterMoments
     from .priors import Prior
     from .simulate import Scenario, load_tutorial, tutorial_spec
@@ -71,6 +72,7 @@ _HOMES = {
     "frequentist.estimates": ("Estimates",),
     "frequentist.estimators": ("cluster_wls", "naive_ols", "two_exposure"),
     "frequentist.ols": ("WaldTest", "ols", "wald_test"),
+    "frequentist.wild": ("WildBootstrap", "wild_bootstrap"),
     "moments": ("ClusterMoments",),
     "priors": ("Prior",),
     "simulate": ("Scenario", "load_tutorial", "tutorial_spec"),
@@ -107,6 +109,7 @@ __all__ = [
     "StrataError",
     "TreatmentError",
     "WaldTest",
+    "WildBootstrap",
     "analyze",
     "build_model",
     "cluster_bootstrap",
@@ -122,6 +125,7 @@ __all__ = [
     "tutorial_spec",
     "two_exposure",
     "wald_test",
+    "wild_bootstrap",
 ]
 
 

@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 #: Packages whose versions a posterior records.
 RECORDED_PACKAGES = ("bayescluster", "pymc", "nutpie", "arviz", "numpy", "ibis-framework", "duckdb")
 #: Above the sampler's default of 0.8: a few clusters leave between_sd a long left tail.
-TARGET_ACCEPT = 0.9
+TARGET_ACCEPT = 0.95
 #: Draws from the prior that a posterior is accompanied by.
 PRIOR_DRAWS = 1_000
 

@@ -4,15 +4,18 @@ from .bootstrap import BootstrapEstimates, cluster_bootstrap
 from .estimates import Estimates
 from .estimators import cluster_wls, naive_ols, two_exposure
 from .ols import WaldTest, ols, wald_test
+from .wild import WildBootstrap, wild_bootstrap
 
 __all__ = [
     "BootstrapEstimates",
     "Estimates",
     "WaldTest",
+    "WildBootstrap",
     "cluster_bootstrap",
     "cluster_wls",
     "naive_ols",
     "ols",
     "two_exposure",
     "wald_test",
+    "wild_bootstrap",
 ]

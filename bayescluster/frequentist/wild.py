@@ -1,0 +1,315 @@
+"""The wild cluster bootstrap: p-values by few clusters, and intervals by inverting them exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .._display import Tidy
+from ..moments import ClusterMoments
+from ..spec import DEFAULT_CI_PROB
+from .covariance import covariance, hat_eigen, inverse_power
+from .estimates import COLUMNS
+from .ols import check_choice, check_size
+from .regression import Regression
+
+Floats = NDArray[np.float64]
+Weights = Literal["rademacher", "webb", "mammen"]
+Scores = Literal["classic", "jackknife"]
+Tail = Literal["symmetric", "equal"]
+
+#: Numbers held at once: bounds the memory of a block of draws.
+BLOCK_ELEMENTS = 4_000_000
+#: A bootstrap statistic this close to the observed one counts as equal to it.
+TIE = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class WildBootstrap(Tidy):
+    """A wild cluster bootstrap test of one coefficient, with its interval.
+
+    Parameters
+    ----------
+    term : str
+        The coefficient or linear combination.
+    estimate, std_error : float
+        Least squares and its CR1 standard error, the denominator of the studentised statistic.
+    null : float
+        Value tested.
+    p_value : float
+        Share of draws whose statistic is at least as extreme as the observed one.
+    ci : tuple of float
+        Interval by inversion; an infinite end says that no finite value is rejected on that side.
+    ci_prob : float
+        Its probability.
+    draws : int
+        Number of draws, or of sign patterns where `enumerated`.
+    enumerated : bool
+        Whether all sign patterns were used, which makes the test exact given the data.
+    method : str
+        Null imposed (WCR) or not (WCU), scores, weights.
+    seed : int or None
+        Seed of the draws.
+    """
+
+    term: str
+    estimate: float
+    std_error: float
+    null: float
+    p_value: float
+    ci: tuple[float, float]
+    ci_prob: float
+    draws: int
+    enumerated: bool
+    method: str
+    seed: int | None
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row, with the columns that all frequentist results share; df is NaN."""
+        row = {
+            "method": self.method,
+            "term": self.term,
+            "estimate": self.estimate,
+            "std_error": self.std_error,
+            "df": np.nan,
+            "ci_lower": self.ci[0],
+            "ci_upper": self.ci[1],
+            "ci_prob": self.ci_prob,
+            "p_value": self.p_value,
+        }
+        return pd.DataFrame([row], columns=COLUMNS)
+
+
+def wild_bootstrap(
+    moments: ClusterMoments,
+    term: str | Mapping[str, float],
+    null: float = 0.0,
+    draws: int = 9_999,
+    weights: Weights = "rademacher",
+    seed: int | None = 0,
+    *,
+    impose_null: bool = True,
+    scores: Scores = "classic",
+    tail: Tail = "symmetric",
+    ci_prob: float = DEFAULT_CI_PROB,
+) -> WildBootstrap:
+    """Test a coefficient by the wild cluster bootstrap, and invert the test for an interval.
+
+    Parameters
+    ----------
+    moments : ClusterMoments
+        The data; weights and strata of the moments are respected.
+    term : str or mapping of str to float
+        A coefficient, or the weights of a linear combination.
+    null : float
+        Value to test.
+    draws : int
+        Number of draws. Where all 2^G Rademacher sign patterns are no more than that, they are
+        enumerated instead.
+    weights : {"rademacher", "webb", "mammen"}
+        Distribution of the cluster weights: two points, Webb's six, Mammen's two.
+    seed : int or None
+        Seed of the draws.
+    impose_null : bool
+        Whether residuals come from the fit under the null (WCR) or from the free one (WCU).
+    scores : {"classic", "jackknife"}
+        Residual scores as they are, or from leave-one-cluster-out fits: variants 11 and 31 (WCR-C
+        and WCR-S) of MacKinnon, Nielsen & Webb.
+    tail : {"symmetric", "equal"}
+        Two-sided p-value from absolute values, or twice the smaller tail.
+    ci_prob : float
+        Probability of the interval.
+
+    Returns
+    -------
+    WildBootstrap
+        p-value, interval and what they rest on.
+
+    Raises
+    ------
+    ValueError
+        Where an argument is not valid or a term is unknown.
+    DesignError, IdentificationError
+        As :func:`ols`.
+
+    Notes
+    -----
+    The statistic is studentised by CR1, for every draw anew. As a function of the null value its
+    numerator is linear and its squared denominator quadratic, so that after one pass over the draws
+    a p-value at any null value costs five numbers a draw; the interval is the smallest that holds
+    every value not rejected, found on a grid that reaches 10,000 standard errors and refined to
+    machine precision. Draws as extreme as the observed statistic count as extreme, and a random
+    sample of draws counts the data themselves as one more, (1 + count) / (1 + draws), so that the
+    test never exceeds its level by ties; other programs count strictly larger draws only.
+
+    References
+    ----------
+    Cameron, Gelbach & Miller (2008), Review of Economics and Statistics 90: 414-427; Roodman,
+    MacKinnon, Nielsen & Webb (2019), Stata Journal 19: 4-60; MacKinnon, Nielsen & Webb (2023),
+    Journal of Applied Econometrics 38: 671-694; Webb (2023), Canadian Journal of Economics 56:
+    839-858.
+    """
+    check_choice("weights", weights, get_args(Weights))
+    check_choice("scores", scores, get_args(Scores))
+    check_choice("tail", tail, get_args(Tail))
+    if draws < 1 or not 0 < ci_prob < 1:
+        raise ValueError(
+            f"draws must be at least 1 and ci_prob in (0, 1); given {draws}, {ci_prob}"
+        )
+    fit = Regression.of(moments)
+    check_size(fit, "CR1")
+    row = fit.contrast({term: 1.0} if isinstance(term, str) else term)
+    estimate = float(row @ fit.estimate)
+    variance = float(row @ covariance(fit, "CR1") @ row)
+    enumerated = weights == "rademacher" and 2**moments.n_clusters <= draws
+    drawn = _draw_weights(weights, moments.n_clusters, draws, enumerated, seed)
+    null_part = _null_part(fit, row, impose_null=impose_null, scores=scores)
+    polynomial = _Statistics.of(fit, row, *null_part, drawn)
+    count_data = 0 if enumerated else 1
+
+    def p_value(distance: float) -> float:
+        return polynomial.p_value(distance, np.sqrt(variance), tail, count_data)
+
+    alpha, se = 1 - ci_prob, float(np.sqrt(variance))
+    name = "WCR" if impose_null else "WCU"
+    kind = "" if scores == "classic" else ", jackknifed scores"
+    return WildBootstrap(
+        term=term if isinstance(term, str) else " + ".join(f"{w:g} {t}" for t, w in term.items()),
+        estimate=estimate,
+        std_error=se,
+        null=null,
+        p_value=p_value(estimate - null),
+        ci=(
+            estimate - _reach(p_value, se, alpha),
+            estimate + _reach(lambda x: p_value(-x), se, alpha),
+        ),
+        ci_prob=ci_prob,
+        draws=polynomial.n_draws,
+        enumerated=enumerated,
+        method=f"wild cluster bootstrap ({name}, {weights}{kind})",
+        seed=seed,
+    )
+
+
+def _null_part(
+    fit: Regression, row: Floats, *, impose_null: bool, scores: Scores
+) -> tuple[Floats, Floats]:
+    """Return S0 and S1, (J, q) each: scores of the bootstrap are S0 + S1 (estimate - null)."""
+    t = fit.to_user.T @ row
+    if scores == "classic":
+        slope = (fit.leverage @ t) / (t @ t)
+        return fit.score, slope if impose_null else np.zeros_like(slope)
+    value, vector = hat_eigen(fit)
+    rest = np.einsum("jab,jb,jcb->jac", vector, inverse_power(value, 1.0), vector)
+    without = np.einsum("jab,jb->ja", rest, fit.score)  # (I - P)^-1 s: the leave-one-out score
+    if not impose_null:
+        return without, np.zeros_like(without)
+    moved = rest @ t  # (J, q)
+    slope = np.einsum("jab,jb->ja", fit.leverage, moved) / (moved @ t)[:, None]
+    return without - slope * (without @ t)[:, None], slope
+
+
+@dataclass(frozen=True, eq=False)
+class _Statistics:
+    """Bootstrap numerators n0 + n1 x and squared denominators d0 + d1 x + d2 x^2, each (B,)."""
+
+    numerator: Floats  # (2, B)
+    denominator: Floats  # (3, B)
+
+    @property
+    def n_draws(self) -> int:
+        return self.numerator.shape[1]
+
+    @classmethod
+    def of(
+        cls, fit: Regression, row: Floats, at_zero: Floats, slope: Floats, drawn: Iterator[Floats]
+    ) -> _Statistics:
+        t = fit.to_user.T @ row
+        pull = fit.leverage @ t  # how the refitted coefficients enter a cluster's score
+        n, groups = fit.moments.n_units, fit.moments.n_clusters
+        factor = groups / (groups - 1) * (n - 1) / (n - fit.n_coefficients)
+        numerators, denominators = [], []
+        for weights in drawn:
+            parts = [_numerator_and_error(fit, weights, s, t, pull) for s in (at_zero, slope)]
+            (n0, e0), (n1, e1) = parts
+            numerators.append(np.stack([n0, n1]))
+            squares = [(e0 * e0).sum(1), 2 * (e0 * e1).sum(1), (e1 * e1).sum(1)]
+            denominators.append(factor * np.stack(squares))
+        return cls(np.hstack(numerators), np.hstack(denominators))
+
+    def p_value(self, distance: float, se: float, tail: Tail, count_data: int) -> float:
+        """Return the p-value of the null value at `distance` below the estimate."""
+        n0, n1 = self.numerator
+        d0, d1, d2 = self.denominator
+        top = (n0 + n1 * distance) * se
+        square = np.maximum(d0 + distance * (d1 + distance * d2), 0.0) * distance**2
+        extreme = top * top >= square * (1 - TIE)
+        if tail == "symmetric":
+            return self._share(int(extreme.sum()), count_data)
+        signed = top if distance >= 0 else -top
+        beyond = int((extreme & (signed >= 0)).sum())
+        short = int(((signed < 0) | (top * top <= square * (1 + TIE))).sum())
+        return min(1.0, 2 * self._share(min(beyond, short), count_data))
+
+    def _share(self, count: int, count_data: int) -> float:
+        return (count + count_data) / (self.n_draws + count_data)
+
+
+def _numerator_and_error(
+    fit: Regression, weights: Floats, scores: Floats, t: Floats, pull: Floats
+) -> tuple[Floats, Floats]:
+    """Return t'theta* (B,) and each cluster's score along t after the refit (B, J)."""
+    along = scores @ t
+    slopes = weights @ scores[:, 1:]  # (B, k): the refitted slopes' deviation
+    error = weights * along - slopes @ pull[:, 1:].T
+    if np.any(pull[:, 0]):
+        stratum = fit.stratum
+        level = np.zeros((len(weights), int(stratum.max()) + 1))
+        for s in range(level.shape[1]):
+            level[:, s] = weights[:, stratum == s] @ scores[stratum == s, 0]
+        error -= level[:, stratum] * pull[:, 0]
+    return weights @ along, error
+
+
+def _draw_weights(
+    weights: Weights, groups: int, draws: int, enumerated: bool, seed: int | None
+) -> Iterator[Floats]:
+    """Yield blocks of cluster weights, (B, J); all sign patterns where `enumerated`."""
+    rng = np.random.default_rng(seed)
+    total = 2**groups if enumerated else draws
+    block = max(1, BLOCK_ELEMENTS // groups)
+    for start in range(0, total, block):
+        rows = min(block, total - start)
+        if enumerated:
+            pattern = np.arange(start, start + rows)[:, None] >> np.arange(groups)
+            yield 1.0 - 2.0 * (pattern & 1)
+        elif weights == "rademacher":
+            yield 2.0 * rng.integers(0, 2, size=(rows, groups), dtype=np.int8) - 1.0
+        elif weights == "webb":
+            half = np.sqrt([0.5, 1.0, 1.5])
+            yield np.r_[-half, half][rng.integers(0, 6, size=(rows, groups), dtype=np.int8)]
+        else:
+            root = np.sqrt(5)
+            low = rng.random((rows, groups)) < (root + 1) / (2 * root)
+            yield np.where(low, (1 - root) / 2, (1 + root) / 2)
+
+
+def _reach(p_value: Callable[[float], float], se: float, alpha: float) -> float:
+    """Return how far the accepted null values reach from the estimate on one side."""
+    if se == 0:
+        return 0.0
+    grid = se * np.geomspace(0.05, 1e4, 60)
+    accepted = [p_value(x) > alpha for x in grid]
+    if accepted[-1]:
+        return float("inf")
+    last = max((i for i, yes in enumerate(accepted) if yes), default=-1)
+    low, high = (grid[last] if last >= 0 else 0.0), grid[last + 1]
+    while high - low > 4 * np.spacing(high):
+        middle = (low + high) / 2
+        low, high = (middle, high) if p_value(middle) > alpha else (low, middle)
+    return float(high)
