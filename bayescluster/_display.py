@@ -4,7 +4,37 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import numpy as np
 import pandas as pd
+
+
+def number(value: float, scale: float | None = None) -> str:
+    """Format a number for display, to four significant digits.
+
+    Parameters
+    ----------
+    value : float
+        The number; NaN shows as a dash.
+    scale : float, optional
+        Size of the differences that matter, such as a standard deviation: digits are then counted
+        from there, so that numbers around a large offset stay apart.
+    """
+    if np.isnan(value):
+        return "–"
+    if np.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    size = abs(value) if not scale or not np.isfinite(scale) else min(abs(value), scale) or scale
+    if not size:
+        return "0.0000"
+    digits = 3 - int(np.floor(np.log10(size)))
+    if not scale and not 1e-4 <= size < 1e6:
+        return f"{value:.3e}"
+    return f"{value:,.{min(max(digits, 0), 12)}f}"
+
+
+def percent(probability: float) -> str:
+    """Format a level, such as 95% or 97.5%, without rounding it."""
+    return f"{100 * probability:.6g}%"
 
 
 class Tidy(ABC):

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ._display import Tidy
+from ._display import Tidy, number
+from .errors import DesignError
 from .estimands import estimand_draws, summarise
 from .experiment import Experiment
 from .frequentist import (
     BootstrapEstimates,
+    Estimates,
     cluster_bootstrap,
     cluster_wls,
     naive_ols,
@@ -73,34 +75,38 @@ class BiasAccounting(Tidy):
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return the account, a row a component: component, value, note."""
-        unknown = f"not observable; its standard error is {self.std_error:.4f}"
+        unknown = f"not observable; its standard error is {number(self.std_error)}"
         known = (
-            f"baselines and noise that differ between the arms; expected SD {self.std_error:.4f}"
+            f"baselines and noise that differ between arms; expected SD {number(self.std_error)}"
         )
         truth = np.nan if self.truth is None else self.truth
         rows = [
             ("truth", truth, "unknown outside a simulation" if self.truth is None else ""),
             ("chance imbalance", self.chance_imbalance, unknown if self.truth is None else known),
             ("two-exposure estimate", self.direct, "truth + chance imbalance"),
-            ("contamination", self.contamination, "exposed controls make the arms alike"),
+            ("contamination", self.contamination, "control users are partly treated"),
             ("naive estimate", self.naive, "two-exposure estimate + contamination"),
         ]
         return pd.DataFrame(rows, columns=["component", "value", "note"])
 
     def __str__(self) -> str:
         words = (
-            f"Exposed controls move the naive estimate by {self.contamination:+.4f} "
-            f"(from {self.direct:.4f} to {self.naive:.4f})."
+            f"Exposed controls move the naive estimate by {_signed(self.contamination)} "
+            f"(from {number(self.direct)} to {number(self.naive)})."
         )
         if self.truth is None:
             return (
                 f"{words} Chance imbalance of the clusters' baselines adds an error that cannot be "
-                f"seen; its standard error is {self.std_error:.4f}."
+                f"seen; its standard error is {number(self.std_error)}."
             )
         return (
             f"{words} Chance imbalance of the clusters' baselines accounts for "
-            f"{self.chance_imbalance:+.4f} more, against a truth of {self.truth:g}."
+            f"{_signed(self.chance_imbalance)} more, against a truth of {self.truth:g}."
         )
+
+
+def _signed(value: float) -> str:
+    return ("+" if value > 0 else "") + number(value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +128,14 @@ class Comparison(Tidy):
         Why the naive estimate differs.
     bootstrap : BootstrapEstimates
         The bootstrap draws.
+    posterior : DataTree
+        The posterior.
+    experiment : Experiment
+        The experiment.
     truth : dict
         Effects that the data were made with, where known.
+    skipped : dict
+        Methods that this design does not allow, each with the reason.
     """
 
     estimates: pd.DataFrame
@@ -134,6 +146,7 @@ class Comparison(Tidy):
     posterior: xr.DataTree
     experiment: Experiment
     truth: Mapping[str, float]
+    skipped: Mapping[str, str]
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return `estimates`."""
@@ -183,13 +196,15 @@ def compare(
         posterior = fit(exp, seed=seed, **sampling)
     elif sampling:
         raise TypeError(f"{', '.join(sampling)} would sample again: give either these or posterior")
+    _check_posterior(posterior, exp)
     truth = dict(truth or {})
     if unknown := set(truth) - set(EFFECTS):
         raise ValueError(f"truth names {sorted(unknown)}; valid names: {', '.join(EFFECTS)}")
     bootstrap = cluster_bootstrap(exp, draws=bootstrap_draws, seed=seed)
     estimands = summarise(estimand_draws(exp, posterior), exp.spec.report)
     naive, two = naive_ols(exp), two_exposure(exp)
-    tables = [r.to_dataframe() for r in (naive, cluster_wls(exp), two, bootstrap)]
+    means, skipped = _cluster_means(exp)
+    tables = [r.to_dataframe() for r in (naive, *means, two, bootstrap)]
     estimates = pd.concat([*tables, _posterior_rows(estimands)], ignore_index=True)
     estimates = estimates[estimates["term"].isin(EFFECTS)]
     at = two.terms.index("direct")
@@ -207,7 +222,26 @@ def compare(
         posterior=posterior,
         experiment=exp,
         truth=truth,
+        skipped=skipped,
     )
+
+
+def _check_posterior(posterior: xr.DataTree, exp: Experiment) -> None:
+    expected = {"data_fingerprint": exp.fingerprint, "model_hash": exp.spec.model_hash}
+    for name, value in expected.items():
+        if posterior.attrs.get(name) != value:
+            raise ValueError(
+                f"the posterior is not of this experiment: its {name} is "
+                f"{posterior.attrs.get(name)!r}, not {value!r}; fit this experiment"
+            )
+
+
+def _cluster_means(exp: Experiment) -> tuple[list[Estimates], dict[str, str]]:
+    """Return the regression of cluster means, or why too few clusters for it are no obstacle."""
+    try:
+        return [cluster_wls(exp)], {}
+    except DesignError as error:
+        return [], {"cluster WLS": str(error)}
 
 
 def _posterior_rows(estimands: pd.DataFrame) -> pd.DataFrame:
@@ -264,12 +298,15 @@ def _verdict(
         f"share {overlap:.0%} of their joint range"
     )
     if not agree:
-        cause = (
-            "their centres differ, so look at the priors and the model"
-            if abs(shift) > 0.5
-            else "their widths differ, so look at the number of clusters and their sizes"
-        )
-        return f"Posterior and bootstrap disagree: {facts}; {cause}."
+        causes = []
+        if not 1 / MAX_WIDTH_RATIO <= width_ratio <= MAX_WIDTH_RATIO:
+            causes.append("their widths differ: look at the number of clusters and the priors")
+        if abs(shift) > 0.25 or not causes:
+            causes.append(
+                "their centres differ: look at the priors and at cluster sizes, since least "
+                "squares weights clusters by size and the hierarchical model by precision"
+            )
+        return f"Posterior and bootstrap disagree: {facts}; {'; '.join(causes)}."
     excluding = int(((low > 0) | (high < 0)).sum())
     conclusion = ("neither excludes zero", "only one of them excludes zero", "both exclude zero")
     return f"Posterior and bootstrap agree: {facts}; {conclusion[excluding]}."

@@ -62,13 +62,16 @@ def _design(comparison: Comparison) -> Iterator[Row]:
             "the estimates describe the units with an outcome; ask whether treatment could change "
             "who has one",
         )
+    for method, reason in comparison.skipped.items():
+        yield f"{method} left out", reason, "caution", "the other methods do not need it"
     lost = int(comparison.bootstrap.undefined.max())
     if lost:
         yield (
             "undefined bootstrap replicates",
             f"{lost:,} of {len(comparison.bootstrap.draws):,}",
             "caution",
-            "replicates that lose an arm or all exposed units are left out of the percentiles",
+            "replicates that do not identify an effect (an arm or all exposed units lost) are left "
+            "out of the percentiles",
         )
 
 

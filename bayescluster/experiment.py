@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from . import validation
 from .errors import DataError
 from .moments import ClusterMoments
-from .sources import first_appearance, to_table
+from .sources import first_lines, open_source
 from .spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -51,10 +51,14 @@ class Experiment:
     """
 
     def __init__(self, data: Any, spec: ModelSpec) -> None:
+        if not isinstance(spec, ModelSpec):
+            raise TypeError(
+                f"spec must be a ModelSpec, not {type(spec).__name__}; read a file by load_spec"
+            )
         roles = _roles(spec)
-        table = to_table(data, list(roles.values()))
-        validation.check_types(table.schema(), roles)
-        units = _rename(table, roles)
+        source = open_source(data, roles)
+        validation.check_types(source.table, roles)
+        units = _prepare(source.table)
         covariates = [role for role in roles if role.startswith("covariate_")]
         groups = _run(_aggregate(units, covariates))
         validation.check_groups(groups, spec, roles)
@@ -66,7 +70,7 @@ class Experiment:
         self._moments = _to_moments(used, covariates, spec)
         self._n_rows = int(groups["n_rows"].sum())
         self._clusters_dropped = int((groups["n"] == 0).sum())
-        self._order = _positions(first_appearance(data, spec.design.cluster), self._moments)
+        self._order = _positions(source.clusters, self._moments)
         validation.check_design(self._moments, spec)
 
     @classmethod
@@ -86,9 +90,7 @@ class Experiment:
         DataError
             Where the regressors are not those of the specification, or the design is unusable.
         """
-        expected = _regressors(spec)
-        if list(moments.names) != expected:
-            raise DataError(f"the moments' regressors are {list(moments.names)}, not {expected}")
+        validation.check_moments(moments, spec, _regressors(spec))
         exp = cls.__new__(cls)
         exp._spec, exp._units, exp._moments = spec, None, moments
         exp._n_rows, exp._clusters_dropped = moments.n_units, 0
@@ -146,7 +148,7 @@ class Experiment:
 
     @property
     def exposed_share(self) -> float:
-        """Share of all units that is exposed (mean dose); 0 without a spillover column."""
+        """Mean spillover exposure of all units; 0 without a spillover column."""
         if not self.has_spillover:
             return 0.0
         at = self._moments.column("spillover")
@@ -236,16 +238,21 @@ def _regressors(spec: ModelSpec) -> list[str]:
     return ["direct", *spillover, *spec.outcome.covariates]
 
 
-def _rename(table: ibis.Table, roles: dict[str, str]) -> ibis.Table:
-    """Name the columns by their roles, numbers as float64 and NaN as null, and mark usable rows."""
-    labels = {role: table[name] for role, name in roles.items() if role in validation.LABEL_ROLES}
-    numbers = {role: _number(table[name]) for role, name in roles.items() if role not in labels}
+def _prepare(table: ibis.Table) -> ibis.Table:
+    """Make numbers float64 and NaN null, and mark the rows that can be used."""
+    labels = {role: _label(table[role]) for role in table.columns if role in validation.LABEL_ROLES}
+    numbers = {role: _number(table[role]) for role in table.columns if role not in labels}
     units = table.select(**labels, **numbers)
     used = units.outcome.notnull()
     for role in numbers:
         if role.startswith("covariate_"):
             used = used & units[role].notnull()
     return units.mutate(used=used)
+
+
+def _label(column: Any) -> Any:
+    floating = column.type().is_floating()
+    return column.isnan().ifelse(None, column) if floating else column
 
 
 def _number(column: Any) -> Any:
@@ -292,11 +299,17 @@ def _count_units(units: ibis.Table) -> ibis.Table:
 def _run(query: ibis.Table) -> pd.DataFrame:
     """Run a query where its data live, its failures told as a DataError."""
     import duckdb
+    from ibis.common.exceptions import IbisError, OperationNotDefinedError
 
     try:
         return query.to_pyarrow().to_pandas()
-    except duckdb.Error as error:
-        raise DataError(f"the data cannot be read: {str(error).splitlines()[0]}") from None
+    except OperationNotDefinedError as error:
+        raise DataError(
+            f"this Ibis backend lacks an aggregate that is needed ({first_lines(error)}); hand "
+            "over the table by .to_pyarrow(), or through DuckDB"
+        ) from None
+    except (duckdb.Error, IbisError) as error:
+        raise DataError(f"the data cannot be read: {first_lines(error)}") from None
 
 
 def _to_moments(groups: pd.DataFrame, covariates: list[str], spec: ModelSpec) -> ClusterMoments:

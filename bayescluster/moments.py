@@ -154,6 +154,11 @@ class ClusterMoments(Tidy):
     def __add__(self, other: ClusterMoments) -> ClusterMoments:
         return self.merge(other)
 
+    def __radd__(self, other: object) -> ClusterMoments:
+        if other == 0:  # the start of sum()
+            return self
+        return NotImplemented
+
     def merge(self, other: ClusterMoments) -> ClusterMoments:
         """Return the moments of both sets of rows together; a cluster may be in both.
 
@@ -288,9 +293,14 @@ class ClusterMoments(Tidy):
         """Return the moments of the cluster means, one observation a cluster, weighted by its size.
 
         Least squares on them is the regression of cluster means weighted by cluster size.
+        Regressors whose cluster means do not vary are left out: they have nothing to say there.
         """
+        deviation = self.mean - self.grand_mean
+        spread = np.sqrt(self.n @ deviation**2 / self.n.sum())
+        varying = spread[:-1] > 1e-9 * self.sd[:-1]
+        kept = self.select([x for x, keep in zip(self.names, varying, strict=True) if keep])
         one = np.ones(self.n_clusters)
-        return replace(self, cross=np.zeros_like(self.cross), observations=one)
+        return replace(kept, cross=np.zeros_like(kept.cross), observations=one)
 
     @property
     def stratum_levels(self) -> NDArray[Any]:
@@ -303,26 +313,6 @@ class ClusterMoments(Tidy):
         if self.strata is None:
             return np.zeros(self.n_clusters, dtype=np.int64)
         return np.searchsorted(self.stratum_levels, self.strata)
-
-    def with_stratum_indicators(self) -> ClusterMoments:
-        """Return the moments with an indicator regressor for every stratum.
-
-        Indicators are constant within clusters, so they need no further pass over the data.
-        """
-        if self.strata is None:
-            return self
-        levels = self.stratum_levels
-        indicator = (self.strata[:, None] == levels).astype(float)
-        p, q, k = len(self.names), len(levels), len(self.names) + 1
-        at = [*range(p), p + q]  # where the old variables go
-        mean = np.zeros((self.n_clusters, k + q))
-        mean[:, at], mean[:, p : p + q] = self.mean, indicator
-        cross = np.zeros((self.n_clusters, k + q, k + q))
-        cross[np.ix_(range(self.n_clusters), at, at)] = self.cross
-        origin = np.zeros(k + q)
-        origin[at] = self.origin
-        names = (*self.names, *(f"stratum[{level}]" for level in levels))
-        return replace(self, mean=mean, cross=cross, origin=origin, names=names)
 
     def gram(self, center: Floats, scale: Floats) -> Floats:
         """Return the Gram matrix of [1, (v - center) / scale] of each cluster; (J, k + 1, k + 1).
@@ -347,8 +337,10 @@ class ClusterMoments(Tidy):
         Made from labels, counts and, to nine significant digits, means and cross-products: the same
         for any row order and any engine, but for the rare value that rounds the other way.
         """
-        digest = hashlib.sha256(repr((self.variables, self.clusters.tolist())).encode())
-        for values in (self.n, self.mean + self.origin, np.sqrt(np.abs(self.cross))):
+        strata = None if self.strata is None else self.strata.tolist()
+        digest = hashlib.sha256(repr((self.variables, self.clusters.tolist(), strata)).encode())
+        root = np.sign(self.cross) * np.sqrt(np.abs(self.cross))
+        for values in (self.n, self.mean + self.origin, root):
             scale = np.abs(values).max(axis=0, initial=1e-300)
             digest.update(np.round(values / scale * 1e9).astype(np.int64).tobytes())
         return digest.hexdigest()[:16]
@@ -370,9 +362,14 @@ class ClusterMoments(Tidy):
 def _checked_rows(
     y: ArrayLike, X: ArrayLike, cluster: ArrayLike, names: Sequence[str], outcome: str
 ) -> tuple[Floats, NDArray[Any]]:
-    outcome_values = np.asarray(y, dtype=float)
-    regressors = np.asarray(X, dtype=float)
+    try:
+        outcome_values, regressors = np.asarray(y, dtype=float), np.asarray(X, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"y and X must be numbers in arrays of equal rows: {error}") from None
     labels = np.asarray(cluster)
+    outcome_values = np.atleast_1d(outcome_values)
+    if "intercept" in names:
+        raise DataError("'intercept' is added by itself; leave it out of X and the names")
     if regressors.ndim == 1:
         regressors = regressors[:, None]
     if len({*names, outcome}) != len(names) + 1:
@@ -420,7 +417,10 @@ def _factorize(labels: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[Any]]:
 def _label_per_cluster(
     strata: ArrayLike, code: NDArray[np.intp], clusters: NDArray[Any]
 ) -> NDArray[Any]:
-    pairs = pd.DataFrame({"code": code, "stratum": np.asarray(strata)}).drop_duplicates()
+    labels = np.asarray(strata)
+    if labels.shape != code.shape:
+        raise DataError(f"strata have shape {labels.shape}; expected ({len(code):,},)")
+    pairs = pd.DataFrame({"code": code, "stratum": labels}).drop_duplicates()
     if pairs["stratum"].isna().any():
         raise DataError("the stratum is null in some rows")
     if repeated := pairs["code"].duplicated().sum():
@@ -430,7 +430,11 @@ def _label_per_cluster(
 
 
 def _sorted_union(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
-    if (left.dtype.kind in "iufb") != (right.dtype.kind in "iufb"):
+    kinds = {left.dtype.kind, right.dtype.kind}
+    if kinds == {"i", "u"}:  # NumPy would match them through float64, and merge large labels
+        union = sorted({*left.tolist(), *right.tolist()})
+        return np.array(union, dtype=np.int64 if union[-1] <= np.iinfo(np.int64).max else object)
+    if len(kinds) > 1 or (kinds == {"O"} and type(left[0]) is not type(right[0])):
         raise DataError(
             f"cluster labels of type {left.dtype} cannot be matched with labels of type "
             f"{right.dtype}; cast one of them"

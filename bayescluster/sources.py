@@ -1,9 +1,11 @@
-"""Where data come from: any frame, file or warehouse table, as one Ibis table."""
+"""Where data come from: any frame, file or warehouse table, as one Ibis table with role names."""
 
 from __future__ import annotations
 
+import csv
 import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,50 +19,67 @@ if TYPE_CHECKING:
     import ibis
     import pyarrow as pa
 
-#: Words that a CSV file uses for a missing value.
+#: Words that a CSV file uses for a missing value, in every column.
 CSV_NULLS = ["", "NA", "N/A", "NaN", "nan", "NULL", "null", "None"]
 
 
-def to_table(data: Any, columns: Sequence[str]) -> ibis.Table:
-    """Return the needed columns of any source as an Ibis table; nothing is copied or changed.
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The needed columns of a source, named by their roles.
+
+    Parameters
+    ----------
+    table : ibis.Table
+        One column a role.
+    clusters : ndarray or None
+        Distinct cluster labels in row order; None where a source has no row order.
+    """
+
+    table: ibis.Table
+    clusters: NDArray[Any] | None
+
+
+def open_source(data: Any, roles: Mapping[str, str]) -> Source:
+    """Open any source; nothing of it is changed.
 
     Parameters
     ----------
     data : DataFrame, Table, path or ibis.Table
         pandas, polars (lazy too), pyarrow, whatever exports an Arrow stream; the path of a CSV or
-        Parquet file, globs included (read by DuckDB); or a table expression of any Ibis backend.
-    columns : sequence of str
-        Columns to keep.
+        Parquet file, globs included (read by DuckDB; files of one glob are matched by column name);
+        or a table expression of any Ibis backend.
+    roles : mapping of str to str
+        Column of each role.
 
     Raises
     ------
     MissingColumnError
         Where a column is not there; the message lists those that are.
+    ColumnTypeError
+        Where a column of a frame cannot be represented, such as one that mixes types.
     DataError
         Where the source cannot be read, or its type is unknown.
     """
     import ibis
 
     if isinstance(data, ibis.Table):
-        return _select(data, columns)
+        return Source(_select(data, roles), None)
     if isinstance(data, str | Path):
-        return _select(_read_file(str(data)), columns)
+        return Source(_select(_read_file(str(data)), roles), None)
+    arrow = _to_arrow(data, list(roles.values())).rename_columns(list(roles))
     connection = ibis.duckdb.connect()
-    connection.con.register("units", to_arrow(data, columns))
-    return connection.table("units")
+    connection.con.register("units", arrow)
+    return Source(connection.table("units"), _first_appearance(arrow.column("cluster")))
 
 
-def to_arrow(data: Any, columns: Sequence[str]) -> pa.Table:
+def _to_arrow(data: Any, columns: Sequence[str]) -> pa.Table:
     """Return the needed columns of a frame in memory as an Arrow table."""
     import pyarrow as pa
 
     data = data.collect() if type(data).__name__ == "LazyFrame" else data
     if isinstance(data, pd.DataFrame):
-        _require(columns, [str(name) for name in data.columns])
-        try:
-            return pa.Table.from_pandas(data[list(columns)], preserve_index=False)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise ColumnTypeError(f"a column mixes types: {error}; cast it to one type") from None
+        _require(columns, list(data.columns))
+        return pa.table({name: _to_array(data[name], name) for name in columns})
     if not hasattr(data, "__arrow_c_stream__"):
         raise DataError(
             f"cannot read data of type {type(data).__name__}; give a pandas, polars or pyarrow "
@@ -71,42 +90,77 @@ def to_arrow(data: Any, columns: Sequence[str]) -> pa.Table:
     return table.select(list(columns))
 
 
-def first_appearance(data: Any, column: str) -> NDArray[Any] | None:
-    """Return the distinct values of a column in row order; None where a source has no row order."""
-    import ibis
+def _to_array(values: pd.Series[Any], name: str) -> pa.Array:
+    import pyarrow as pa
+
+    try:
+        return pa.Array.from_pandas(values)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        types = sorted({type(value).__name__ for value in values.dropna()})
+        raise ColumnTypeError(
+            f"column {name!r} ({values.dtype}, holding {', '.join(types[:5])}) cannot be read as "
+            f"one type: {str(error).splitlines()[0]}; cast it to numbers, text or dates"
+        ) from None
+
+
+def _first_appearance(values: pa.ChunkedArray) -> NDArray[Any] | None:
+    import pyarrow as pa
     import pyarrow.compute as pc
 
-    if isinstance(data, str | Path | ibis.Table):
+    try:
+        return np.asarray(pc.unique(values).to_pandas())
+    except pa.ArrowNotImplementedError:  # nested labels, which validation refuses
         return None
-    values = to_arrow(data, [column]).column(column)
-    return np.asarray(pc.unique(values).to_pandas())
 
 
 def _read_file(path: str) -> ibis.Table:
     import duckdb
     import ibis
 
-    found = "://" in path or Path(path).is_file() or glob.glob(path, recursive=True)
-    if not found:
+    files = [path] if "://" in path or Path(path).is_file() else glob.glob(path, recursive=True)
+    if not files:
         raise DataError(f"no file {path!r}; give the path or glob of CSV or Parquet files")
     kind = path.lower().removesuffix(".gz").removesuffix(".zst")
     connection = ibis.duckdb.connect()
     try:
         if kind.endswith((".parquet", ".pq")):
-            return connection.read_parquet(path)
+            return connection.read_parquet(path, union_by_name=True)
         if kind.endswith((".csv", ".tsv", ".txt")):
-            return connection.read_csv(path, nullstr=CSV_NULLS, header=True)
+            _check_header(connection, min(files))
+            return connection.read_csv(path, nullstr=CSV_NULLS, header=True, union_by_name=True)
     except duckdb.Error as error:
-        raise DataError(f"{path!r} cannot be read: {str(error).splitlines()[0]}") from None
+        raise DataError(f"{path!r} cannot be read: {first_lines(error)}") from None
     raise DataError(f"cannot tell the format of {path!r}; name it .csv, .tsv, .parquet or .pq")
 
 
-def _select(table: ibis.Table, columns: Sequence[str]) -> ibis.Table:
-    _require(columns, table.columns)
-    return table.select(*columns)
+def _check_header(connection: Any, path: str) -> None:
+    """Refuse a CSV file whose columns share a name, which DuckDB would rename silently."""
+    relation = connection.con.execute("SELECT Delimiter, Quote FROM sniff_csv(?)", [path])
+    delimiter, quote = relation.fetchone()
+    if not path.lower().endswith((".csv", ".tsv", ".txt")):
+        return  # compressed: DuckDB alone can read it
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        quoting = {"quotechar": quote} if len(quote or "") == 1 else {}
+        names = next(csv.reader(file, delimiter=delimiter or ",", **quoting), [])
+    folded = [name.strip().lower() for name in names]
+    if repeated := sorted({name for name in names if folded.count(name.strip().lower()) > 1}):
+        raise DataError(
+            f"{path!r}: column {', '.join(map(repr, repeated))} occurs more than once (capitals "
+            "apart); rename one"
+        )
 
 
-def _require(columns: Sequence[str], present: Sequence[str]) -> None:
+def first_lines(error: Exception, count: int = 3) -> str:
+    """Return the first lines of an engine's message, as one."""
+    return "; ".join(line.strip() for line in str(error).splitlines()[:count] if line.strip())
+
+
+def _select(table: ibis.Table, roles: Mapping[str, str]) -> ibis.Table:
+    _require(list(roles.values()), table.columns)
+    return table.select(**{role: table[name] for role, name in roles.items()})
+
+
+def _require(columns: Sequence[str], present: Sequence[Any]) -> None:
     if missing := [name for name in columns if name not in present]:
         listed = ", ".join(map(repr, present[:30])) + (", ..." if len(present) > 30 else "")
         raise MissingColumnError(

@@ -24,6 +24,7 @@ DEFAULT_CI_PROB = 0.95
 RESERVED_NAMES = frozenset(
     {"intercept", "intercept_mean", "direct", "spillover", "between_sd", "within_sd", "stratum"}
     | {"stratum_effect", "cluster", "chain", "draw", "cluster_mean", "within_score", "within_ss"}
+    | {"within"}
 )
 
 ColumnName = Annotated[str, Field(min_length=1)]
@@ -145,7 +146,9 @@ class ReportSpec(Table):
         Region of practical equivalence, in the outcome's unit: effects inside are too small to
         matter.
     threshold : float
-        Smallest effect worth acting on, in the outcome's unit.
+        Smallest effect worth acting on, in the outcome's unit; negative where a decrease is sought.
+    direction : {"increase", "decrease"}
+        Whether an effect must lie above the threshold, or below it, to be worth acting on.
     decision_prob : float
         Posterior probability of exceeding the threshold at which the report speaks of a clear case.
     """
@@ -153,12 +156,15 @@ class ReportSpec(Table):
     ci_prob: float = Field(default=DEFAULT_CI_PROB, gt=0, lt=1)
     rope: tuple[float, float] | None = None
     threshold: float = 0.0
+    direction: Literal["increase", "decrease"] = "increase"
     decision_prob: float = Field(default=0.95, gt=0.5, lt=1)
 
     @model_validator(mode="after")
     def _rope_is_an_interval(self) -> Self:
-        if self.rope is not None and self.rope[0] >= self.rope[1]:
+        if self.rope is not None and not self.rope[0] < self.rope[1]:
             raise ValueError(f"rope must be [lower, upper] with lower < upper; given {self.rope}")
+        if self.rope is not None and not self.rope[0] <= 0 <= self.rope[1]:
+            raise ValueError(f"rope must contain zero, the absence of an effect; given {self.rope}")
         return self
 
 
@@ -227,9 +233,14 @@ class ModelSpec(Table):
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the canonical JSON, hexadecimal: the same for the same analysis."""
+        """SHA-256 of the canonical JSON, hexadecimal: any change of any key changes it."""
         canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @property
+    def model_hash(self) -> str:
+        """Hash of what the posterior depends on: design, outcome and priors, not the report."""
+        return self.model_copy(update={"title": "", "question": "", "report": ReportSpec()}).hash
 
     def __hash__(self) -> int:
         return int(self.hash[:15], 16)
@@ -268,7 +279,7 @@ def load_spec(path: str | Path) -> ModelSpec:
         Where the file cannot be read or is not a specification; the message names the file.
     """
     try:
-        return ModelSpec.from_toml(Path(path).read_text(encoding="utf-8"))
+        return ModelSpec.from_toml(Path(path).read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: cannot be read: {error}") from None
     except SpecError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from .errors import (
@@ -28,20 +29,23 @@ if TYPE_CHECKING:
 LABEL_ROLES = ("cluster", "unit", "strata")
 
 
-def check_types(schema: ibis.Schema, roles: Mapping[str, str]) -> None:
+def check_types(table: ibis.Table, roles: Mapping[str, str]) -> None:
     """Raise ColumnTypeError where a column's type does not fit its role."""
-    for role, name in roles.items():
-        kind = schema[name]
-        if role in LABEL_ROLES:
-            if kind.is_nested():
-                raise ColumnTypeError(
-                    f"column {name!r} ({role}) holds {kind}; expected one label a row"
-                )
-        elif not (kind.is_numeric() or kind.is_boolean()):
-            hint = "code it as 0 and 1" if role == "treatment" else "convert it to numbers"
-            raise ColumnTypeError(
-                f"column {name!r} ({role.split('_')[0]}) holds {kind}, not numbers; {hint}"
-            )
+    for role, kind in table.schema().items():
+        as_label = role in LABEL_ROLES
+        if (as_label and not kind.is_nested()) or (
+            not as_label and (kind.is_numeric() or kind.is_boolean())
+        ):
+            continue
+        if not int(table.count().to_pyarrow().as_py()):
+            raise DataError("the data have no rows")
+        where = f"column {roles[role]!r} ({role.split('_')[0]})"
+        if kind.is_null() or "NULL" in str(kind):
+            raise MissingValueError(f"{where} holds no value at all; name another column")
+        if as_label:
+            raise ColumnTypeError(f"{where} holds {kind}; expected one label a row")
+        hint = "code it as 0 and 1" if role == "treatment" else "convert it to numbers"
+        raise ColumnTypeError(f"{where} holds {kind}, not numbers; {hint}")
 
 
 def checks(t: ibis.Table, varying: Iterable[str]) -> dict[str, Any]:
@@ -161,8 +165,46 @@ def check_units(counts: pd.Series, column: str) -> None:
         )
 
 
+def check_moments(moments: ClusterMoments, spec: ModelSpec, regressors: list[str]) -> None:
+    """Raise where moments are not those of the specification's experiment."""
+    if list(moments.names) != regressors:
+        raise DataError(f"the moments' regressors are {list(moments.names)}, not {regressors}")
+    if moments.outcome != spec.outcome.column:
+        raise DataError(
+            f"the moments' outcome is {moments.outcome!r}, the specification's "
+            f"{spec.outcome.column!r}"
+        )
+    if (moments.strata is None) != (spec.design.strata is None):
+        raise StrataError("moments and specification disagree on whether there are strata")
+    at = moments.column("direct")
+    treatment = moments.mean[:, at] + moments.origin[at]
+    bad = (np.abs(treatment - (treatment > 0.5)) > 1e-9) | (moments.cross[:, at, at] > 1e-9)
+    if bad.any():
+        raise TreatmentError(
+            f"'direct' is not 0 or 1 throughout in {int(bad.sum()):,} of {len(bad):,} clusters, "
+            f"such as {_some(moments.clusters[bad])}"
+        )
+    if spec.design.spillover:
+        s = moments.column("spillover")
+        dose = moments.mean[:, s] + moments.origin[s]
+        # A variable in [0, 1] with mean m has a variance of at most m (1 - m).
+        most = np.clip(dose * (1 - dose), 0, None) * (1 + 1e-9) + 1e-12
+        wrong = (dose < -1e-9) | (dose > 1 + 1e-9) | (moments.cross[:, s, s] / moments.n > most)
+        wrong |= (treatment > 0.5) & (np.abs(dose) > 1e-9)
+        if wrong.any():
+            raise SpilloverError(
+                f"'spillover' lies outside [0, 1] or is not 0 for treated units in "
+                f"{int(wrong.sum()):,} clusters, such as {_some(moments.clusters[wrong])}"
+            )
+
+
 def check_design(moments: ClusterMoments, spec: ModelSpec) -> None:
     """Raise where the design cannot answer the question, whatever the outcome."""
+    if spec.design.strata and len(moments.stratum_levels) < 2:
+        raise StrataError(
+            f"column {spec.design.strata!r} (strata) has a single value; leave it out of the "
+            "specification"
+        )
     at = moments.column("direct")
     treated = int((moments.mean[:, at] + moments.origin[at] > 0.5).sum())
     control = moments.n_clusters - treated
@@ -182,8 +224,11 @@ def check_design(moments: ClusterMoments, spec: ModelSpec) -> None:
             f"column {column!r} ({role}) has one value in all {moments.n_units:,} rows: there is "
             "nothing to estimate" + ("; leave it out of the specification" * (role == "regressor"))
         )
+    from .frequentist.regression import Regression
+
+    Regression.of(moments)  # raises where coefficients are not identified
 
 
 def _some(labels: Iterable[Any], count: int = 3) -> str:
-    shown = list(labels)
+    shown = sorted(pd.Series(list(labels)).tolist(), key=lambda label: (str(type(label)), label))
     return ", ".join(repr(label) for label in shown[:count]) + ", ..." * (len(shown) > count)

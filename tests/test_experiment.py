@@ -104,7 +104,7 @@ BAD = {
     "outcome mixes types": (
         lambda d: d.assign(minutes=pd.Series([1.0, "x"] * 20, dtype=object)),
         bc.ColumnTypeError,
-        r"a column mixes types.*minutes",
+        r"column 'minutes' \(object, holding float, str\) cannot be read as one type",
     ),
     "treatment is text": (
         lambda d: d.assign(treated=np.where(d["treated"] == 1, "yes", "no")),

@@ -82,6 +82,12 @@ def unconstrained(model, values):
     return moved
 
 
+def level(point, exp):
+    """Mean of each cluster's intercept: the overall one plus the effect of the stratum."""
+    strata = point["effects"][4:]
+    return point["mean"] + (strata[exp.moments().stratum_code] if len(strata) else np.zeros(1))
+
+
 def dense_log_density(frame, X, point):
     """Log-density of all rows: one multivariate normal, cluster intercepts integrated out."""
     same = frame["cluster"].to_numpy()[:, None] == frame["cluster"].to_numpy()
@@ -96,8 +102,8 @@ def test_log_likelihood_per_cluster_sums_to_the_rows(strata):
     X, data = design_matrix(frame, strata), gaussian_statistics(exp)
     for point in random_points(2, X.shape[1]):
         ours = data.log_likelihood(
-            np.array(point["mean"]),
-            point["effects"],
+            level(point, exp),
+            point["effects"][:4],
             np.array(point["between_sd"]),
             np.array(point["within_sd"]),
         )
@@ -154,7 +160,7 @@ def test_intercepts_follow_their_exact_conditional():
     X, data = design_matrix(frame, strata=False), gaussian_statistics(exp)
     for point in random_points(7, 4)[:4]:
         ours = data.intercept_conditional(
-            np.array(point["mean"]),
+            np.array([point["mean"]]),
             point["effects"],
             np.array(point["between_sd"]),
             np.array(point["within_sd"]),
@@ -185,7 +191,7 @@ def test_published_maximum_likelihood():
     data = GaussianStatistics.of(m, {})
 
     def deviance(mean, tau, sigma):
-        point = np.array(mean), np.zeros(1), np.array(tau), np.array(sigma)
+        point = np.array([mean]), np.zeros(1), np.array(tau), np.array(sigma)
         return -2 * data.log_likelihood(*point).sum()
 
     best = deviance(1527.5, 37.26034, 49.5101)

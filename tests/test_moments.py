@@ -116,10 +116,60 @@ def test_strata_survive_merging_and_indicators_are_columns():
         for p in (slice(0, 30), slice(30, 60))
     ]
     assert (halves[0] + halves[1]).strata.tolist() == whole.strata.tolist()
-    indicators = np.column_stack([X, strata == "a", strata == "b", strata == "c"])
-    names = [*NAMES, "stratum[a]", "stratum[b]", "stratum[c]"]
-    by_hand = bc.ClusterMoments.from_arrays(y, indicators, cluster, names)
-    assert_same(by_hand, whole.with_stratum_indicators())
+    assert whole.stratum_levels.tolist() == ["a", "b", "c"]
+    assert whole.stratum_code.tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_weights_are_repetitions():
+    y, X, cluster = make_rows(5)
+    times = np.random.default_rng(0).integers(1, 4, len(y))
+    weighted = bc.ClusterMoments.from_arrays(y, X, cluster, NAMES, weights=times)
+    at = np.repeat(np.arange(len(y)), times)
+    repeated = bc.ClusterMoments.from_arrays(y[at], X[at], cluster[at], NAMES)
+    assert weighted.n_units == 60
+    assert np.array_equal(weighted.n, repeated.n)
+    assert bc.ols(weighted, "CR0").cov == pytest.approx(bc.ols(repeated, "CR0").cov, rel=1e-9)
+    halves = [
+        bc.ClusterMoments.from_arrays(y[p], X[p], cluster[p], NAMES, weights=times[p])
+        for p in (slice(0, 30), slice(30, 60))
+    ]
+    assert sum(halves).n_units == 60
+    assert_same(weighted, sum(halves))
+    with pytest.raises(bc.DataError, match="not positive and finite in 1 of 60 rows"):
+        bc.ClusterMoments.from_arrays(y, X, cluster, NAMES, weights=np.r_[0, times[1:]])
+
+
+def test_large_integer_labels_of_different_types_stay_apart():
+    base = 2**53
+    y, X = np.arange(8.0), np.arange(8.0)[:, None] % 3
+    signed = base + np.arange(4, dtype=np.int64).repeat(2)
+    parts = [
+        bc.ClusterMoments.from_arrays(y[p], X[p], labels, ["x"])
+        for p, labels in ((slice(0, 4), signed[:4]), (slice(4, 8), signed[4:].astype(np.uint64)))
+    ]
+    total = parts[0] + parts[1]
+    assert total.clusters.tolist() == [base, base + 1, base + 2, base + 3]
+    assert total.n.tolist() == [2, 2, 2, 2]
+    as_bool = bc.ClusterMoments.from_arrays(y, X, np.arange(8) % 2 == 0, ["x"])
+    with pytest.raises(bc.DataError, match="cannot be matched"):
+        total + as_bool
+
+
+def test_the_fingerprint_tells_data_apart():
+    y, X, cluster = make_rows(7)
+    make = bc.ClusterMoments.from_arrays
+    prints = {
+        make(y, X, cluster, NAMES).fingerprint,
+        make(y, X * [1, -1], cluster, NAMES).fingerprint,
+        make(-y, X, cluster, NAMES).fingerprint,
+        make(y, X, cluster, NAMES, strata=cluster % 2).fingerprint,
+        make(y, X, cluster, NAMES, strata=cluster % 3).fingerprint,
+        make(y, X, cluster + 1, NAMES).fingerprint,
+    }
+    assert len(prints) == 6
+    order = np.random.default_rng(0).permutation(60)
+    again = make(y[order], X[order], cluster[order], NAMES)
+    assert again.fingerprint in prints
 
 
 def test_bad_rows_are_refused_with_counts():

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import FitError
 from ..experiment import Experiment
+from ..sources import first_lines
 from .likelihood import GaussianStatistics
 from .model import build_model, gaussian_statistics, resolved_priors
 
@@ -92,7 +93,7 @@ def fit(
             compute_convergence_checks=False,
         )
     except RuntimeError as error:
-        raise FitError(f"the sampler failed: {error}") from error
+        raise FitError(f"the sampler failed: {first_lines(error, 1)}") from error
     _complete(tree, exp, np.random.default_rng(seed))
     tree.attrs.update(provenance(exp, seed))
     if problems := convergence_problems(convergence(tree)):
@@ -101,9 +102,10 @@ def fit(
 
 
 def provenance(exp: Experiment, seed: int | None) -> dict[str, Any]:
-    """Return what identifies a result: specification hash, data fingerprint, seed, versions."""
+    """Return what identifies a result: specification and data, seed, versions."""
     return {
         "spec_hash": exp.spec.hash,
+        "model_hash": exp.spec.model_hash,
         "data_fingerprint": exp.fingerprint,
         "seed": -1 if seed is None else seed,
         "versions": json.dumps(versions()),
@@ -116,47 +118,57 @@ def versions() -> dict[str, str]:
 
 
 def _complete(tree: xr.DataTree, exp: Experiment, rng: np.random.Generator) -> None:
-    """Add all that follows from the sampled parameters without further sampling error."""
+    """Label the groups, and add all that follows from the parameters without sampling error."""
     import xarray as xr
 
     data = gaussian_statistics(exp)
-    coords = {"cluster": data.clusters}
+    labels = {"cluster": _labels(data.clusters), "stratum": _labels(exp.moments().stratum_levels)}
+    for group_name, group in tree.children.items():
+        known = {dim: values for dim, values in labels.items() if dim in group.sizes}
+        tree[group_name] = xr.DataTree(group.to_dataset().assign_coords(known))
+    coords = {"cluster": labels["cluster"]}
     dims = ("chain", "draw", "cluster")
-    sampled = _parameters(tree["posterior"].to_dataset(), data)
-    prior = _draw_prior(exp, rng)
+    sampled = _parameters(tree["posterior"].to_dataset(), exp, data)
+    prior = _draw_prior(exp, labels, rng)
+    drawn = _parameters(prior, exp, data)
     per_cluster = {
         "log_likelihood": ("outcome", data.log_likelihood(*sampled)),
         "posterior_predictive": ("cluster_mean", data.draw_cluster_means(rng, *sampled)),
-        "prior_predictive": (
-            "cluster_mean",
-            data.draw_cluster_means(rng, *_parameters(prior, data)),
-        ),
+        "prior_predictive": ("cluster_mean", data.draw_cluster_means(rng, *drawn)),
     }
     intercept = data.draw_intercepts(rng, *sampled)
     posterior = tree["posterior"].to_dataset().assign_coords(coords)
     tree["posterior"] = xr.DataTree(posterior.assign(intercept=(dims, intercept)))
     tree["prior"] = xr.DataTree(prior)
-    for group, (name, values) in per_cluster.items():
+    for group_name, (name, values) in per_cluster.items():
         steps = {dim: np.arange(size) for dim, size in zip(dims, values.shape[:2], strict=False)}
-        tree[group] = xr.DataTree(xr.Dataset({name: (dims, values)}, coords=steps | coords))
+        tree[group_name] = xr.DataTree(xr.Dataset({name: (dims, values)}, coords=steps | coords))
     constant = {"n_units": ("cluster", data.n), "treated": ("cluster", exp.treated)}
     tree["constant_data"] = xr.DataTree(xr.Dataset(constant, coords=coords))
 
 
+def _labels(values: NDArray[Any]) -> NDArray[Any]:
+    """Return labels as coordinates that can be stored: numbers, text and times, else their text."""
+    return values if values.dtype.kind in "iufbM" else np.array([str(label) for label in values])
+
+
 def _parameters(
-    draws: xr.Dataset, data: GaussianStatistics
+    draws: xr.Dataset, exp: Experiment, data: GaussianStatistics
 ) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return intercept_mean, effects, between_sd, within_sd as arrays (chain, draw, ...)."""
-    scalars = [draws[name].to_numpy()[..., None] for name in data.names if name in draws]
-    strata = [draws["stratum_effect"].to_numpy()] if "stratum_effect" in draws else []
-    effects = np.concatenate(scalars + strata, axis=-1)
+    """Return level, effects, between_sd, within_sd as arrays (chain, draw, ...)."""
     mean, between, within = (
         draws[name].to_numpy() for name in ("intercept_mean", "between_sd", "within_sd")
     )
-    return mean, effects, between, within
+    level = mean[..., None]
+    if "stratum_effect" in draws:
+        level = level + draws["stratum_effect"].to_numpy()[..., exp.moments().stratum_code]
+    effects = np.stack([draws[name].to_numpy() for name in data.names], axis=-1)
+    return level, effects, between, within
 
 
-def _draw_prior(exp: Experiment, rng: np.random.Generator) -> xr.Dataset:
+def _draw_prior(
+    exp: Experiment, labels: dict[str, NDArray[Any]], rng: np.random.Generator
+) -> xr.Dataset:
     import xarray as xr
 
     drawn: dict[str, Any] = {}
@@ -165,7 +177,7 @@ def _draw_prior(exp: Experiment, rng: np.random.Generator) -> xr.Dataset:
         shape: tuple[int, ...] = (1, PRIOR_DRAWS)
         dims: tuple[str, ...] = ("chain", "draw")
         if name == "stratum_effect":
-            coords["stratum"] = exp.moments().stratum_levels
+            coords["stratum"] = labels["stratum"]
             shape, dims = (*shape, len(coords["stratum"])), (*dims, "stratum")
         values = prior.to_scipy().rvs(size=shape, random_state=rng)
         if name == "stratum_effect":  # a zero-sum normal is a normal less its mean

@@ -1,8 +1,9 @@
 """The Gaussian hierarchical likelihood, exact from moments.
 
 The model of unit i in cluster j is y_ij = a_j + x_ij'b + e_ij, with a_j ~ Normal(mu, tau) and
-e_ij ~ Normal(0, sigma). With the a_j integrated out, the likelihood of all units is, up to a
-constant, the product of three parts that :class:`GaussianStatistics` holds the data of:
+e_ij ~ Normal(0, sigma); where there are strata, mu is mu_j, the level of the cluster's stratum.
+With the a_j integrated out, the likelihood of all units is, up to a constant, the product of three
+parts that :class:`GaussianStatistics` holds the data of:
 
 - between: ybar_j ~ Normal(mu + xbar_j'b, sqrt(tau^2 + sigma^2 / n_j)), one a cluster;
 - within: z ~ Normal(R b, sigma), where W_xx = R'R and R'z = W_xy, for the pooled within-cluster
@@ -93,6 +94,11 @@ class GaussianStatistics:
         score *= sd[-1]
         rss = float(within[-1, -1] - score @ score)
         df = moments.n_units - moments.n_clusters - len(score)
+        if moments.n_units == moments.n_clusters:
+            raise FitError(
+                f"every one of the {moments.n_clusters:,} clusters has a single unit: variation "
+                "between and within clusters cannot be told apart; use the cluster-level methods"
+            )
         if df < 1 or rss <= RANK_TOLERANCE * moments.total_cross[-1, -1]:
             raise FitError(
                 f"outcome {moments.outcome!r} has no variation left within clusters "
@@ -127,14 +133,16 @@ class GaussianStatistics:
         )
 
     def log_likelihood(
-        self, intercept_mean: Floats, effects: Floats, between_sd: Floats, within_sd: Floats
+        self, level: Floats, effects: Floats, between_sd: Floats, within_sd: Floats
     ) -> Floats:
         """Return the log-density of each cluster's units, its intercept integrated out.
 
         Parameters
         ----------
-        intercept_mean, between_sd, within_sd : ndarray, shape (...)
-            mu, tau and sigma.
+        level : ndarray, shape (..., J) or (..., 1)
+            mu, the mean of the cluster intercepts.
+        between_sd, within_sd : ndarray, shape (...)
+            tau and sigma.
         effects : ndarray, shape (..., p)
             b.
 
@@ -145,7 +153,7 @@ class GaussianStatistics:
         """
         variance = within_sd[..., None] ** 2
         between = variance + self.n * between_sd[..., None] ** 2  # of sqrt(n) x cluster mean
-        residual = self.outcome_mean - intercept_mean[..., None] - effects @ self.regressor_mean.T
+        residual = self.outcome_mean - level - effects @ self.regressor_mean.T
         contrast = np.concatenate([-effects, np.ones_like(variance)], axis=-1)
         within = np.einsum("...a,jab,...b->...j", contrast, self.cross, contrast, optimize=True)
         return -0.5 * (
@@ -159,7 +167,7 @@ class GaussianStatistics:
     def draw_intercepts(
         self,
         rng: np.random.Generator,
-        intercept_mean: Floats,
+        level: Floats,
         effects: Floats,
         between_sd: Floats,
         within_sd: Floats,
@@ -168,32 +176,33 @@ class GaussianStatistics:
 
         Parameters are those of `log_likelihood`; the result has shape (..., J).
         """
-        mean, sd = self.intercept_conditional(intercept_mean, effects, between_sd, within_sd)
+        mean, sd = self.intercept_conditional(level, effects, between_sd, within_sd)
         return rng.normal(mean, sd)
 
     def intercept_conditional(
-        self, intercept_mean: Floats, effects: Floats, between_sd: Floats, within_sd: Floats
+        self, level: Floats, effects: Floats, between_sd: Floats, within_sd: Floats
     ) -> tuple[Floats, Floats]:
         """Return mean and SD of each a_j given all else, each of shape (..., J).
 
         With the shrinkage weight w_j = tau^2 / (tau^2 + sigma^2 / n_j): mean
-        mu + w_j (ybar_j - xbar_j'b - mu), variance w_j sigma^2 / n_j.
+        mu + w_j (ybar_j - xbar_j'b - mu), variance w_j sigma^2 / n_j (Searle, Casella & McCulloch
+        1992, section 3.4).
         """
         sampling = within_sd[..., None] ** 2 / self.n
         weight = between_sd[..., None] ** 2 / (between_sd[..., None] ** 2 + sampling)
-        residual = self.outcome_mean - intercept_mean[..., None] - effects @ self.regressor_mean.T
-        return intercept_mean[..., None] + weight * residual, np.sqrt(weight * sampling)
+        residual = self.outcome_mean - level - effects @ self.regressor_mean.T
+        return level + weight * residual, np.sqrt(weight * sampling)
 
     def draw_cluster_means(
         self,
         rng: np.random.Generator,
-        intercept_mean: Floats,
+        level: Floats,
         effects: Floats,
         between_sd: Floats,
         within_sd: Floats,
     ) -> Floats:
         """Draw cluster means of new experiments with the same design; shape (..., J)."""
-        mean = intercept_mean[..., None] + effects @ self.regressor_mean.T
+        mean = level + effects @ self.regressor_mean.T
         return rng.normal(
             mean, np.sqrt(between_sd[..., None] ** 2 + within_sd[..., None] ** 2 / self.n)
         )

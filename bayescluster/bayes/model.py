@@ -7,7 +7,6 @@ times as long.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,19 +45,26 @@ def build_model(exp: Experiment) -> pm.Model:
 
     data = gaussian_statistics(exp)
     priors = resolved_priors(exp)
-    coords = {"cluster": data.clusters, "within": np.arange(len(data.within_score))}
-    if exp.spec.design.strata:
-        coords["stratum"] = exp.moments().stratum_levels
+    moments = exp.moments()
+    # Coordinates by position: labels of any type are put on the posterior afterwards.
+    sizes = {"cluster": moments.n_clusters, "within": len(data.within_score)}
+    if "stratum_effect" in priors:
+        sizes["stratum"] = len(moments.stratum_levels)
 
-    with pm.Model(coords=coords) as model:
+    with pm.Model(coords={dim: np.arange(size) for dim, size in sizes.items()}) as model:
         intercept_mean = priors["intercept_mean"].to_pymc("intercept_mean")
-        effects = _declare_effects(data.names, priors)
+        effects = [priors[name].to_pymc(name) for name in data.names]
+        level = intercept_mean
+        if "stratum_effect" in priors:
+            sigma = np.float64(priors["stratum_effect"].parameters["sigma"])
+            stratum_effect = pm.ZeroSumNormal("stratum_effect", sigma, dims="stratum")
+            level = intercept_mean + stratum_effect[moments.stratum_code]
         between_sd = priors["between_sd"].to_pymc("between_sd")
         within_sd = priors["within_sd"].to_pymc("within_sd")
 
         pm.Normal(
             "cluster_mean",
-            mu=intercept_mean + _linear(data.regressor_mean, effects),
+            mu=level + _linear(data.regressor_mean, effects),
             sigma=pm.math.sqrt(between_sd**2 + within_sd**2 / data.n),
             observed=data.outcome_mean,
             dims="cluster",
@@ -85,7 +91,7 @@ def gaussian_statistics(exp: Experiment) -> GaussianStatistics:
     moments = exp.moments()
     grand_mean = dict(zip(moments.names, moments.grand_mean + moments.origin, strict=False))
     center = {name: grand_mean[name] for name in exp.spec.outcome.covariates}
-    return GaussianStatistics.of(moments.with_stratum_indicators(), center)
+    return GaussianStatistics.of(moments, center)
 
 
 def resolved_priors(exp: Experiment) -> dict[str, Prior]:
@@ -113,20 +119,6 @@ def resolved_priors(exp: Experiment) -> dict[str, Prior]:
     return priors
 
 
-def _declare_effects(names: tuple[str, ...], priors: Mapping[str, Prior]) -> list[TensorVariable]:
-    """Declare one scalar per regressor and one vector for all strata (the last regressors)."""
-    import pymc as pm
-
-    effects = [priors[name].to_pymc(name) for name in names if name in priors]
-    if "stratum_effect" in priors:
-        sigma = np.float64(priors["stratum_effect"].parameters["sigma"])
-        effects.append(pm.ZeroSumNormal("stratum_effect", sigma, dims="stratum"))
-    return effects
-
-
 def _linear(x: np.ndarray, effects: list[TensorVariable]) -> TensorVariable:
-    """Return x b, shape (rows,), without a matrix product; a vector takes the remaining columns."""
-    total = 0.0
-    for i, effect in enumerate(effects):
-        total = total + (x[:, i] * effect if effect.ndim == 0 else (x[:, i:] * effect).sum(axis=1))
-    return total
+    """Return x b, shape (rows,), without a matrix product."""
+    return sum(x[:, i] * effect for i, effect in enumerate(effects))

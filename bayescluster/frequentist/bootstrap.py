@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,8 +108,8 @@ def cluster_bootstrap(
     Returns
     -------
     BootstrapEstimates
-        ``two_exposure`` (direct, spillover), ``naive_ols`` (direct) and ``cluster_wls`` (direct),
-        with percentile intervals by numpy's default rule.
+        ``two_exposure`` (direct, spillover), ``naive_ols`` (direct) and, unless covariates leave it
+        unidentified, ``cluster_wls`` (direct), with percentile intervals by numpy's default rule.
 
     Raises
     ------
@@ -132,7 +133,8 @@ def cluster_bootstrap(
     if draws < 2:
         raise ValueError(f"draws must be at least 2; given {draws}")
     problems = _problems(exp)
-    weights = resampling_weights(exp.cluster_order, exp.moments().strata, draws, seed)
+    width = problems[0].fit.gram.shape[1] ** 2
+    weights = resampling_weights(exp.cluster_order, exp.moments().strata, draws, seed, width)
     blocks = [np.hstack([problem.replicate(block) for problem in problems]) for block in weights]
     result = BootstrapEstimates(
         estimators=tuple(p.estimator for p in problems for _ in p.terms),
@@ -187,15 +189,18 @@ def _problems(exp: Experiment) -> list[_Problem]:
     full = exp.moments()
     naive = full.without("spillover")
     effects = tuple(term for term in ("direct", "spillover") if term in full.names)
-    return [
+    problems = [
         _Problem("two_exposure", effects, Regression.of(full)),
         _Problem("naive_ols", ("direct",), Regression.of(naive)),
-        _Problem("cluster_wls", ("direct",), Regression.of(naive.between())),
     ]
+    with suppress(DesignError):  # more covariates than clusters allow: documented
+        means = Regression.of(naive.between())
+        problems.append(_Problem("cluster_wls", ("direct",), means))
+    return problems
 
 
 def resampling_weights(
-    order: Integers, strata: NDArray[Any] | None, draws: int, seed: int | None
+    order: Integers, strata: NDArray[Any] | None, draws: int, seed: int | None, width: int = 1
 ) -> Iterator[Floats]:
     """Yield blocks of multinomial cluster weights, shape (B, J), `draws` rows in all.
 
@@ -209,6 +214,8 @@ def resampling_weights(
         Number of replicates. The result does not depend on the size of the blocks.
     seed : int or None
         Seed of the generator.
+    width : int
+        Numbers that the caller holds per replicate, where these are more than the clusters.
     """
     rng = np.random.default_rng(seed)
     groups = len(order)
@@ -217,7 +224,7 @@ def resampling_weights(
     size = np.bincount(label)[label[order]]
     first = np.searchsorted(label[order], label[order])
     high: int | Integers = groups if strata is None else size
-    block = max(1, BLOCK_ELEMENTS // groups)
+    block = max(1, BLOCK_ELEMENTS // max(groups, width))
     for start in range(0, draws, block):
         rows = min(block, draws - start)
         drawn = order[first + rng.integers(0, high, size=(rows, groups))]
@@ -237,9 +244,9 @@ def _report_undefined(result: BootstrapEstimates) -> None:
             )
     if lost := int(result.undefined.max()):
         warnings.warn(
-            f"{lost:,} of {replicates:,} bootstrap replicates lose an arm or all exposed units and "
-            "are undefined; the intervals condition on the others. With so few clusters prefer a "
-            "small-sample method",
+            f"{lost:,} of {replicates:,} bootstrap replicates lose an arm or all exposed units (or "
+            "more) and are undefined; the intervals condition on the others. With so few clusters "
+            "prefer a small-sample method",
             UserWarning,
             stacklevel=3,
         )

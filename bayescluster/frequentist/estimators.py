@@ -54,7 +54,8 @@ def cluster_wls(
     Parameters
     ----------
     exp : Experiment
-        The experiment; covariates enter by their cluster means, strata are absorbed.
+        The experiment; covariates enter by their cluster means (one whose means do not vary is
+        left out), strata are absorbed.
     vcov : {"iid", "CR0", "CR1", "CR2", "CR3"}
         ``iid`` is the classical covariance matrix of weighted least squares,
         s^2 (Xbar' diag(n) Xbar)^-1 with s^2 the weighted residual sum of squares over J - p. The

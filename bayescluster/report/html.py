@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from .._display import number, percent
 from ..bayes.checks import convergence
 from ..bayes.fit import versions
 from ..bayes.model import resolved_priors
@@ -125,6 +126,7 @@ def _context(analysis: Analysis) -> dict[str, Any]:
         "ranks": _svg(lambda: plots.ranks(analysis.posterior)),
         "priors": {name: str(prior) for name, prior in resolved_priors(exp).items()},
         "report": spec.report,
+        "level": percent(spec.report.ci_prob),
         "bootstrap": comparison.bootstrap,
         "spec_toml": spec.to_toml(),
         "spec_hash": spec.hash,
@@ -140,8 +142,8 @@ def _table(frame: pd.DataFrame, headings: dict[str, str]) -> dict[str, Any]:
     shown = frame[[name for name in headings if not frame[name].isna().all()]]
     numeric = [pd.api.types.is_numeric_dtype(kind) for kind in shown.dtypes]
     rows = [
-        [_cell(name, value) for name, value in zip(shown.columns, row, strict=True)]
-        for row in shown.itertuples(index=False)
+        [_cell(name, row[name], row.get("std", row.get("sd"))) for name in shown.columns]
+        for row in shown.to_dict("records")
     ]
     return {
         "headings": list(zip([headings[name] for name in shown.columns], numeric, strict=True)),
@@ -149,17 +151,17 @@ def _table(frame: pd.DataFrame, headings: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _cell(name: str, value: Any) -> str:
+def _cell(name: str, value: Any, sd: float | None) -> str:
     if name in PROBABILITIES:
         return words.probability(float(value))
     if name == "p_value":
-        return "< 0.0001" if value < 1e-4 else words.number(float(value))
+        return "< 0.0001" if value < 1e-4 else number(float(value))
     if name.startswith("ess_") or name == "n_units":
         return f"{value:,.0f}"
     if name == "df" and float(value).is_integer():
         return f"{value:,.0f}"
     if isinstance(value, int | float):
-        return words.number(float(value))
+        return number(float(value), sd if name in ("mean", "ci_lower", "ci_upper") else None)
     return str(value).replace("pure_control", "pure control")
 
 

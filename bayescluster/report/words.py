@@ -7,20 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from .._display import number, percent
+
 if TYPE_CHECKING:
     from ..analysis import Analysis
-
-
-def number(value: float) -> str:
-    """Format a number to four significant digits for display; a dash where there is none."""
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return "–"
-    if isinstance(value, float) and np.isinf(value):
-        return "∞" if value > 0 else "-∞"
-    if value and not 1e-4 <= abs(value) < 1e6:
-        return f"{value:.3e}"
-    digits = 4 if not value else max(0, min(8, 3 - int(np.floor(np.log10(abs(value))))))
-    return f"{value:,.{digits}f}"
 
 
 def probability(value: float) -> str:
@@ -39,19 +29,22 @@ def decision(analysis: Analysis) -> str:
     report = analysis.spec.report
     row = _estimand(analysis, "direct")
     above = row["prob_above_threshold"]
-    what = "above zero" if not report.threshold else f"above {report.threshold:g}"
-    chance = f"the probability that the direct effect is {what} is {probability(above)}"
+    side = "above" if report.direction == "increase" else "below"
+    reached = above if report.direction == "increase" else 1 - above
+    where = f"{report.threshold:g}" if report.threshold else "zero"
+    chance = f"the probability that the direct effect is {side} {where} is {probability(reached)}"
+    asked = percent(report.decision_prob)
     if report.rope is not None and row["prob_in_rope"] >= report.decision_prob:
         low, high = report.rope
         return (
             f"Practically no effect: the direct effect lies within {low:g} to {high:g} with "
             f"probability {probability(row['prob_in_rope'])}."
         )
-    if above >= report.decision_prob:
-        return f"A clear case: {chance} (asked for: {report.decision_prob:.0%})."
-    if above <= 1 - report.decision_prob:
-        return f"A clear case against: {chance} (asked for: {report.decision_prob:.0%})."
-    return f"No clear case: {chance}, less than the {report.decision_prob:.0%} asked for."
+    if reached >= report.decision_prob:
+        return f"A clear case: {chance} (asked for: {asked})."
+    if reached <= 1 - report.decision_prob:
+        return f"A clear case against: {chance} (asked for: {asked})."
+    return f"No clear case: {chance}, less than the {asked} asked for."
 
 
 def verdict(analysis: Analysis) -> list[str]:
@@ -72,7 +65,7 @@ def verdict(analysis: Analysis) -> list[str]:
 def _effect(name: str, row: pd.Series) -> str:
     low, high = number(row["ci_lower"]), number(row["ci_upper"])
     return (
-        f"The {name} effect is {number(row['mean'])}, {row['ci_prob']:.0%} credible interval "
+        f"The {name} effect is {number(row['mean'])}, {percent(row['ci_prob'])} credible interval "
         f"{low} to {high}: {row['definition']}."
     )
 
