@@ -101,7 +101,8 @@ def analyze(
     draws, tune, chains : int
         See :func:`fit`.
     seed : int
-        Seed of sampler and bootstrap: same data, specification, seed and versions, same result.
+        Seed of sampler and bootstrap: same data, specification, seed and versions, same result (to
+        the rounding of parallel sums in the engine).
     truth : mapping of str to float, optional
         Effects that simulated data were made with.
     progressbar : bool

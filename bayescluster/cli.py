@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +20,7 @@ app = typer.Typer(
 )
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")]
-Seed = Annotated[int, typer.Option(help="Seed of the sampler and of the bootstrap.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the sampler and of the bootstrap.")]
 Draws = Annotated[int, typer.Option(min=4, help="Posterior draws a chain.")]
 Chains = Annotated[int, typer.Option(min=1, help="Number of chains.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the path of the report only.")]
@@ -83,21 +85,19 @@ def report(
 def simulate(
     output: Annotated[Path, typer.Argument(help="The .csv or .parquet file to write.")],
     users: Annotated[int, typer.Option(min=1, help="Users to simulate.")] = 50_000,
-    seed: Annotated[int, typer.Option(help="42 gives the tutorial's own data.")] = 42,
+    seed: Annotated[int, typer.Option(min=0, help="42 gives the tutorial's own data.")] = 42,
 ) -> None:
     """Write the tutorial's simulated table of users, to try things on."""
+    from ._files import write_whole
     from .simulate import load_tutorial
 
-    if output.suffix not in (".csv", ".parquet"):
+    kind = output.suffix.lower()
+    if kind not in (".csv", ".parquet"):
         _fail(f"{output}: name the file .csv or .parquet")
     _check_writable(output)
     data = load_tutorial(users, seed)
-    part = output.with_name(f".{output.name}.part")
-    if output.suffix == ".csv":
-        data.to_csv(part, index=False)
-    else:
-        data.to_parquet(part, index=False)
-    part.replace(output)
+    write = data.to_csv if kind == ".csv" else data.to_parquet
+    _or_fail(write_whole, output, lambda part: write(part, index=False))
     typer.echo(str(output))
 
 
@@ -117,6 +117,7 @@ def _analyse(
     from .progress import step
 
     mpl.use("Agg")
+    warnings.showwarning = _show_warning
     analysis = _or_fail(
         analyze,
         data,
@@ -135,12 +136,19 @@ def _analyse(
     typer.echo(str(written))
 
 
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    typer.echo(f"bayescluster: warning: {message}", err=True)
+
+
 def _check_writable(output: Path) -> None:
     """Fail before the work, not after it."""
+    folder = output.absolute().parent
     if output.is_dir():
         _fail(f"{output} is a folder; give the name of a file")
-    if not output.absolute().parent.is_dir():
+    if not folder.is_dir():
         _fail(f"the folder of {output} does not exist; create it first")
+    if not os.access(folder, os.W_OK):
+        _fail(f"the folder of {output} cannot be written to; name another")
 
 
 def _or_fail(function: Any, *args: Any, **kwargs: Any) -> Any:

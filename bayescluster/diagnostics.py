@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from .bayes.checks import MAX_R_HAT, MIN_ESS_PER_CHAIN, convergence
+from .bayes.checks import convergence, sampler_checks
 from .comparison import Comparison
 
 #: Fewer clusters than this, and CR1 and the pairs bootstrap are too confident.
@@ -25,7 +25,8 @@ def diagnose(comparison: Comparison) -> pd.DataFrame:
         Columns check, figure, verdict (ok, caution or problem), advice (empty where ok); problems
         first.
     """
-    rows = [*_design(comparison), *_sampler(comparison), *_agreement(comparison)]
+    sampler = sampler_checks(convergence(comparison.posterior))
+    rows = [*_design(comparison), *sampler, *_agreement(comparison)]
     table = pd.DataFrame(rows, columns=["check", "figure", "verdict", "advice"])
     rank = table["verdict"].map({"problem": 0, "caution": 1, "ok": 2})
     table.loc[table["verdict"] == "ok", "advice"] = ""
@@ -73,31 +74,6 @@ def _design(comparison: Comparison) -> Iterator[Row]:
             "replicates that do not identify an effect (an arm or all exposed units lost) are left "
             "out of the percentiles",
         )
-
-
-def _sampler(comparison: Comparison) -> Iterator[Row]:
-    table = convergence(comparison.posterior)
-    r_hat, divergences = float(table["r_hat"].max()), table.attrs["n_divergences"]
-    ess = float(table[["ess_bulk", "ess_tail"]].min().min())
-    least = MIN_ESS_PER_CHAIN * table.attrs["n_chains"]
-    yield (
-        "R-hat (largest)",
-        f"{r_hat:.4f}",
-        "ok" if r_hat <= MAX_R_HAT else "problem",
-        f"above {MAX_R_HAT} the chains disagree: run them longer",
-    )
-    yield (
-        "effective sample size (smallest)",
-        f"{ess:,.0f}",
-        "ok" if ess >= least else "caution",
-        f"below {least}: take more draws before reading the tails",
-    )
-    yield (
-        "divergent transitions",
-        f"{divergences:,}",
-        "ok" if not divergences else "problem",
-        "the sampler cannot follow the posterior: tighten the priors on the standard deviations",
-    )
 
 
 def _agreement(comparison: Comparison) -> Iterator[Row]:

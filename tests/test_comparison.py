@@ -76,7 +76,7 @@ def rows(low, high, center=None, se=1.0):
             1.0,
             0.0,
             False,
-            "disagree: .*share 0%.*centres differ, so look at the priors",
+            "disagree: .*share 0%.*centres differ: look at the priors",
         ),
         ((1.5, 2.5), (1, 3), 0.5, 0.5, False, "50% narrower than"),
     ],
@@ -125,9 +125,16 @@ def test_arguments_are_checked(units, spec, tutorial_analysis):
         bc.compare(exp, tutorial_analysis.posterior, draws=10)
 
 
+def tutorial_analysis_rows():
+    return bc.load_tutorial(2_000)
+
+
 def test_levels_come_from_the_spec(tutorial_analysis):
     exp = tutorial_analysis.experiment
     report = exp.spec.report.model_copy(update={"ci_prob": 0.5})
+    shifted = bc.Experiment(tutorial_analysis_rows(), exp.spec)
+    with pytest.raises(ValueError, match="not of this experiment: its data_fingerprint"):
+        bc.compare(shifted, tutorial_analysis.posterior)
     half = bc.Experiment.from_moments(exp.moments(), exp.spec.model_copy(update={"report": report}))
     table = bc.compare(half, tutorial_analysis.posterior, bootstrap_draws=2_000).estimates
     full = tutorial_analysis.estimates
@@ -149,3 +156,21 @@ def test_results_show_themselves(tutorial_analysis):
     assert "posterior" in str(tutorial_analysis)
     assert "<table" in tutorial_analysis._repr_html_()
     assert "clear case" in tutorial_analysis.verdict[0]
+
+
+def test_covariates_that_leave_cluster_means_unidentified_do_not_stop_the_answer(units, spec):
+    """A covariate balanced in every cluster, and more covariates than cluster means can bear."""
+    rng = np.random.default_rng(0)
+    names = [f"z{i}" for i in range(7)]
+    units[names] = rng.normal(size=(40, 7))
+    outcome = spec.outcome.model_copy(update={"covariates": tuple(names)})
+    exp = bc.Experiment(units, spec.model_copy(update={"outcome": outcome}))
+    with pytest.raises(bc.DesignError):
+        bc.cluster_wls(exp)
+    assert "cluster_wls" not in bc.cluster_bootstrap(exp, 200).estimators
+    within = units["age"] - units.groupby("workspace")["age"].transform("mean")
+    outcome = spec.outcome.model_copy(update={"covariates": ("age",)})
+    exp = bc.Experiment(units.assign(age=within), spec.model_copy(update={"outcome": outcome}))
+    plain = bc.Experiment(units, spec)
+    assert bc.cluster_wls(exp).terms == ("intercept", "direct")
+    assert bc.cluster_wls(exp).cov == pytest.approx(bc.cluster_wls(plain).cov, rel=1e-9)

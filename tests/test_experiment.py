@@ -298,3 +298,73 @@ def test_from_moments(units, spec):
     with pytest.raises(bc.DataError, match=r"regressors are \['direct'\], not"):
         bc.Experiment.from_moments(exp.moments().select(["direct"]), spec)
     assert "4 treated and 4 control clusters" in repr(exp)
+
+
+def test_files_of_a_glob_are_matched_by_name(units, spec, tmp_path):
+    """Permuted columns, and labels too large for float64."""
+    base = 2**60
+    units["workspace"] = base + units["workspace"].str[1:].astype(int)
+    units[:17].to_csv(tmp_path / "a.csv", index=False)
+    units[17:][units.columns[::-1]].to_csv(tmp_path / "b.csv", index=False)
+    exp = bc.Experiment(str(tmp_path / "*.csv"), spec)
+    assert exp.moments().clusters.tolist() == [base + i for i in range(8)]
+    assert_same(exp.moments(), bc.Experiment(units, spec).moments())
+
+
+def test_names_that_differ_in_capitals_only(units, spec, tmp_path):
+    data = units.assign(MINUTES=0.0)[["MINUTES", *units.columns]]
+    assert_same(bc.Experiment(data, spec).moments(), bc.Experiment(units, spec).moments())
+    data.to_csv(tmp_path / "u.csv", index=False)
+    with pytest.raises(bc.DataError, match=r"column 'MINUTES', 'minutes' occurs more than once"):
+        bc.Experiment(tmp_path / "u.csv", spec)
+
+
+def test_another_ibis_backend(units, spec):
+    """The polars backend lacks covariances: a clear error, not a traceback; the way out works."""
+    table = ibis.polars.connect().create_table("users", pl.from_pandas(units))
+    try:
+        exp = bc.Experiment(table, spec)
+    except bc.DataError as error:
+        assert "hand over the table by .to_pyarrow()" in str(error)  # noqa: PT017
+        exp = bc.Experiment(table.to_pyarrow(), spec)
+    assert_same(exp.moments(), bc.Experiment(units, spec).moments())
+
+
+def test_a_stream_is_read_once(units, spec):
+    reader = pa.Table.from_pandas(units).to_reader()
+    assert_same(bc.Experiment(reader, spec).moments(), bc.Experiment(units, spec).moments())
+
+
+def test_designs_that_do_not_identify_the_effects_are_refused(units, spec):
+    exposed = units.assign(exposed=1 - units["treated"])
+    with pytest.raises(bc.IdentificationError, match="'direct', 'spillover' are collinear"):
+        bc.Experiment(exposed, spec)
+    design = spec.design.model_copy(update={"strata": "block"})
+    stratified = spec.model_copy(update={"design": design})
+    with pytest.raises(bc.IdentificationError, match="'direct' is constant within every stratum"):
+        bc.Experiment(units.assign(block=units["treated"]), stratified)
+    with pytest.raises(bc.StrataError, match="has a single value"):
+        bc.Experiment(units.assign(block=1), stratified)
+    with pytest.raises(TypeError, match="spec must be a ModelSpec, not str"):
+        bc.Experiment(units, "spec.toml")
+
+
+def test_moments_must_be_those_of_the_design(units, spec):
+    m = bc.ClusterMoments.from_arrays(
+        units["minutes"],
+        units[["treated", "exposed"]] * [1, 3],
+        units["workspace"],
+        ["direct", "spillover"],
+        outcome="minutes",
+    )
+    with pytest.raises(bc.SpilloverError, match="outside"):
+        bc.Experiment.from_moments(m, spec)
+    other = bc.ClusterMoments.from_arrays(
+        units["minutes"],
+        np.column_stack([np.arange(40) % 2, units["exposed"]]),
+        units["workspace"],
+        ["direct", "spillover"],
+        outcome="minutes",
+    )
+    with pytest.raises(bc.TreatmentError, match="8 of 8 clusters"):
+        bc.Experiment.from_moments(other, spec)

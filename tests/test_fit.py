@@ -1,13 +1,17 @@
 """The posterior: what it holds, that it is reproducible, and that rows give the same."""
 
+import datetime
+import decimal
 import json
 
 import arviz as az
 import numpy as np
+import pandas as pd
 import pymc as pm
 import pytest
 
 import bayescluster as bc
+from bayescluster.spec import RESERVED_NAMES
 
 
 def test_the_tree_holds_what_fit_promises(tutorial_analysis):
@@ -41,7 +45,7 @@ def test_arviz_reads_the_tree(tutorial_analysis, tmp_path):
 
 def test_predictive_draws_cover_the_observed_means(tutorial_analysis):
     tree = tutorial_analysis.posterior
-    drawn = tree["posterior_predictive"]["cluster_mean"].stack(s=("chain", "draw")).to_numpy()
+    drawn = tree["posterior_predictive"]["cluster_mean"].to_numpy().reshape(-1, 50).T
     observed = tree["observed_data"]["cluster_mean"].to_numpy()
     share = (drawn < observed[:, None]).mean(axis=1)
     inside = ((share > 0.025) & (share < 0.975)).mean()
@@ -124,3 +128,36 @@ def test_covariates_and_strata_are_sampled(units, spec):
     gap = abs(table.loc["age", "mean"] - reference.loc["age", "estimate"])
     assert gap < 1.0 * reference.loc["age", "std_error"]
     assert np.isfinite(tree["log_likelihood"]["outcome"]).all()
+
+
+LABELS = {
+    "date": [datetime.date(2026, 1, 1 + i) for i in range(8)],
+    "decimal": [decimal.Decimal(i) / 4 for i in range(8)],
+    "uint8": np.arange(8, dtype=np.uint8),
+    "category": pd.Categorical([f"w{i}" for i in range(8)]),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.filterwarnings("ignore:R-hat|effective|divergent|divergent transitions")
+def test_clusters_may_have_labels_of_any_type(units, spec, kind):
+    code = units["workspace"].str[1:].astype(int).to_numpy()
+    labels = pd.Series(LABELS[kind], dtype=object if kind in ("date", "decimal") else None)
+    exp = bc.Experiment(units.assign(workspace=labels[code].to_numpy()), spec)
+    assert exp.moments().n.tolist() == [5] * 8
+    if kind == "date":  # the others need no second compilation
+        tree = bc.fit(exp, draws=50, tune=100, chains=1, progressbar=False)
+        assert tree["posterior"]["cluster"].to_numpy()[0] in (
+            "2026-01-01",
+            np.datetime64("2026-01-01"),
+        )
+        tree.to_dict()
+
+
+def test_names_of_the_model_are_reserved(units, spec):
+    design = spec.design.model_copy(update={"strata": "block"})
+    units["block"] = units["workspace"].map(lambda w: "ab"[int(w[1:]) % 2])
+    model = bc.build_model(bc.Experiment(units, spec.model_copy(update={"design": design})))
+    assert {*model.named_vars, *model.coords} - RESERVED_NAMES <= {
+        value.name for value in model.value_vars
+    }

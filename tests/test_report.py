@@ -1,13 +1,16 @@
 """The report: whole, self-contained, safe, and true to the tables."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import bayescluster as bc
+from bayescluster._display import number, percent
 from bayescluster.report import html, words
 
 NASTY = "<script>alert('x')</script> $a_b$ & \"c\""
@@ -102,9 +105,7 @@ def test_nasty_names_stay_text(units, tmp_path):
         outcome={"column": NASTY},
     )
     with pytest.warns(UserWarning, match="lose an arm"):
-        analysis = bc.analyze(
-            data, spec, bootstrap_draws=500, draws=500, tune=500, progressbar=False
-        )
+        analysis = bc.analyze(data, spec, bootstrap_draws=500, seed=2, progressbar=False)
     path = analysis.report(tmp_path / "page.html")
     page = Page(path.read_text("utf-8"))
     assert "script" not in page.tags
@@ -116,10 +117,8 @@ def test_a_report_appears_whole_or_not_at_all(tutorial_analysis, tmp_path, monke
     target = tmp_path / "page.html"
     target.write_text("old")
     with monkeypatch.context() as patch:
-        patch.setattr(
-            html.os, "fdopen", lambda *a, **k: (_ for _ in ()).throw(OSError("disk full"))
-        )
-        with pytest.raises(OSError, match="disk full"):
+        patch.setattr(Path, "replace", lambda *a: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match=r"page.html cannot be written: disk full"):
             tutorial_analysis.report(target)
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
@@ -129,22 +128,29 @@ def test_a_report_appears_whole_or_not_at_all(tutorial_analysis, tmp_path, monke
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
+    ("value", "scale", "shown"),
     [
-        (0.67233592, "0.6723"),
-        (0.0034151, "0.003415"),
-        (-0.0561, "-0.05610"),
-        (482.99537, "483.0"),
-        (49998.0, "49,998"),
-        (0.0, "0.0000"),
-        (1e-7, "1.000e-07"),
-        (123456789.0, "1.235e+08"),
-        (np.nan, "–"),
-        (np.inf, "∞"),
+        (0.67233592, None, "0.6723"),
+        (0.0034151, None, "0.003415"),
+        (-0.0561, None, "-0.05610"),
+        (482.99537, None, "483.0"),
+        (49998.0, None, "49,998"),
+        (0.0, None, "0.0000"),
+        (1e-7, None, "1.000e-07"),
+        (123456789.0, None, "1.235e+08"),
+        (1e9 + 0.25, 0.5, "1,000,000,000.2500"),
+        (5.79, 0.4, "5.7900"),
+        (np.nan, None, "–"),
+        (np.inf, None, "∞"),
     ],
 )
-def test_numbers_in_words(value, shown):
-    assert words.number(value) == shown
+def test_numbers_for_display(value, scale, shown):
+    assert number(value, scale) == shown
+
+
+@pytest.mark.parametrize(("level", "shown"), [(0.95, "95%"), (0.975, "97.5%"), (0.999, "99.9%")])
+def test_levels_are_not_rounded(level, shown):
+    assert percent(level) == shown
 
 
 @pytest.mark.parametrize(
@@ -156,27 +162,35 @@ def test_probabilities_never_show_certainty(value, shown):
 
 
 @pytest.mark.parametrize(
-    ("above", "rope", "start"),
+    ("report", "above", "rope", "start"),
     [
-        (0.99, 0.0, "A clear case: the probability that the direct effect is above 0.1 is 99.0%"),
-        (0.02, 0.0, "A clear case against"),
-        (0.70, 0.0, "No clear case: .* 70.0%, less than the 95% asked for"),
-        (0.02, 0.97, "Practically no effect: .* within -0.1 to 0.1 with probability 97.0%"),
+        ({}, 0.99, 0.0, "A clear case: .* direct effect is above 0.1 is 99.0% .asked for: 95%"),
+        ({}, 0.02, 0.0, "A clear case against"),
+        ({}, 0.70, 0.0, "No clear case: .* 70.0%, less than the 95% asked for"),
+        ({}, 0.02, 0.97, "Practically no effect: .* within -0.1 to 0.1 with probability 97.0%"),
+        ({"rope": None, "threshold": 0.0}, 0.97, np.nan, "A clear case: .* above zero is 97.0%"),
+        ({"decision_prob": 0.975}, 0.97, 0.0, "No clear case: .* less than the 97.5% asked for"),
+        (
+            {"direction": "decrease", "threshold": -2.0},
+            0.004,
+            0.0,
+            "A clear case: .* direct effect is below -2 is 99.6%",
+        ),
+        ({"direction": "decrease", "threshold": -2.0}, 0.999, 0.0, "A clear case against"),
     ],
 )
-def test_the_decision_follows_the_rule(tutorial_analysis, above, rope, start):
+def test_the_decision_follows_the_rule(tutorial_analysis, report, above, rope, start):
     table = tutorial_analysis.comparison.estimands.copy()
     table.loc[0, ["prob_above_threshold", "prob_in_rope"]] = [above, rope]
-    from dataclasses import replace
-
+    spec = tutorial_analysis.spec
+    spec = spec.model_copy(update={"report": spec.report.model_copy(update=report)})
+    exp = bc.Experiment.from_moments(tutorial_analysis.experiment.moments(), spec)
     comparison = replace(tutorial_analysis.comparison, estimands=table)
-    changed = replace(tutorial_analysis, comparison=comparison)
+    changed = replace(tutorial_analysis, experiment=exp, comparison=comparison)
     assert re.match(start, words.decision(changed))
 
 
 def test_failed_checks_are_shown_first_and_said(tutorial_analysis):
-    from dataclasses import replace
-
     checks = pd.DataFrame(
         [("number of clusters", "6", "problem", "ask for more"), ("R-hat", "1.0", "ok", "")],
         columns=["check", "figure", "verdict", "advice"],

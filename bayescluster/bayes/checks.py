@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 if TYPE_CHECKING:
@@ -37,30 +38,30 @@ def convergence(tree: xr.DataTree) -> pd.DataFrame:
     return frame
 
 
-def convergence_problems(table: pd.DataFrame) -> list[str]:
-    """Say in words what `convergence` found wrong, with advice; an empty list where all is well."""
-    problems = []
-    if count := table.attrs["n_divergences"]:
-        problems.append(
-            f"{count:,} divergent transitions: the posterior's geometry defeats the sampler; use "
-            "tighter priors on the standard deviations or more clusters"
-        )
-    if (stuck := table[~(table["r_hat"] <= MAX_R_HAT)]).size:
-        worst = stuck.sort_values("r_hat").iloc[-1]
-        problems.append(
-            f"R-hat above {MAX_R_HAT} for {_count(len(stuck))} (worst {worst['parameter']}: "
-            f"{worst['r_hat']:.3f}): the chains disagree; run them longer"
-        )
+def sampler_checks(table: pd.DataFrame) -> list[tuple[str, str, str, str]]:
+    """Judge what `convergence` found: check, figure, verdict (ok, caution, problem), advice."""
+    divergences = table.attrs["n_divergences"]
+    r_hat = table.loc[table["r_hat"].fillna(np.inf).idxmax()]
+    ess = table[["ess_bulk", "ess_tail"]].fillna(0).min(axis=1)
     least = MIN_ESS_PER_CHAIN * table.attrs["n_chains"]
-    ess = table[["ess_bulk", "ess_tail"]].min(axis=1)
-    if (few := table[~(ess >= least)]).size:
-        worst_name = few.loc[ess[few.index].idxmin(), "parameter"]
-        problems.append(
-            f"effective sample size below {least} for {_count(len(few))} (worst {worst_name}: "
-            f"{ess.min():.0f}): take more draws"
-        )
-    return problems
-
-
-def _count(parameters: int) -> str:
-    return f"{parameters} parameter{'s' * (parameters != 1)}"
+    return [
+        (
+            "R-hat (largest)",
+            f"{r_hat['r_hat']:.4f} ({r_hat['parameter']})",
+            "ok" if r_hat["r_hat"] <= MAX_R_HAT else "problem",
+            f"above {MAX_R_HAT} the chains disagree: run them longer",
+        ),
+        (
+            "effective sample size (smallest)",
+            f"{ess.min():,.0f} ({table.loc[ess.idxmin(), 'parameter']})",
+            "ok" if ess.min() >= least else "caution",
+            f"below {least}: take more draws before reading the tails",
+        ),
+        (
+            "divergent transitions",
+            f"{divergences:,}",
+            "ok" if not divergences else "problem",
+            "the sampler cannot follow the posterior: use tighter priors on the standard "
+            "deviations, or more clusters",
+        ),
+    ]

@@ -74,7 +74,7 @@ def fit(
     """
     import pymc as pm
 
-    from .checks import convergence, convergence_problems
+    from .checks import convergence, sampler_checks
 
     for name, value, least in (("draws", draws, 4), ("tune", tune, 1), ("chains", chains, 1)):
         if value < least:
@@ -96,8 +96,9 @@ def fit(
         raise FitError(f"the sampler failed: {first_lines(error, 1)}") from error
     _complete(tree, exp, np.random.default_rng(seed))
     tree.attrs.update(provenance(exp, seed))
-    if problems := convergence_problems(convergence(tree)):
-        warnings.warn("; ".join(problems), UserWarning, stacklevel=2)
+    for check, figure, verdict, advice in sampler_checks(convergence(tree)):
+        if verdict != "ok":
+            warnings.warn(f"{check}: {figure}; {advice}", UserWarning, stacklevel=2)
     return tree
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import os
-import tempfile
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from .._display import number, percent
+from .._files import write_whole
 from ..bayes.checks import convergence
 from ..bayes.fit import versions
 from ..bayes.model import resolved_priors
@@ -69,7 +68,7 @@ PROBABILITIES = ("prob_positive", "prob_above_threshold", "prob_in_rope")
 
 
 def write_report(analysis: Analysis, path: Path) -> Path:
-    """Render the page and move it to its place in one step, so that no part is ever seen.
+    """Render the page and write it; the file appears only when it is whole.
 
     Raises
     ------
@@ -77,16 +76,7 @@ def write_report(analysis: Analysis, path: Path) -> Path:
         Where the file cannot be written.
     """
     text = render(analysis)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path
+    return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def render(analysis: Analysis) -> str:
