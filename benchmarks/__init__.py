@@ -1,0 +1,1 @@
+"""Side-by-side runs of bayescluster against its peers; see README.md."""

@@ -1,0 +1,60 @@
+"""Command line of the benchmarks; see README.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from . import bootstrap, cold_start, posterior
+from .tables import Section, document
+
+RESULTS = Path(__file__).with_name("results.md")
+BENCHMARKS: dict[str, Callable[[bool], Section | list[Section]]] = {
+    "bootstrap": bootstrap.run,
+    "posterior": posterior.run,
+    "cold": cold_start.run,
+}
+
+
+def main() -> int:
+    """Run what the command line asks for; the exit code is 1 where a check failed."""
+    arguments = _parser().parse_args()
+    names = list(BENCHMARKS) if arguments.which == "all" else [arguments.which]
+    sections: list[Section] = []
+    for name in names:
+        print(f"{name}:", file=sys.stderr, flush=True)
+        found = BENCHMARKS[name](arguments.quick)
+        sections += found if isinstance(found, list) else [found]
+    page = document(sections)
+    print(page)
+    output = arguments.output or (RESULTS if arguments.which == "all" else None)
+    if output and not (arguments.quick and arguments.output is None):
+        output.write_text(page, encoding="utf-8")
+    return int(any(section.failed for section in sections))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Run bayescluster beside its peers and print ratios.",
+        epilog="example: python -m benchmarks bootstrap --quick",
+    )
+    parser.add_argument("which", nargs="?", default="all", choices=[*BENCHMARKS, "all"])
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="under a minute: no bambi, 50,000 users only, the caches as they are",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write the page there; by default a full run of all writes benchmarks/results.md",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
