@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from .bayes.fit import fit
     from .bayes.model import build_model
     from .comparison import BiasAccounting, Comparison, compare
+    from .design.assignment import (
+        Assignment,
+        Bernoulli,
+        Complete,
+        Custom,
+        Rerandomised,
+        Stratified,
+    )
     from .diagnostics import diagnose
     from .errors import (
         BayesClusterError,
@@ -37,6 +45,7 @@ if TYPE_CHECKING:
     from .frequentist.estimates import Estimates
     from .frequentist.estimators import cluster_wls, naive_ols, two_exposure
     from .frequentist.ols import WaldTest, ols, wald_test
+    from .frequentist.randomization import RandomizationTest, randomization_test
     from .frequentist.wild import WildBootstrap, wild_bootstrap
     from .moments import ClusterMoments
     from .priors import Prior
@@ -51,6 +60,14 @@ _HOMES = {
     "bayes.fit": ("fit",),
     "bayes.model": ("build_model",),
     "comparison": ("BiasAccounting", "Comparison", "compare"),
+    "design.assignment": (
+        "Assignment",
+        "Bernoulli",
+        "Complete",
+        "Custom",
+        "Rerandomised",
+        "Stratified",
+    ),
     "diagnostics": ("diagnose",),
     "errors": (
         "BayesClusterError",
@@ -72,6 +89,7 @@ _HOMES = {
     "frequentist.estimates": ("Estimates",),
     "frequentist.estimators": ("cluster_wls", "naive_ols", "two_exposure"),
     "frequentist.ols": ("WaldTest", "ols", "wald_test"),
+    "frequentist.randomization": ("RandomizationTest", "randomization_test"),
     "frequentist.wild": ("WildBootstrap", "wild_bootstrap"),
     "moments": ("ClusterMoments",),
     "priors": ("Prior",),
@@ -82,12 +100,16 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Analysis",
+    "Assignment",
     "BayesClusterError",
+    "Bernoulli",
     "BiasAccounting",
     "BootstrapEstimates",
     "ClusterMoments",
     "ColumnTypeError",
     "Comparison",
+    "Complete",
+    "Custom",
     "DataError",
     "DesignError",
     "DesignSpec",
@@ -102,11 +124,14 @@ __all__ = [
     "OutcomeSpec",
     "Prior",
     "PriorsSpec",
+    "RandomizationTest",
     "ReportSpec",
+    "Rerandomised",
     "Scenario",
     "SpecError",
     "SpilloverError",
     "StrataError",
+    "Stratified",
     "TreatmentError",
     "WaldTest",
     "WildBootstrap",
@@ -122,6 +147,7 @@ __all__ = [
     "load_tutorial",
     "naive_ols",
     "ols",
+    "randomization_test",
     "tutorial_spec",
     "two_exposure",
     "wald_test",

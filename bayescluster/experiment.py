@@ -18,6 +18,8 @@ from .spec import ModelSpec
 if TYPE_CHECKING:
     import ibis
 
+    from .design.assignment import Assignment
+
 #: Exposure conditions, in the order in which tables and plots show them.
 CONDITIONS = ("direct", "spillover", "pure_control")
 
@@ -146,6 +148,30 @@ class Experiment:
         direct = self._moments.column("direct")
         return self._moments.mean[:, direct] + self._moments.origin[direct] > 0.5
 
+    @cached_property
+    def assignment(self) -> Assignment:
+        """The mechanism that the specification names, with this experiment's numbers of clusters.
+
+        Raises
+        ------
+        DesignError
+            Where the mechanism cannot have made the assignment in the data.
+        """
+        from .design.assignment import Bernoulli, Complete, Stratified
+
+        name, strata = self._spec.design.mechanism, self._moments.strata
+        if name == "bernoulli":
+            return Bernoulli(len(self.treated))
+        if name == "complete" or strata is None:
+            return Complete(len(self.treated), int(self.treated.sum()))
+        if name == "matched_pairs":
+            validation.check_pairs(self._moments, self._spec)
+            pairs = dict.fromkeys(self._moments.stratum_levels.tolist(), 1)
+            mechanism = Stratified(strata, pairs)
+            mechanism.check(self.treated)
+            return mechanism
+        return Stratified.of(self.treated, strata)
+
     @property
     def exposed_share(self) -> float:
         """Mean spillover exposure of all units; 0 without a spillover column."""
@@ -228,9 +254,8 @@ class Experiment:
 
 def _roles(spec: ModelSpec) -> dict[str, str]:
     """Return the column of each role."""
-    design = spec.design.model_dump(exclude_none=True)
     covariates = {f"covariate_{i}": name for i, name in enumerate(spec.outcome.covariates)}
-    return {**design, "outcome": spec.outcome.column, **covariates}
+    return {**spec.design.columns, "outcome": spec.outcome.column, **covariates}
 
 
 def _regressors(spec: ModelSpec) -> list[str]:

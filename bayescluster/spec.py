@@ -46,6 +46,10 @@ class DesignSpec(Table):
         not looked for.
     strata : str, optional
         Column of the randomisation stratum (block, matched pair), constant within a cluster.
+    mechanism : {"complete", "stratified", "matched_pairs", "bernoulli"}, optional
+        How clusters were assigned: a fixed number treated in all, a fixed number in each stratum,
+        one of each pair, or by coin flips. Without it, complete, or stratified where there are
+        strata.
     """
 
     cluster: ColumnName
@@ -53,6 +57,18 @@ class DesignSpec(Table):
     spillover: ColumnName | None = None
     unit: ColumnName | None = None
     strata: ColumnName | None = None
+    mechanism: Literal["complete", "stratified", "matched_pairs", "bernoulli"] | None = None
+
+    @model_validator(mode="after")
+    def _mechanism_has_its_strata(self) -> Self:
+        if self.mechanism in ("stratified", "matched_pairs") and self.strata is None:
+            raise ValueError(f"mechanism {self.mechanism!r} needs a strata column")
+        return self
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Column of each role that has one."""
+        return self.model_dump(exclude_none=True, exclude={"mechanism"})
 
 
 class OutcomeSpec(Table):
@@ -209,7 +225,7 @@ class ModelSpec(Table):
     @model_validator(mode="after")
     def _roles_fit_together(self) -> Self:
         roles = [
-            *self.design.model_dump(exclude_none=True).items(),
+            *self.design.columns.items(),
             ("column", self.outcome.column),
         ]
         roles += [("covariates", name) for name in self.outcome.covariates]

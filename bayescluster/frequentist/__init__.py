@@ -4,17 +4,20 @@ from .bootstrap import BootstrapEstimates, cluster_bootstrap
 from .estimates import Estimates
 from .estimators import cluster_wls, naive_ols, two_exposure
 from .ols import WaldTest, ols, wald_test
+from .randomization import RandomizationTest, randomization_test
 from .wild import WildBootstrap, wild_bootstrap
 
 __all__ = [
     "BootstrapEstimates",
     "Estimates",
+    "RandomizationTest",
     "WaldTest",
     "WildBootstrap",
     "cluster_bootstrap",
     "cluster_wls",
     "naive_ols",
     "ols",
+    "randomization_test",
     "two_exposure",
     "wald_test",
     "wild_bootstrap",

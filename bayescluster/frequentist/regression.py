@@ -49,6 +49,8 @@ class Regression:
         Maps deviations in orthonormal coordinates to the user's units.
     stratum : ndarray, shape (J,)
         Code of each cluster's stratum; all zero without strata.
+    outcome_sd : float
+        Unit of the outcome in `gram`.
     moments : ClusterMoments
         The data.
     """
@@ -59,6 +61,7 @@ class Regression:
     coefficients: Floats
     to_user: Floats
     stratum: Integers
+    outcome_sd: float
     moments: ClusterMoments
 
     @classmethod
@@ -92,7 +95,8 @@ class Regression:
             )
             estimate = np.r_[location[-1] - location[:-1] @ estimate, estimate]
             terms = ("intercept", *terms)
-        return cls(terms, estimate, gram, coefficients, to_user, stratum, moments)
+        sd = float(scale[-1])
+        return cls(terms, estimate, gram, coefficients, to_user, stratum, sd, moments)
 
     @property
     def n_coefficients(self) -> int:

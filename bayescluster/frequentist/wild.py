@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -15,20 +15,18 @@ from ..moments import ClusterMoments
 from ..spec import DEFAULT_CI_PROB
 from .covariance import covariance, hat_eigen, inverse_power
 from .estimates import COLUMNS
+from .inversion import ReferenceDistribution, Tail
 from .ols import check_choice, check_size
 from .regression import Regression
 
 Floats = NDArray[np.float64]
 Weights = Literal["rademacher", "webb", "mammen"]
 Scores = Literal["classic", "jackknife"]
-Tail = Literal["symmetric", "equal"]
 
 #: Numbers held at once: bounds the memory of a block of draws.
 BLOCK_ELEMENTS = 1_000_000
 #: Up to here a matrix of clusters by clusters is the faster way.
 MAX_DENSE_CLUSTERS = 500
-#: A bootstrap statistic this close to the observed one counts as equal to it.
-TIE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,27 +169,19 @@ def wild_bootstrap(
     enumerated = weights == "rademacher" and 2**moments.n_clusters <= draws
     drawn = _draw_weights(weights, moments.n_clusters, draws, enumerated, seed)
     null_part = _null_part(fit, row, impose_null=impose_null, scores=scores)
-    polynomial = _Statistics.of(fit, row, *null_part, drawn)
-    count_data = 0 if enumerated else 1
-
-    def p_value(distance: float) -> float:
-        return polynomial.p_value(distance, np.sqrt(variance), tail, count_data)
-
-    alpha, se = 1 - ci_prob, float(np.sqrt(variance))
+    polynomials = _polynomials(fit, row, *null_part, drawn)
+    reference = ReferenceDistribution(*polynomials, float(np.sqrt(variance)), enumerated)
     name = "WCR" if impose_null else "WCU"
     kind = "" if scores == "classic" else ", jackknifed scores"
     return WildBootstrap(
         term=term if isinstance(term, str) else " + ".join(f"{w:g} {t}" for t, w in term.items()),
         estimate=estimate,
-        std_error=se,
+        std_error=reference.std_error,
         null=null,
-        p_value=p_value(estimate - null),
-        ci=(
-            estimate - _reach(p_value, se, alpha),
-            estimate + _reach(lambda x: p_value(-x), se, alpha),
-        ),
+        p_value=reference.p_value(estimate - null, tail),
+        ci=reference.interval(estimate, ci_prob, tail),
         ci_prob=ci_prob,
-        draws=polynomial.n_draws,
+        draws=reference.n_draws,
         enumerated=enumerated,
         method=f"wild cluster bootstrap ({name}, {weights}{kind})",
         seed=seed,
@@ -216,50 +206,22 @@ def _null_part(
     return without - slope * (without @ t)[:, None], slope
 
 
-@dataclass(frozen=True, eq=False)
-class _Statistics:
-    """Bootstrap numerators n0 + n1 x and squared denominators d0 + d1 x + d2 x^2, each (B,)."""
-
-    numerator: Floats  # (2, B)
-    denominator: Floats  # (3, B)
-
-    @property
-    def n_draws(self) -> int:
-        return self.numerator.shape[1]
-
-    @classmethod
-    def of(
-        cls, fit: Regression, row: Floats, at_zero: Floats, slope: Floats, drawn: Iterator[Floats]
-    ) -> _Statistics:
-        t = fit.to_user.T @ row
-        pull = fit.leverage @ t  # how the refitted coefficients enter a cluster's score
-        n, groups = fit.moments.n_units, fit.moments.n_clusters
-        factor = groups / (groups - 1) * (n - 1) / (n - fit.n_coefficients)
-        numerators, denominators = [], []
-        for weights in drawn:
-            parts = [_numerator_and_error(fit, weights, s, t, pull) for s in (at_zero, slope)]
-            (n0, e0), (n1, e1) = parts
-            numerators.append(np.stack([n0, n1]))
-            products = [np.einsum("bj,bj->b", a, b) for a, b in ((e0, e0), (2 * e0, e1), (e1, e1))]
-            denominators.append(factor * np.stack(products))
-        return cls(np.hstack(numerators), np.hstack(denominators))
-
-    def p_value(self, distance: float, se: float, tail: Tail, count_data: int) -> float:
-        """Return the p-value of the null value at `distance` below the estimate."""
-        n0, n1 = self.numerator
-        d0, d1, d2 = self.denominator
-        top = (n0 + n1 * distance) * se
-        square = np.maximum(d0 + distance * (d1 + distance * d2), 0.0) * distance**2
-        extreme = top * top >= square * (1 - TIE)
-        if tail == "symmetric":
-            return self._share(int(extreme.sum()), count_data)
-        signed = top if distance >= 0 else -top
-        beyond = int((extreme & (signed >= 0)).sum())
-        short = int(((signed < 0) | (top * top <= square * (1 + TIE))).sum())
-        return min(1.0, 2 * self._share(min(beyond, short), count_data))
-
-    def _share(self, count: int, count_data: int) -> float:
-        return (count + count_data) / (self.n_draws + count_data)
+def _polynomials(
+    fit: Regression, row: Floats, at_zero: Floats, slope: Floats, drawn: Iterator[Floats]
+) -> tuple[Floats, Floats]:
+    """Return numerators (2, B) and squared denominators (3, B), polynomials in estimate - null."""
+    t = fit.to_user.T @ row
+    pull = fit.leverage @ t  # how the refitted coefficients enter a cluster's score
+    n, groups = fit.moments.n_units, fit.moments.n_clusters
+    factor = groups / (groups - 1) * (n - 1) / (n - fit.n_coefficients)
+    numerators, denominators = [], []
+    for weights in drawn:
+        parts = [_numerator_and_error(fit, weights, s, t, pull) for s in (at_zero, slope)]
+        (n0, e0), (n1, e1) = parts
+        numerators.append(np.stack([n0, n1]))
+        products = [np.einsum("bj,bj->b", a, b) for a, b in ((e0, e0), (2 * e0, e1), (e1, e1))]
+        denominators.append(factor * np.stack(products))
+    return np.hstack(numerators), np.hstack(denominators)
 
 
 def _numerator_and_error(
@@ -301,19 +263,3 @@ def _draw_weights(
             root = np.sqrt(5)
             low = rng.random((rows, groups)) < (root + 1) / (2 * root)
             yield np.where(low, (1 - root) / 2, (1 + root) / 2)
-
-
-def _reach(p_value: Callable[[float], float], se: float, alpha: float) -> float:
-    """Return how far the accepted null values reach from the estimate on one side."""
-    if se == 0:
-        return 0.0
-    grid = se * np.geomspace(0.05, 1e4, 50)
-    accepted = [p_value(x) > alpha for x in grid]
-    if accepted[-1]:
-        return float("inf")
-    last = max((i for i, yes in enumerate(accepted) if yes), default=-1)
-    low, high = (grid[last] if last >= 0 else 0.0), grid[last + 1]
-    while high - low > 4 * np.spacing(high):
-        middle = (low + high) / 2
-        low, high = (middle, high) if p_value(middle) > alpha else (low, middle)
-    return float(high)

@@ -1,0 +1,89 @@
+"""Tests whose statistic is a ratio of polynomials in the null value, and their exact inversion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Tail = Literal["symmetric", "equal"]
+
+#: A statistic this close to the observed one counts as equal to it.
+TIE = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceDistribution:
+    """Statistics under resampling, as functions of how far below the estimate the null value lies.
+
+    At distance x = estimate - null, draw b has the statistic (n0 + n1 x) / sqrt(d0 + d1 x + d2 x^2)
+    and the data have x / std_error.
+
+    Parameters
+    ----------
+    numerator : ndarray, shape (2, B)
+        n0 and n1.
+    denominator : ndarray, shape (3, B)
+        d0, d1 and d2.
+    std_error : float
+        Standard error of the estimate.
+    exhaustive : bool
+        Whether the draws are all there are; otherwise the data count as one more of them.
+    """
+
+    numerator: Floats
+    denominator: Floats
+    std_error: float
+    exhaustive: bool
+
+    @property
+    def n_draws(self) -> int:
+        """Number of draws, B."""
+        return self.numerator.shape[1]
+
+    def p_value(self, distance: float, tail: Tail) -> float:
+        """Return the share of draws at least as extreme as the data, ties included."""
+        n0, n1 = self.numerator
+        d0, d1, d2 = self.denominator
+        top = (n0 + n1 * distance) * self.std_error
+        square = np.maximum(d0 + distance * (d1 + distance * d2), 0.0) * distance**2
+        extreme = top * top >= square * (1 - TIE)
+        if tail == "symmetric":
+            return self._share(int(extreme.sum()))
+        signed = top if distance >= 0 else -top
+        beyond = int((extreme & (signed >= 0)).sum())
+        short = int(((signed < 0) | (top * top <= square * (1 + TIE))).sum())
+        return min(1.0, 2 * self._share(min(beyond, short)))
+
+    def _share(self, count: int) -> float:
+        extra = 0 if self.exhaustive else 1
+        return (count + extra) / (self.n_draws + extra)
+
+    def interval(self, estimate: float, ci_prob: float, tail: Tail) -> tuple[float, float]:
+        """Return the smallest interval that holds every null value with p > 1 - ci_prob.
+
+        Values are looked for to 10,000 standard errors; an end is infinite where none is rejected.
+        """
+        alpha = 1 - ci_prob
+        below = self._reach(lambda x: self.p_value(x, tail), alpha)
+        above = self._reach(lambda x: self.p_value(-x, tail), alpha)
+        return estimate - below, estimate + above
+
+    def _reach(self, p_value: Callable[[float], float], alpha: float) -> float:
+        """Return how far accepted null values reach from the estimate on one side."""
+        if self.std_error == 0:
+            return 0.0
+        grid = self.std_error * np.geomspace(0.05, 1e4, 50)
+        accepted = [p_value(x) > alpha for x in grid]
+        if accepted[-1]:
+            return float("inf")
+        last = max((i for i, yes in enumerate(accepted) if yes), default=-1)
+        low, high = (grid[last] if last >= 0 else 0.0), grid[last + 1]
+        while high - low > 4 * np.spacing(high):
+            middle = (low + high) / 2
+            low, high = (middle, high) if p_value(middle) > alpha else (low, middle)
+        return float(high)

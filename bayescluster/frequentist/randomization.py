@@ -1,0 +1,276 @@
+"""Randomisation inference: re-assign the clusters as the design did, and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .._display import Tidy
+from ..design.assignment import Assignment
+from ..errors import DesignError
+from ..experiment import Experiment
+from .estimates import COLUMNS
+from .inversion import ReferenceDistribution, Tail
+from .ols import check_choice
+from .regression import Regression
+
+Floats = NDArray[np.float64]
+
+#: Numbers held at once: bounds the memory of a block of assignments.
+BLOCK_ELEMENTS = 1_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class RandomizationTest(Tidy):
+    """A randomisation test of a sharp null hypothesis, with its interval.
+
+    Parameters
+    ----------
+    term : str
+        What is tested: ``direct``.
+    estimate, std_error : float
+        Contrast between the arms, adjusted for covariates and strata, and its CR0 standard error.
+    null : float
+        Value tested.
+    p_value : float
+        Share of assignments whose statistic is at least as extreme as the observed one.
+    ci : tuple of float
+        Interval of constant effects that are not rejected; an end may be infinite.
+    ci_prob : float
+        Its probability.
+    draws : int
+        Number of assignments.
+    enumerated : bool
+        Whether these are all possible ones, which makes the test exact.
+    seed : int or None
+        Seed of the draws.
+    """
+
+    term: str
+    estimate: float
+    std_error: float
+    null: float
+    p_value: float
+    ci: tuple[float, float]
+    ci_prob: float
+    draws: int
+    enumerated: bool
+    seed: int | None
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row, with the columns that all frequentist results share; df is NaN."""
+        row = {
+            "method": "randomisation test",
+            "term": self.term,
+            "estimate": self.estimate,
+            "std_error": self.std_error,
+            "df": np.nan,
+            "ci_lower": self.ci[0],
+            "ci_upper": self.ci[1],
+            "ci_prob": self.ci_prob,
+            "p_value": self.p_value,
+        }
+        return pd.DataFrame([row], columns=COLUMNS)
+
+
+def randomization_test(
+    exp: Experiment,
+    term: str = "direct",
+    draws: int = 9_999,
+    seed: int | None = 0,
+    *,
+    null: float = 0.0,
+    mechanism: Assignment | None = None,
+    studentise: bool = True,
+    tail: Tail = "symmetric",
+) -> RandomizationTest:
+    """Test a sharp null hypothesis by re-assigning the clusters as the design did.
+
+    The null is that treating a user's own cluster adds exactly `null` to the outcome of each of its
+    users **and that nobody is affected by other clusters' treatment**: under it every outcome is
+    known for every assignment. Spillover is thus part of what is tested. A rejection of no effect
+    says that the treatment affects somebody, be it directly or through spillover; where there is
+    spillover, the interval is one for the contrast between the arms, contaminated as that of
+    :func:`naive_ols` is.
+
+    Parameters
+    ----------
+    exp : Experiment
+        The experiment; its covariates and strata are adjusted for, its spillover column is not.
+    term : {"direct"}
+        What is tested.
+    draws : int
+        Number of assignments drawn. Where all possible ones are no more, they are enumerated.
+    seed : int or None
+        Seed of the draws.
+    null : float
+        Constant effect to test, in the outcome's unit.
+    mechanism : Assignment, optional
+        How clusters were assigned; the one that the specification names by default.
+    studentise : bool
+        Divide the contrast by its cluster-robust (CR0) standard error under each assignment, which
+        keeps the level under unequal variances too (in large samples, for the null of no average
+        effect).
+    tail : {"symmetric", "equal"}
+        Two-sided p-value from absolute values, or twice the smaller tail.
+
+    Returns
+    -------
+    RandomizationTest
+        p-value and interval by inversion.
+
+    Raises
+    ------
+    DesignError
+        Where the mechanism cannot have made the assignment in the data.
+    ValueError
+        Where an argument is not valid.
+
+    Notes
+    -----
+    Assignments as extreme as the observed one count as extreme; among drawn ones the observed one
+    counts as one more, so the level is never exceeded under the null.
+
+    References
+    ----------
+    Gail, Mark, Carroll, Green & Pee (1996), Statistics in Medicine 15: 1069-1092; Zhao & Ding
+    (2021), Journal of Econometrics 225: 278-294, on studentising.
+    """
+    check_choice("term", term, ("direct",))
+    check_choice("tail", tail, ("symmetric", "equal"))
+    if draws < 1:
+        raise ValueError(f"draws must be at least 1; given {draws}")
+    mechanism = mechanism or exp.assignment
+    mechanism.check(exp.treated)
+    space = _Reassignment.of(exp)
+    estimate, std_error = space.contrast(exp.treated[None, :].astype(float))
+    enumerated = mechanism.n_assignments <= draws
+    assignments = _assignments(mechanism, draws, seed, enumerated=enumerated)
+    polynomials = [space.polynomials(block, float(estimate[0])) for block in assignments]
+    numerator, denominator = (np.hstack(parts) for parts in zip(*polynomials, strict=True))
+    if not studentise:
+        denominator = np.vstack([np.ones_like(denominator[0]), 0 * denominator[1:]])
+    defined = np.isfinite(numerator).all(axis=0) & np.isfinite(denominator).all(axis=0)
+    if not defined.all():
+        raise DesignError(
+            f"{int((~defined).sum()):,} of {len(defined):,} assignments leave the effect "
+            "unidentified given covariates and strata; adjust for fewer of them"
+        )
+    scale = float(std_error[0]) if studentise else 1.0
+    reference = ReferenceDistribution(numerator, denominator, scale, enumerated)
+    ci_prob = exp.spec.report.ci_prob
+    return RandomizationTest(
+        term=term,
+        estimate=float(estimate[0]),
+        std_error=float(std_error[0]),
+        null=null,
+        p_value=reference.p_value(float(estimate[0]) - null, tail),
+        ci=reference.interval(float(estimate[0]), ci_prob, tail),
+        ci_prob=ci_prob,
+        draws=reference.n_draws,
+        enumerated=enumerated,
+        seed=seed,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Reassignment:
+    """What the contrast between arms needs, per cluster, for any assignment.
+
+    With z the orthonormal coordinates of covariates and strata (`Regression`) and e the residuals
+    of the outcome on them: n (J,), sums of z (J, q), of z z' (J, q, q), of e (J,), of z e (J, q).
+    The last two are affine in the null value; the second slice is what the observed treatment adds.
+    """
+
+    n: Floats
+    z: Floats
+    zz: Floats
+    e: Floats  # (2, J): of the outcome, and of the observed treatment
+    ze: Floats  # (2, J, q)
+    stratum: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, exp: Experiment) -> _Reassignment:
+        moments = exp.moments().without("spillover").without("direct")
+        fit = Regression.of(moments)
+        sd = fit.outcome_sd
+        root = np.sqrt(np.bincount(fit.stratum, moments.n))[fit.stratum]
+        z = fit.gram[:, 0, :-1] * root[:, None]
+        zz = fit.gram[:, :-1, :-1]
+        ze = fit.score * sd
+        treated = exp.treated.astype(float)
+        gamma = treated @ z[:, 1:]
+        level = np.bincount(fit.stratum, treated * z[:, 0])[fit.stratum]
+        coefficient = np.column_stack([level, np.broadcast_to(gamma, (len(level), len(gamma)))])
+        ze_treated = treated[:, None] * z - np.einsum("jab,jb->ja", zz, coefficient)
+        e = np.stack([ze[:, 0], ze_treated[:, 0]]) * root
+        return cls(moments.n, z, zz, e, np.stack([ze, ze_treated]), fit.stratum)
+
+    def contrast(self, assignment: Floats) -> tuple[Floats, Floats]:
+        """Return the contrast (B,) and its CR0 standard error (B,) under assignments (B, J)."""
+        variation, coefficient = self._project(assignment)
+        estimate = assignment @ self.e[0] / variation
+        score = self._score(assignment, coefficient, 0)
+        score -= estimate[:, None] * self._square(assignment, coefficient)
+        return estimate, np.sqrt((score**2).sum(axis=1)) / variation
+
+    def polynomials(self, assignment: Floats, estimate: float) -> tuple[Floats, Floats]:
+        """Return numerators (2, B) and squared denominators (3, B) in x = estimate - null.
+
+        Under the null value estimate - x the outcome loses (estimate - x) x observed treatment.
+        """
+        variation, coefficient = self._project(assignment)
+        square = self._square(assignment, coefficient)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slopes = assignment @ self.e.T / variation[:, None]
+            numerator = np.stack([slopes[:, 0] - estimate * slopes[:, 1], slopes[:, 1]])
+            scores = [self._score(assignment, coefficient, i) for i in (0, 1)]
+            error = [s - slopes[:, i, None] * square for i, s in enumerate(scores)]
+            constant, linear = error[0] - estimate * error[1], error[1]
+            products = [
+                np.einsum("bj,bj->b", a, b) / variation**2
+                for a, b in ((constant, constant), (2 * constant, linear), (linear, linear))
+            ]
+        return numerator, np.stack(products)
+
+    def _project(self, assignment: Floats) -> tuple[Floats, Floats]:
+        """Return the variation of the assignment left by z (B,), and its coefficients (B, J, q)."""
+        slopes = assignment @ self.z[:, 1:]
+        levels = np.zeros((len(assignment), int(self.stratum.max()) + 1))
+        weighted = assignment * self.z[:, 0]
+        for s in range(levels.shape[1]):
+            levels[:, s] = weighted[:, self.stratum == s].sum(axis=1)
+        variation = assignment @ self.n - (slopes**2).sum(axis=1) - (levels**2).sum(axis=1)
+        variation[variation <= 1e-9 * self.n.sum()] = np.nan
+        coefficient = np.empty((*assignment.shape, self.z.shape[1]))
+        coefficient[:, :, 0] = levels[:, self.stratum]
+        coefficient[:, :, 1:] = slopes[:, None, :]
+        return variation, coefficient
+
+    def _score(self, assignment: Floats, coefficient: Floats, which: int) -> Floats:
+        """Return sums of (residual of the assignment) x (residual) per cluster; (B, J)."""
+        return assignment * self.e[which] - np.einsum("bjq,jq->bj", coefficient, self.ze[which])
+
+    def _square(self, assignment: Floats, coefficient: Floats) -> Floats:
+        """Return sums of squared residuals of the assignment per cluster; (B, J)."""
+        cross = np.einsum("bjq,jq->bj", coefficient, self.z)
+        quadratic = np.einsum("bjq,jqr,bjr->bj", coefficient, self.zz, coefficient, optimize=True)
+        return assignment * self.n - 2 * assignment * cross + quadratic
+
+
+def _assignments(
+    mechanism: Assignment, draws: int, seed: int | None, *, enumerated: bool
+) -> Iterator[Floats]:
+    """Yield blocks of assignments (B, J): all of them, or `draws` drawn ones."""
+    block = max(1, BLOCK_ELEMENTS // mechanism.n_clusters)
+    if enumerated:
+        every = np.array(list(mechanism.enumerate()), dtype=float)
+        yield from (every[start : start + block] for start in range(0, len(every), block))
+        return
+    rng = np.random.default_rng(seed)
+    for start in range(0, draws, block):
+        yield mechanism.draw(rng, min(block, draws - start)).astype(float)
