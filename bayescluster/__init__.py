@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .frequentist.bootstrap import BootstrapEstimates, cluster_bootstrap
     from .frequentist.estimates import Estimates
     from .frequentist.estimators import cluster_wls, naive_ols, two_exposure
+    from .frequentist.influence import effective_clusters, influence
     from .frequentist.ols import WaldTest, ols, wald_test
     from .frequentist.randomization import RandomizationTest, randomization_test
     from .frequentist.wild import WildBootstrap, wild_bootstrap
@@ -88,6 +89,7 @@ _HOMES = {
     "frequentist.bootstrap": ("BootstrapEstimates", "cluster_bootstrap"),
     "frequentist.estimates": ("Estimates",),
     "frequentist.estimators": ("cluster_wls", "naive_ols", "two_exposure"),
+    "frequentist.influence": ("effective_clusters", "influence"),
     "frequentist.ols": ("WaldTest", "ols", "wald_test"),
     "frequentist.randomization": ("RandomizationTest", "randomization_test"),
     "frequentist.wild": ("WildBootstrap", "wild_bootstrap"),
@@ -142,7 +144,9 @@ __all__ = [
     "compare",
     "convergence",
     "diagnose",
+    "effective_clusters",
     "fit",
+    "influence",
     "load_spec",
     "load_tutorial",
     "naive_ols",

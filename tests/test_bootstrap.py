@@ -4,15 +4,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import statsmodels.api as sm
+from scipy import stats
 
 import bayescluster as bc
 from bayescluster.frequentist import bootstrap as module
 
 
 def refit(rows, regressors, weights=None):
+    """Coefficients and CR0 standard errors, every draw its own cluster."""
     X = sm.add_constant(rows[regressors].astype(float), has_constant="add")
     fit = sm.OLS(rows["minutes"], X) if weights is None else sm.WLS(rows["minutes"], X, weights)
-    return fit.fit().params
+    groups = np.arange(len(rows)) if weights is not None else rows["draw"].to_numpy()
+    options = {"groups": groups, "use_correction": False}
+    fit = fit.fit(cov_type="cluster", cov_kwds=options)
+    variance = np.maximum(np.diag(fit.cov_params()), 0)  # zero may come out as -1e-18
+    return pd.DataFrame({"estimate": fit.params, "se": np.sqrt(variance)})
 
 
 def by_rows(units, drawn, covariates):
@@ -22,9 +28,9 @@ def by_rows(units, drawn, covariates):
     columns = ["minutes", "treated", *covariates]
     means = rows.groupby("draw")[columns].mean().assign(n=rows.groupby("draw").size())
     two = refit(rows, ["treated", "exposed", *covariates])
-    naive = refit(rows, ["treated", *covariates])["treated"]
-    wls = refit(means, ["treated", *covariates], means["n"])["treated"]
-    return [two["treated"], two["exposed"], naive, wls]
+    naive = refit(rows, ["treated", *covariates]).loc["treated"]
+    wls = refit(means, ["treated", *covariates], means["n"]).loc["treated"]
+    return np.array([two.loc["treated"], two.loc["exposed"], naive, wls]).T
 
 
 @pytest.mark.parametrize("covariates", [[], ["age"]])
@@ -33,11 +39,13 @@ def test_equals_refitting_rows(units, spec, covariates):
     exp = bc.Experiment(units, spec.model_copy(update={"outcome": outcome}))
     labels, rng = units["workspace"].unique(), np.random.default_rng(3)
     with pytest.warns(UserWarning, match="lose an arm"):
-        ours = bc.cluster_bootstrap(exp, draws=60, seed=3).draws
-    for row in ours:
+        boot = bc.cluster_bootstrap(exp, draws=60, seed=3)
+    for row, se in zip(boot.draws, boot.draws_std_error, strict=True):
         drawn = rng.choice(labels, size=8, replace=True)
         if np.isfinite(row).all():
-            assert row == pytest.approx(by_rows(units, drawn, covariates), rel=1e-8)
+            estimates, errors = by_rows(units, drawn, covariates)
+            assert row == pytest.approx(estimates, rel=1e-8)
+            assert se == pytest.approx(errors, rel=1e-6, abs=1e-7)
         else:
             arms = units.set_index("workspace")["treated"].groupby(level=0).first()[drawn]
             assert len(set(arms)) == 1 or len(set(drawn[arms == 0])) < 3
@@ -89,3 +97,46 @@ def test_spread_is_the_sandwichs():
 def test_bad_arguments_are_refused(units, spec):
     with pytest.raises(ValueError, match="draws must be at least 2"):
         bc.cluster_bootstrap(bc.Experiment(units, spec), draws=1)
+
+
+def test_intervals_by_their_definitions(units, spec):
+    """Percentile-t and BCa from the draws, with the jackknife refitted on rows."""
+    exp = bc.Experiment(units, spec)
+    boot = bc.cluster_bootstrap(exp, draws=3_000, seed=5, within_arm=True)
+    column = boot.estimators.index("naive_ols")
+    assert boot.undefined[column] == 0  # no arm is ever lost
+    draws, estimate = boot.draws[:, column], boot.estimate[column]
+    fit = bc.naive_ols(exp, "CR0").to_dataframe().set_index("term").loc["direct"]
+    assert boot.std_error[column] == pytest.approx(fit["std_error"], rel=1e-10)
+    t = (draws - estimate) / boot.draws_std_error[:, column]
+    t = t[np.isfinite(t)]
+    by_hand = estimate - fit["std_error"] * np.quantile(t, [0.975, 0.025])
+    assert boot.interval("percentile-t")[column] == pytest.approx(by_hand, rel=1e-10)
+
+    without = []
+    for label in units["workspace"].unique():
+        rest = units[units["workspace"] != label]
+        arms = rest.groupby("treated")["minutes"].mean()
+        without.append(arms[1] - arms[0])
+    deviation = np.mean(without) - np.array(without)
+    a = (deviation**3).sum() / (6 * (deviation**2).sum() ** 1.5)
+    assert boot.acceleration[column] == pytest.approx(a, rel=1e-9)
+    z0 = stats.norm.ppf((draws < estimate).mean() + (draws == estimate).mean() / 2)
+    z = z0 + stats.norm.ppf([0.025, 0.975])
+    by_hand = np.quantile(draws, stats.norm.cdf(z0 + z / (1 - a * z)))
+    assert boot.interval("bca")[column] == pytest.approx(by_hand, rel=1e-10)
+    assert boot.to_dataframe("bca")["method"].iloc[0].startswith("cluster bootstrap (bca), two")
+    with pytest.raises(ValueError, match="kind must be one of percentile, percentile-t, bca"):
+        boot.interval("basic")
+
+
+def test_resampling_within_arms_and_strata_keeps_their_sizes(units, spec):
+    design = spec.design.model_copy(update={"strata": "block"})
+    units["block"] = units["workspace"].map(lambda w: "ab"[int(w[1:]) % 2])
+    exp = bc.Experiment(units, spec.model_copy(update={"design": design}))
+    groups = module._resampling_groups(exp, within_arm=True)
+    weights = np.vstack(list(module.resampling_weights(exp.cluster_order, groups, 200, 0)))
+    for block in "ab":
+        for arm in (True, False):
+            at = (exp.moments().strata == block) & (exp.treated == arm)
+            assert (weights[:, at].sum(axis=1) == at.sum()).all()

@@ -3,6 +3,7 @@
 from .bootstrap import BootstrapEstimates, cluster_bootstrap
 from .estimates import Estimates
 from .estimators import cluster_wls, naive_ols, two_exposure
+from .influence import effective_clusters, influence
 from .ols import WaldTest, ols, wald_test
 from .randomization import RandomizationTest, randomization_test
 from .wild import WildBootstrap, wild_bootstrap
@@ -15,6 +16,8 @@ __all__ = [
     "WildBootstrap",
     "cluster_bootstrap",
     "cluster_wls",
+    "effective_clusters",
+    "influence",
     "naive_ols",
     "ols",
     "randomization_test",

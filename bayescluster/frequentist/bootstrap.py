@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 from .._display import Tidy
 from ..errors import DesignError
 from ..experiment import Experiment
+from .covariance import covariance
 from .estimates import COLUMNS
+from .influence import leave_one_out
+from .ols import check_choice
 from .regression import RANK_TOLERANCE, Regression
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Interval = Literal["percentile", "percentile-t", "bca"]
 
 #: What is refitted on every replicate, by the name of its function.
 ESTIMATORS = {
@@ -41,10 +45,15 @@ class BootstrapEstimates(Tidy):
         Estimator and coefficient of each of the m columns of `draws`.
     estimate : ndarray, shape (m,)
         Estimates on the data themselves.
-    draws : ndarray, shape (R, m)
-        Bootstrap replicates; NaN where a replicate does not identify the coefficient.
+    std_error : ndarray, shape (m,)
+        Their CR0 standard errors.
+    draws, draws_std_error : ndarray, shape (R, m)
+        Bootstrap replicates and their CR0 standard errors; NaN where a replicate does not identify
+        the coefficient.
+    acceleration : ndarray, shape (m,)
+        Skewness of the leave-one-cluster-out estimates over six, for BCa intervals.
     ci_prob : float
-        Probability of the percentile intervals.
+        Probability of the intervals.
     seed : int or None
         Seed of the resampling.
     """
@@ -52,7 +61,10 @@ class BootstrapEstimates(Tidy):
     estimators: tuple[str, ...]
     terms: tuple[str, ...]
     estimate: Floats
+    std_error: Floats
     draws: Floats
+    draws_std_error: Floats
+    acceleration: Floats
     ci_prob: float
     seed: int | None
 
@@ -63,9 +75,42 @@ class BootstrapEstimates(Tidy):
 
     @property
     def ci(self) -> Floats:
-        """Percentile intervals over the defined replicates, lower and upper; shape (m, 2)."""
-        tail = 50 * (1 - self.ci_prob)
-        return np.nanpercentile(self.draws, [tail, 100 - tail], axis=0).T
+        """Percentile intervals, lower and upper; shape (m, 2)."""
+        return self.interval("percentile")
+
+    def interval(self, kind: Interval = "percentile") -> Floats:
+        """Return intervals over the defined replicates, lower and upper; shape (m, 2).
+
+        Parameters
+        ----------
+        kind : {"percentile", "percentile-t", "bca"}
+            Quantiles of the replicates (numpy's default rule); of their studentised deviations,
+            turned around the estimate; or bias-corrected and accelerated quantiles, with the
+            acceleration from leaving out single clusters (Efron 1987, Journal of the American
+            Statistical Association 82: 171-185).
+        """
+        check_choice("kind", kind, get_args(Interval))
+        tail = (1 - self.ci_prob) / 2
+        if kind == "percentile":
+            return np.nanpercentile(self.draws, [100 * tail, 100 - 100 * tail], axis=0).T
+        if kind == "percentile-t":
+            with np.errstate(divide="ignore", invalid="ignore"):
+                t = (self.draws - self.estimate) / self.draws_std_error
+            t = np.where(np.isfinite(t), t, np.nan)
+            quantiles = np.nanquantile(t, [1 - tail, tail], axis=0).T
+            return self.estimate[:, None] - self.std_error[:, None] * quantiles
+        return np.array([self._bca(column, tail) for column in range(len(self.terms))])
+
+    def _bca(self, column: int, tail: float) -> Floats:
+        from scipy import special
+
+        draws = self.draws[:, column]
+        draws = draws[~np.isnan(draws)]
+        below = (draws < self.estimate[column]).mean() + (draws == self.estimate[column]).mean() / 2
+        bias = special.ndtri(np.clip(below, 1 / len(draws), 1 - 1 / len(draws)))
+        z = bias + special.ndtri([tail, 1 - tail])
+        level = special.ndtr(bias + z / (1 - self.acceleration[column] * z))
+        return np.quantile(draws, level)
 
     def column(self, term: str, estimator: str = "two_exposure") -> Floats:
         """Return the replicates of one coefficient; shape (R,)."""
@@ -73,17 +118,24 @@ class BootstrapEstimates(Tidy):
             :, list(zip(self.estimators, self.terms, strict=True)).index((estimator, term))
         ]
 
-    def to_dataframe(self) -> pd.DataFrame:
-        """Return one row an estimator and coefficient; df and p_value are NaN."""
+    def to_dataframe(self, interval: Interval = "percentile") -> pd.DataFrame:
+        """Return one row an estimator and coefficient; df and p_value are NaN.
+
+        `std_error` is the standard deviation of the replicates; `interval` is the kind of interval.
+        """
+        ci = self.interval(interval)
+        kind = "" if interval == "percentile" else f" ({interval})"
         frame = pd.DataFrame(
             {
-                "method": [f"cluster bootstrap, {ESTIMATORS[name]}" for name in self.estimators],
+                "method": [
+                    f"cluster bootstrap{kind}, {ESTIMATORS[name]}" for name in self.estimators
+                ],
                 "term": self.terms,
                 "estimate": self.estimate,
                 "std_error": np.nanstd(self.draws, axis=0, ddof=1),
                 "df": np.nan,
-                "ci_lower": self.ci[:, 0],
-                "ci_upper": self.ci[:, 1],
+                "ci_lower": ci[:, 0],
+                "ci_upper": ci[:, 1],
                 "ci_prob": self.ci_prob,
                 "p_value": np.nan,
             }
@@ -92,7 +144,7 @@ class BootstrapEstimates(Tidy):
 
 
 def cluster_bootstrap(
-    exp: Experiment, draws: int = 10_000, seed: int | None = 0
+    exp: Experiment, draws: int = 10_000, seed: int | None = 0, *, within_arm: bool = False
 ) -> BootstrapEstimates:
     """Resample whole clusters with replacement and refit all estimators on the same draws.
 
@@ -104,6 +156,9 @@ def cluster_bootstrap(
         Number of replicates.
     seed : int or None
         Seed of ``numpy.random.default_rng``.
+    within_arm : bool
+        Resample treated and control clusters apart (within strata, where there are any), so that
+        every replicate has the arms' sizes of the design and none loses an arm.
 
     Returns
     -------
@@ -134,13 +189,18 @@ def cluster_bootstrap(
         raise ValueError(f"draws must be at least 2; given {draws}")
     problems = _problems(exp)
     width = problems[0].fit.gram.shape[1] ** 2
-    weights = resampling_weights(exp.cluster_order, exp.moments().strata, draws, seed, width)
-    blocks = [np.hstack([problem.replicate(block) for problem in problems]) for block in weights]
+    groups = _resampling_groups(exp, within_arm)
+    weights = resampling_weights(exp.cluster_order, groups, draws, seed, width)
+    blocks = [np.concatenate([p.replicate(block) for p in problems], axis=2) for block in weights]
+    replicates = np.concatenate(blocks, axis=1)
     result = BootstrapEstimates(
         estimators=tuple(p.estimator for p in problems for _ in p.terms),
         terms=tuple(term for p in problems for term in p.terms),
         estimate=np.concatenate([p.fit.estimate[p.rows] for p in problems]),
-        draws=np.vstack(blocks),
+        std_error=np.concatenate([p.std_error for p in problems]),
+        draws=replicates[0],
+        draws_std_error=replicates[1],
+        acceleration=np.concatenate([p.acceleration for p in problems]),
         ci_prob=exp.spec.report.ci_prob,
         seed=seed,
     )
@@ -161,28 +221,72 @@ class _Problem:
         """Where the terms stand among the fit's."""
         return [self.fit.terms.index(term) for term in self.terms]
 
+    @property
+    def std_error(self) -> Floats:
+        """CR0 standard errors of the terms on the data themselves; shape (terms,)."""
+        return np.sqrt(np.diag(covariance(self.fit, "CR0")))[self.rows]
+
+    @property
+    def acceleration(self) -> Floats:
+        """Skewness of the leave-one-cluster-out estimates over six; shape (terms,)."""
+        without = leave_one_out(self.fit)[:, self.rows]
+        deviation = without.mean(axis=0) - without
+        return (deviation**3).sum(axis=0) / (6 * ((deviation**2).sum(axis=0)) ** 1.5)
+
     def replicate(self, weights: Floats) -> Floats:
-        """Return the coefficients under each row of weights (B, J); shape (B, terms)."""
-        cross = self._cross(weights)
+        """Return coefficients and CR0 standard errors under weights (B, J); (2, B, terms)."""
+        cross, means = self._cross(weights)
         left, right = cross[:, :-1, :-1], cross[:, :-1, -1:]
         # In orthonormal coordinates `left` is near the identity, singular where an arm is lost.
         defined = np.linalg.eigvalsh(left)[:, 0] > RANK_TOLERANCE
         left = np.where(defined[:, None, None], left, np.eye(left.shape[1]))
-        slopes = np.linalg.solve(left, right)[:, :, 0] @ self.fit.to_user[self.rows, 1:].T
-        return np.where(defined[:, None], slopes, np.nan)
+        coefficients = np.linalg.solve(left, right)[:, :, 0]
+        to_user = self.fit.to_user[self.rows, 1:]
+        directions = np.linalg.solve(
+            left, np.broadcast_to(to_user.T, (len(left), *to_user.T.shape))
+        )
+        errors = [
+            self._std_error(weights, means, coefficients, directions[:, :, i])
+            for i in range(len(self.terms))
+        ]
+        found = np.stack([coefficients @ to_user.T, np.stack(errors, axis=1)])
+        return np.where(defined[:, None], found, np.nan)
 
-    def _cross(self, weights: Floats) -> Floats:
-        """Return cross-products of [x, y] about a replicate's stratum means; (B, k + 1, k + 1)."""
-        gram, stratum = self.fit.gram, self.fit.stratum
-        size = gram.shape[1]
+    def _groups(self) -> list[Integers]:
+        """Return the positions of each stratum's clusters."""
+        order = np.argsort(self.fit.stratum, kind="stable")
+        return np.split(order, np.cumsum(np.bincount(self.fit.stratum))[:-1])
+
+    def _cross(self, weights: Floats) -> tuple[Floats, list[Floats]]:
+        """Return cross-products of [x, y] about a replicate's stratum means, and these means.
+
+        Shapes (B, k + 1, k + 1) and (B, k + 1) a stratum.
+        """
+        gram, size = self.fit.gram, self.fit.gram.shape[1]
         cross = np.zeros((len(weights), size - 1, size - 1))
-        order = np.argsort(stratum, kind="stable")
-        for at in np.split(order, np.cumsum(np.bincount(stratum))[:-1]):
+        means = []
+        for at in self._groups():
             total = (weights[:, at] @ gram[at].reshape(len(at), -1)).reshape(-1, size, size)
-            first = total[:, 0, 1:]
-            cross += total[:, 1:, 1:]
-            cross -= first[:, :, None] * first[:, None, :] / total[:, 0, 0, None, None]
-        return cross
+            means.append(total[:, 0, 1:] / total[:, 0, 0, None])
+            cross += total[:, 1:, 1:] - total[:, 0, 1:, None] * means[-1][:, None, :]
+        return cross, means
+
+    def _std_error(
+        self, weights: Floats, means: list[Floats], coefficients: Floats, direction: Floats
+    ) -> Floats:
+        """Return the CR0 standard error of one linear combination under weights; shape (B,)."""
+        size, total = self.fit.gram.shape[1], np.zeros(len(weights))
+        residual = np.column_stack([-coefficients, np.ones(len(weights))])  # over [x, y]
+        regressor = np.column_stack([direction, np.zeros(len(weights))])
+        for at, mean in zip(self._groups(), means, strict=True):
+            left, right = (
+                np.column_stack([-(part * mean).sum(axis=1), part])
+                for part in (regressor, residual)
+            )
+            products = (left[:, :, None] * right[:, None, :]).reshape(len(weights), -1)
+            scores = products @ self.fit.gram[at].reshape(len(at), size * size).T
+            total += np.einsum("bj,bj->b", weights[:, at], scores**2)
+        return np.sqrt(total)
 
 
 def _problems(exp: Experiment) -> list[_Problem]:
@@ -197,6 +301,14 @@ def _problems(exp: Experiment) -> list[_Problem]:
         means = Regression.of(naive.between())
         problems.append(_Problem("cluster_wls", ("direct",), means))
     return problems
+
+
+def _resampling_groups(exp: Experiment, within_arm: bool) -> NDArray[Any] | None:
+    """Return the group within which each cluster is resampled; None where that is everything."""
+    strata = exp.moments().strata
+    if not within_arm:
+        return strata
+    return 2 * exp.moments().stratum_code + exp.treated
 
 
 def resampling_weights(

@@ -14,6 +14,7 @@ from ..design.assignment import Assignment
 from ..errors import DesignError
 from ..experiment import Experiment
 from .estimates import COLUMNS
+from .influence import coordinate_sums
 from .inversion import ReferenceDistribution, Tail
 from .ols import check_choice
 from .regression import Regression
@@ -199,7 +200,7 @@ class _Reassignment:
         fit = Regression.of(moments)
         sd = fit.outcome_sd
         root = np.sqrt(np.bincount(fit.stratum, moments.n))[fit.stratum]
-        z = fit.gram[:, 0, :-1] * root[:, None]
+        z = coordinate_sums(fit)
         zz = fit.gram[:, :-1, :-1]
         ze = fit.score * sd
         treated = exp.treated.astype(float)
