@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from .estimands import estimand_draws, summarise
 from .experiment import Experiment
 from .frequentist import (
     BootstrapEstimates,
-    Estimates,
     cluster_bootstrap,
     cluster_wls,
+    effective_clusters,
     naive_ols,
+    randomization_test,
     two_exposure,
+    wild_bootstrap,
 )
 from .frequentist.estimates import COLUMNS
 
@@ -33,6 +36,50 @@ EFFECTS = ("direct", "spillover")
 MAX_WIDTH_RATIO = 1.25
 #: ... and the part that they share is at least this share of the part that either covers.
 MIN_OVERLAP = 0.75
+
+
+#: Fewer (effective) clusters than this, and normal approximations fail ...
+MIN_CLUSTERS = 30
+#: ... and with fewer than this, so do most remedies.
+FEW_CLUSTERS = 10
+
+
+def recommend(clusters: float, has_spillover: bool) -> tuple[str, str]:
+    """Say which interval to read first, and why.
+
+    Parameters
+    ----------
+    clusters : float
+        Effective number of clusters.
+    has_spillover : bool
+        Whether spillover is modelled: the randomisation test then tests something else.
+
+    Returns
+    -------
+    tuple of str
+        Method and reason.
+    """
+    if clusters >= MIN_CLUSTERS:
+        return (
+            "two-exposure OLS, CR2" if has_spillover else "OLS, CR2",
+            "there are clusters enough for CR2, the bootstrap and the posterior to agree",
+        )
+    if clusters >= FEW_CLUSTERS:
+        return (
+            "wild cluster bootstrap",
+            "read the wild cluster bootstrap, or CR2 with its degrees of freedom; the pairs "
+            "bootstrap and CR1 are too confident",
+        )
+    if has_spillover:
+        return (
+            "CR2 and the posterior",
+            "read CR2 with its degrees of freedom beside the posterior, whose priors carry weight; "
+            "the randomisation test is exact, for the null of no effect of any kind",
+        )
+    return (
+        "randomisation test",
+        "read the randomisation test, the one that is exact with any number of clusters",
+    )
 
 
 @dataclass(frozen=True)
@@ -148,6 +195,20 @@ class Comparison(Tidy):
     truth: Mapping[str, float]
     skipped: Mapping[str, str]
 
+    @property
+    def effects(self) -> list[str]:
+        """The effects that are estimated: direct, and spillover where there is a column of it."""
+        return self.agreement["term"].tolist()
+
+    @property
+    def recommended(self) -> dict[str, tuple[str, str]]:
+        """The frequentist interval to read first for each effect, and why: :func:`recommend`."""
+        exp = self.experiment
+        return {
+            effect: recommend(effective_clusters(exp, effect), exp.has_spillover)
+            for effect in self.effects
+        }
+
     def to_dataframe(self) -> pd.DataFrame:
         """Return `estimates`."""
         return self.estimates
@@ -203,9 +264,11 @@ def compare(
     bootstrap = cluster_bootstrap(exp, draws=bootstrap_draws, seed=seed)
     estimands = summarise(estimand_draws(exp, posterior), exp.spec.report)
     naive, two = naive_ols(exp), two_exposure(exp)
-    means, skipped = _cluster_means(exp)
-    tables = [r.to_dataframe() for r in (naive, *means, two, bootstrap)]
-    estimates = pd.concat([*tables, _posterior_rows(estimands)], ignore_index=True)
+    small, skipped = _small_sample(exp, seed)
+    studentised = bootstrap.to_dataframe("percentile-t").iloc[: len(bootstrap.effects)]
+    tables = [naive.to_dataframe(), two.to_dataframe(), *small, bootstrap.to_dataframe()]
+    tables += [studentised, _posterior_rows(estimands)]
+    estimates = pd.concat(tables, ignore_index=True)
     estimates = estimates[estimates["term"].isin(EFFECTS)]
     at = two.terms.index("direct")
     return Comparison(
@@ -236,12 +299,23 @@ def _check_posterior(posterior: xr.DataTree, exp: Experiment) -> None:
             )
 
 
-def _cluster_means(exp: Experiment) -> tuple[list[Estimates], dict[str, str]]:
-    """Return the regression of cluster means, or why too few clusters for it are no obstacle."""
-    try:
-        return [cluster_wls(exp)], {}
-    except DesignError as error:
-        return [], {"cluster WLS": str(error)}
+def _small_sample(exp: Experiment, seed: int) -> tuple[list[pd.DataFrame], dict[str, str]]:
+    """Return what holds with few clusters; a method that the design forbids is skipped, and why."""
+    tables, skipped = [], {}
+    level = exp.spec.report.ci_prob
+    wild = partial(wild_bootstrap, exp.moments(), seed=seed, ci_prob=level)
+    methods: dict[str, Callable[[], Tidy]] = {
+        "cluster WLS": partial(cluster_wls, exp),
+        "randomisation test": partial(randomization_test, exp, seed=seed),
+    }
+    for effect in EFFECTS[: 1 + exp.has_spillover]:
+        methods[f"wild cluster bootstrap of {effect}"] = partial(wild, effect)
+    for name, run in methods.items():
+        try:
+            tables.append(run().to_dataframe())
+        except DesignError as error:
+            skipped[name] = str(error)
+    return tables, skipped
 
 
 def _posterior_rows(estimands: pd.DataFrame) -> pd.DataFrame:

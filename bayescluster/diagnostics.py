@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from ._display import number
 from .bayes.checks import convergence, sampler_checks
-from .comparison import Comparison
+from .comparison import FEW_CLUSTERS, MIN_CLUSTERS, Comparison, recommend
+from .frequentist import effective_clusters, influence, two_exposure
 
-#: Fewer clusters than this, and CR1 and the pairs bootstrap are too confident.
-MIN_CLUSTERS = 30
+#: Partial leverage above this multiple of the average share is a reason for caution.
+MAX_LEVERAGE_RATIO = 4.0
 
 Row = tuple[str, str, str, str]
 
@@ -40,9 +42,9 @@ def _design(comparison: Comparison) -> Iterator[Row]:
     yield (
         "number of clusters",
         f"{total:,} ({treated:,} treated, {total - treated:,} control)",
-        "ok" if total >= MIN_CLUSTERS else "caution" if total >= 10 else "problem",
-        f"below {MIN_CLUSTERS} clusters the pairs bootstrap is too confident; read CR2 with its "
-        "degrees of freedom, and the posterior, whose priors carry more weight",
+        _by_count(total),
+        f"below {MIN_CLUSTERS} clusters normal approximations fail; "
+        f"{recommend(total, exp.has_spillover)[1]}",
     )
     size = exp.moments().n
     share = float(size.max() / size.sum())
@@ -52,8 +54,9 @@ def _design(comparison: Comparison) -> Iterator[Row]:
         f"{size.min():,.0f} to {size.max():,.0f} units, CV {cv:.2f}, largest holds {share:.1%}",
         "ok" if cv <= 1 and share <= 0.25 else "caution",
         "unequal clusters make cluster-robust intervals too short and give the largest cluster the "
-        "last word; leave it out once and see whether the answer stays",
+        "last word; see how far the answer moves without it",
     )
+    yield from (row for effect in comparison.effects for row in _influence(comparison, effect))
     if exp.spec.outcome.missing == "drop":
         rows = exp.n_units + exp.n_dropped
         yield (
@@ -74,6 +77,47 @@ def _design(comparison: Comparison) -> Iterator[Row]:
             "replicates that do not identify an effect (an arm or all exposed units lost) are left "
             "out of the percentiles",
         )
+
+
+def _by_count(clusters: float) -> str:
+    return (
+        "ok" if clusters >= MIN_CLUSTERS else "caution" if clusters >= FEW_CLUSTERS else "problem"
+    )
+
+
+def _influence(comparison: Comparison, effect: str) -> Iterator[Row]:
+    exp = comparison.experiment
+    table = influence(exp, effect)
+    estimated = effective_clusters(exp, effect)
+    assumed = {rho: effective_clusters(exp, effect, rho) for rho in (0.0, 0.5, 1.0)}
+    listed = ", ".join(f"{value:.1f} at rho = {rho:g}" for rho, value in assumed.items())
+    yield (
+        f"effective number of clusters: {effect}",
+        f"G* = {estimated:.1f} ({listed})",
+        _by_count(estimated),
+        "few clusters carry the estimate, whatever their number; "
+        f"{recommend(estimated, exp.has_spillover)[1]}",
+    )
+    first = table.iloc[0]
+    fit = two_exposure(exp)
+    at = fit.terms.index(effect)
+    moved = float(first["estimate_without"] - fit.estimate[at])
+    errors = abs(moved) / float(fit.std_error[at])
+    yield (
+        f"most influential cluster: {effect}",
+        f"{first['cluster']}: without it {number(float(first['estimate_without']))} instead of "
+        f"{number(float(fit.estimate[at]))} ({errors:.1f} standard errors)",
+        "ok" if errors <= 1 else "caution",
+        "one cluster decides: look at what sets it apart, and report the estimate without it too",
+    )
+    partial = table["partial_leverage"]
+    ratio = float(partial.max() * len(partial))
+    yield (
+        f"largest partial leverage: {effect}",
+        f"{partial.max():.1%} of what identifies it, {ratio:.1f} times the average cluster's share",
+        "ok" if ratio <= MAX_LEVERAGE_RATIO else "caution",
+        "the effect rests on a few clusters: prefer CR2 or CR3 and the wild bootstrap",
+    )
 
 
 def _agreement(comparison: Comparison) -> Iterator[Row]:

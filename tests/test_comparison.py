@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import bayescluster as bc
-from bayescluster.comparison import BiasAccounting, _agree
+from bayescluster.comparison import BiasAccounting, _agree, recommend
 
 
 def test_every_method_is_there(tutorial_analysis):
@@ -13,16 +13,21 @@ def test_every_method_is_there(tutorial_analysis):
     assert table.groupby("term")["method"].apply(list).to_dict() == {
         "direct": [
             "naive OLS",
-            "cluster WLS",
             "two-exposure OLS, CR2",
+            "cluster WLS",
+            "randomisation test (arms)",
+            "wild cluster bootstrap (WCR, rademacher)",
             "cluster bootstrap, two-exposure OLS",
             "cluster bootstrap, naive OLS",
             "cluster bootstrap, cluster WLS",
+            "cluster bootstrap (percentile-t), two-exposure OLS",
             "posterior",
         ],
         "spillover": [
             "two-exposure OLS, CR2",
+            "wild cluster bootstrap (WCR, rademacher)",
             "cluster bootstrap, two-exposure OLS",
+            "cluster bootstrap (percentile-t), two-exposure OLS",
             "posterior",
         ],
     }
@@ -174,3 +179,17 @@ def test_covariates_that_leave_cluster_means_unidentified_do_not_stop_the_answer
     plain = bc.Experiment(units, spec)
     assert bc.cluster_wls(exp).terms == ("intercept", "direct")
     assert bc.cluster_wls(exp).cov == pytest.approx(bc.cluster_wls(plain).cov, rel=1e-9)
+
+
+def test_the_recommendation_follows_the_effective_number_of_clusters(tutorial_analysis):
+    found = tutorial_analysis.comparison.recommended
+    assert found["direct"][0] == "two-exposure OLS, CR2"
+    assert found["spillover"][0] == "wild cluster bootstrap"
+    assert bc.effective_clusters(tutorial_analysis.experiment, "spillover") < 30
+    assert recommend(40, True)[0] == "two-exposure OLS, CR2"
+    assert recommend(15, False)[0] == "wild cluster bootstrap"
+    assert recommend(6, True)[0] == "CR2 and the posterior"
+    assert recommend(6, False)[0] == "randomisation test"
+    checks = tutorial_analysis.checks.set_index("check")
+    assert checks.loc["effective number of clusters: direct", "verdict"] == "ok"
+    assert checks.loc["most influential cluster: direct", "verdict"] == "ok"

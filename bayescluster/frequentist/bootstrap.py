@@ -74,6 +74,12 @@ class BootstrapEstimates(Tidy):
         return np.isnan(self.draws).sum(axis=0)
 
     @property
+    def effects(self) -> tuple[str, ...]:
+        """Coefficients of the two-exposure regression, which come first."""
+        pairs = zip(self.estimators, self.terms, strict=True)
+        return tuple(term for estimator, term in pairs if estimator == "two_exposure")
+
+    @property
     def ci(self) -> Floats:
         """Percentile intervals, lower and upper; shape (m, 2)."""
         return self.interval("percentile")

@@ -65,7 +65,7 @@ class RandomizationTest(Tidy):
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row, with the columns that all frequentist results share; df is NaN."""
         row = {
-            "method": "randomisation test",
+            "method": "randomisation test (arms)",
             "term": self.term,
             "estimate": self.estimate,
             "std_error": self.std_error,

@@ -45,20 +45,24 @@ def forest(comparison: Comparison, figure: Figure | None = None) -> Figure:
 
 
 def _forest_panel(ax: Axes, rows: pd.DataFrame, effect: str, comparison: Comparison) -> None:
-    at = np.arange(len(rows))[::-1]
-    for y, row in zip(at, rows.itertuples(), strict=True):
-        path = row.method.split()[0]
-        colour = COLOURS["posterior" if path == "posterior" else _path_of(row.method)]
-        heavy = path == "posterior"
-        ax.hlines(y, row.ci_lower, row.ci_upper, color=colour, lw=4 if heavy else 2)
-        ax.plot(row.estimate, y, "o", color=colour, ms=8 if heavy else 5, mec="white")
     report = comparison.experiment.spec.report
-    low, high = rows["ci_lower"].min(), rows["ci_upper"].max()
+    ends = rows[["ci_lower", "ci_upper"]].to_numpy()
+    low, high = ends[np.isfinite(ends)].min(), ends[np.isfinite(ends)].max()
     pad = 0.08 * (high - low)
     marks = [comparison.truth[effect]] if effect in comparison.truth else []
     if low - 3 * (high - low) < 0 < high + 3 * (high - low):
         marks.append(0.0)
     left, right = min([low, *marks]) - pad, max([high, *marks]) + pad
+    at = np.arange(len(rows))[::-1]
+    for y, row in zip(at, rows.itertuples(), strict=True):
+        path = row.method.split()[0]
+        colour = COLOURS["posterior" if path == "posterior" else _path_of(row.method)]
+        heavy = path == "posterior"
+        ends = np.clip(
+            [row.ci_lower, row.ci_upper], left, right
+        )  # an unbounded one goes to the edge
+        ax.hlines(y, *ends, color=colour, lw=4 if heavy else 2)
+        ax.plot(row.estimate, y, "o", color=colour, ms=8 if heavy else 5, mec="white")
     ax.set_xlim(left, right)
     if report.rope is not None and report.rope[0] < right and report.rope[1] > left:
         ax.axvspan(*report.rope, color="#999999", alpha=0.2, lw=0, label="ROPE")

@@ -55,6 +55,10 @@ def verdict(analysis: Analysis) -> list[str]:
     if analysis.experiment.has_spillover:
         sentences.append(str(analysis.comparison.bias))
     sentences += analysis.comparison.agreement["verdict"].tolist()
+    read = [f"{effect}, {how}" for effect, (how, _) in analysis.comparison.recommended.items()]
+    sentences.append(
+        f"Beside the posterior, the interval to read first: for {'; for '.join(read)}."
+    )
     failed = analysis.checks[analysis.checks["verdict"] == "problem"]
     sentences += [
         f"Take care: {row.check} is {row.figure}; {row.advice}." for row in failed.itertuples()
