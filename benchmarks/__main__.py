@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from . import bootstrap, cold_start, posterior
+from . import bootstrap, cold_start, posterior, rejection, small_sample
 from .tables import Section, document
 
 RESULTS = Path(__file__).with_name("results.md")
@@ -15,6 +15,8 @@ BENCHMARKS: dict[str, Callable[[bool], Section | list[Section]]] = {
     "bootstrap": bootstrap.run,
     "posterior": posterior.run,
     "cold": cold_start.run,
+    "small_sample": small_sample.run,
+    "rejection": rejection.run,
 }
 
 

@@ -1,6 +1,7 @@
 """CR2, CR3 and their degrees of freedom: published numbers, a dense n x n oracle, identities."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import statsmodels.api as sm
 from scipy import linalg
@@ -203,3 +204,22 @@ def test_contrasts_are_linear_combinations(tutorial_experiment):
     variance = fit.cov[1, 1] + fit.cov[2, 2] - 2 * fit.cov[1, 2]
     assert fit.std_error[3] == pytest.approx(np.sqrt(variance), rel=1e-10)
     assert 23 < fit.df[3] < 48
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("strata", [False, True])
+def test_equals_pyfixest(strata):
+    """CR1 has the same factor; pyfixest's CR3 has CR1's, ours the jackknife's (G - 1) / G."""
+    feols = pytest.importorskip("pyfixest").feols
+    y, X, cluster, block = rows(11, clusters=9, n=120, strata=strata, dose=True)
+    data = pd.DataFrame(X, columns=NAMES).assign(y=y, c=cluster, b=block)
+    m = bc.ClusterMoments.from_arrays(y, X, cluster, NAMES, strata=block if strata else None)
+    formula = "y ~ direct + x + z" + (" + C(b)" if strata else "")
+    n, p, groups = len(y), 3 + len(np.unique(block)), len(np.unique(cluster))
+    theirs = feols(formula, data, vcov={"CRV1": "c"}).se()[NAMES].to_numpy()
+    assert bc.ols(m, "CR1").std_error[-3:] == pytest.approx(theirs, rel=1e-8)
+    theirs = feols(formula, data, vcov={"CRV3": "c"}).se()[NAMES].to_numpy()
+    ours = bc.ols(m, "CR3").std_error[-3:]
+    factor = (n - 1) / (n - p) * groups / (groups - 1)
+    jackknife = (groups - 1) / groups
+    assert ours == pytest.approx(theirs * np.sqrt(jackknife / factor), rel=1e-7)
