@@ -91,7 +91,8 @@ def run(quick: bool) -> Section:
         lead=(
             f"Per cent of {experiments:,} simulated experiments without effect, half of the "
             f"clusters treated, {UNITS_PER_CLUSTER} users a cluster (or one cluster with half of "
-            f"all users), ICC {ICC:g}, {DRAWS} draws. Monte Carlo error at 5%: {error:.1f} points (one SE)."
+            f"all users), ICC {ICC:g}, {DRAWS} draws. Monte Carlo error at 5%: "
+            f"{error:.1f} points (one SE)."
         ),
         columns=["method", *(f"{g}, {'one giant' if giant else 'equal'}" for g, giant in CELLS)],
         rows=[[name, *(f"{100 * column[name]:.1f}" for column in columns)] for name in columns[0]],
