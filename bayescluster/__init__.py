@@ -45,9 +45,10 @@ if TYPE_CHECKING:
     from .frequentist.estimates import Estimates
     from .frequentist.estimators import cluster_wls, naive_ols, two_exposure
     from .frequentist.influence import effective_clusters, influence
+    from .frequentist.inversion import ResamplingTest
     from .frequentist.ols import WaldTest, ols, wald_test
-    from .frequentist.randomization import RandomizationTest, randomization_test
-    from .frequentist.wild import WildBootstrap, wild_bootstrap
+    from .frequentist.randomization import randomization_test
+    from .frequentist.wild import wild_bootstrap
     from .moments import ClusterMoments
     from .priors import Prior
     from .simulate import Scenario, load_tutorial, tutorial_spec
@@ -91,8 +92,9 @@ _HOMES = {
     "frequentist.estimators": ("cluster_wls", "naive_ols", "two_exposure"),
     "frequentist.influence": ("effective_clusters", "influence"),
     "frequentist.ols": ("WaldTest", "ols", "wald_test"),
-    "frequentist.randomization": ("RandomizationTest", "randomization_test"),
-    "frequentist.wild": ("WildBootstrap", "wild_bootstrap"),
+    "frequentist.inversion": ("ResamplingTest",),
+    "frequentist.randomization": ("randomization_test",),
+    "frequentist.wild": ("wild_bootstrap",),
     "moments": ("ClusterMoments",),
     "priors": ("Prior",),
     "simulate": ("Scenario", "load_tutorial", "tutorial_spec"),
@@ -126,9 +128,9 @@ __all__ = [
     "OutcomeSpec",
     "Prior",
     "PriorsSpec",
-    "RandomizationTest",
     "ReportSpec",
     "Rerandomised",
+    "ResamplingTest",
     "Scenario",
     "SpecError",
     "SpilloverError",
@@ -136,7 +138,6 @@ __all__ = [
     "Stratified",
     "TreatmentError",
     "WaldTest",
-    "WildBootstrap",
     "analyze",
     "build_model",
     "cluster_bootstrap",

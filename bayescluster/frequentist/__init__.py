@@ -4,16 +4,16 @@ from .bootstrap import BootstrapEstimates, cluster_bootstrap
 from .estimates import Estimates
 from .estimators import cluster_wls, naive_ols, two_exposure
 from .influence import effective_clusters, influence
+from .inversion import ResamplingTest
 from .ols import WaldTest, ols, wald_test
-from .randomization import RandomizationTest, randomization_test
-from .wild import WildBootstrap, wild_bootstrap
+from .randomization import randomization_test
+from .wild import wild_bootstrap
 
 __all__ = [
     "BootstrapEstimates",
     "Estimates",
-    "RandomizationTest",
+    "ResamplingTest",
     "WaldTest",
-    "WildBootstrap",
     "cluster_bootstrap",
     "cluster_wls",
     "effective_clusters",

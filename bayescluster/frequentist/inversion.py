@@ -7,13 +7,74 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+
+from .._display import Tidy
+from .estimates import COLUMNS
 
 Floats = NDArray[np.float64]
 Tail = Literal["symmetric", "equal"]
 
 #: A statistic this close to the observed one counts as equal to it.
 TIE = 1e-9
+
+
+@dataclass(frozen=True)
+class ResamplingTest(Tidy):
+    """A test of one coefficient by resampling, with the interval that inverts it.
+
+    Parameters
+    ----------
+    method : str
+        What was resampled and how.
+    term : str
+        The coefficient or linear combination.
+    estimate, std_error : float
+        Estimate, and the standard error that studentises it (CR1 for the wild bootstrap, CR0 for
+        the randomisation test).
+    null : float
+        Value tested.
+    p_value : float
+        Share of draws whose statistic is at least as extreme as the observed one.
+    ci : tuple of float
+        Interval of the values not rejected; an infinite end says that none is on that side.
+    ci_prob : float
+        Its probability.
+    draws : int
+        Number of draws, or of all patterns where `enumerated`.
+    enumerated : bool
+        Whether all possible draws were used, which makes the test exact given the data.
+    seed : int or None
+        Seed of the draws.
+    """
+
+    method: str
+    term: str
+    estimate: float
+    std_error: float
+    null: float
+    p_value: float
+    ci: tuple[float, float]
+    ci_prob: float
+    draws: int
+    enumerated: bool
+    seed: int | None
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row, with the columns that all frequentist results share; df is NaN."""
+        row = {
+            "method": self.method,
+            "term": self.term,
+            "estimate": self.estimate,
+            "std_error": self.std_error,
+            "df": np.nan,
+            "ci_lower": self.ci[0],
+            "ci_upper": self.ci[1],
+            "ci_prob": self.ci_prob,
+            "p_value": self.p_value,
+        }
+        return pd.DataFrame([row], columns=COLUMNS)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,16 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from .._display import Tidy
 from ..design.assignment import Assignment
 from ..errors import DesignError
 from ..experiment import Experiment
-from .estimates import COLUMNS
 from .influence import coordinate_sums
-from .inversion import ReferenceDistribution, Tail
+from .inversion import ReferenceDistribution, ResamplingTest, Tail
 from .ols import check_choice
 from .regression import Regression
 
@@ -23,59 +20,6 @@ Floats = NDArray[np.float64]
 
 #: Numbers held at once: bounds the memory of a block of assignments.
 BLOCK_ELEMENTS = 1_000_000
-
-
-@dataclass(frozen=True, eq=False)
-class RandomizationTest(Tidy):
-    """A randomisation test of a sharp null hypothesis, with its interval.
-
-    Parameters
-    ----------
-    term : str
-        What is tested: ``direct``.
-    estimate, std_error : float
-        Contrast between the arms, adjusted for covariates and strata, and its CR0 standard error.
-    null : float
-        Value tested.
-    p_value : float
-        Share of assignments whose statistic is at least as extreme as the observed one.
-    ci : tuple of float
-        Interval of constant effects that are not rejected; an end may be infinite.
-    ci_prob : float
-        Its probability.
-    draws : int
-        Number of assignments.
-    enumerated : bool
-        Whether these are all possible ones, which makes the test exact.
-    seed : int or None
-        Seed of the draws.
-    """
-
-    term: str
-    estimate: float
-    std_error: float
-    null: float
-    p_value: float
-    ci: tuple[float, float]
-    ci_prob: float
-    draws: int
-    enumerated: bool
-    seed: int | None
-
-    def to_dataframe(self) -> pd.DataFrame:
-        """Return one row, with the columns that all frequentist results share; df is NaN."""
-        row = {
-            "method": "randomisation test (arms)",
-            "term": self.term,
-            "estimate": self.estimate,
-            "std_error": self.std_error,
-            "df": np.nan,
-            "ci_lower": self.ci[0],
-            "ci_upper": self.ci[1],
-            "ci_prob": self.ci_prob,
-            "p_value": self.p_value,
-        }
-        return pd.DataFrame([row], columns=COLUMNS)
 
 
 def randomization_test(
@@ -88,7 +32,7 @@ def randomization_test(
     mechanism: Assignment | None = None,
     studentise: bool = True,
     tail: Tail = "symmetric",
-) -> RandomizationTest:
+) -> ResamplingTest:
     """Test a sharp null hypothesis by re-assigning the clusters as the design did.
 
     The null is that treating a user's own cluster adds exactly `null` to the outcome of each of its
@@ -121,7 +65,7 @@ def randomization_test(
 
     Returns
     -------
-    RandomizationTest
+    ResamplingTest
         p-value and interval by inversion.
 
     Raises
@@ -164,7 +108,8 @@ def randomization_test(
     scale = float(std_error[0]) if studentise else 1.0
     reference = ReferenceDistribution(numerator, denominator, scale, enumerated)
     ci_prob = exp.spec.report.ci_prob
-    return RandomizationTest(
+    return ResamplingTest(
+        method="randomisation test (arms)",
         term=term,
         estimate=float(estimate[0]),
         std_error=float(std_error[0]),

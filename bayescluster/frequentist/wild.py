@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from .._display import Tidy
 from ..moments import ClusterMoments
 from ..spec import DEFAULT_CI_PROB
 from .covariance import covariance, hat_eigen, inverse_power
-from .estimates import COLUMNS
-from .inversion import ReferenceDistribution, Tail
+from .inversion import ReferenceDistribution, ResamplingTest, Tail
 from .ols import check_choice, check_size
 from .regression import Regression
 
@@ -27,62 +23,6 @@ Scores = Literal["classic", "jackknife"]
 BLOCK_ELEMENTS = 1_000_000
 #: Up to here a matrix of clusters by clusters is the faster way.
 MAX_DENSE_CLUSTERS = 500
-
-
-@dataclass(frozen=True, eq=False)
-class WildBootstrap(Tidy):
-    """A wild cluster bootstrap test of one coefficient, with its interval.
-
-    Parameters
-    ----------
-    term : str
-        The coefficient or linear combination.
-    estimate, std_error : float
-        Least squares and its CR1 standard error, the denominator of the studentised statistic.
-    null : float
-        Value tested.
-    p_value : float
-        Share of draws whose statistic is at least as extreme as the observed one.
-    ci : tuple of float
-        Interval by inversion; an infinite end says that no finite value is rejected on that side.
-    ci_prob : float
-        Its probability.
-    draws : int
-        Number of draws, or of sign patterns where `enumerated`.
-    enumerated : bool
-        Whether all sign patterns were used, which makes the test exact given the data.
-    method : str
-        Null imposed (WCR) or not (WCU), scores, weights.
-    seed : int or None
-        Seed of the draws.
-    """
-
-    term: str
-    estimate: float
-    std_error: float
-    null: float
-    p_value: float
-    ci: tuple[float, float]
-    ci_prob: float
-    draws: int
-    enumerated: bool
-    method: str
-    seed: int | None
-
-    def to_dataframe(self) -> pd.DataFrame:
-        """Return one row, with the columns that all frequentist results share; df is NaN."""
-        row = {
-            "method": self.method,
-            "term": self.term,
-            "estimate": self.estimate,
-            "std_error": self.std_error,
-            "df": np.nan,
-            "ci_lower": self.ci[0],
-            "ci_upper": self.ci[1],
-            "ci_prob": self.ci_prob,
-            "p_value": self.p_value,
-        }
-        return pd.DataFrame([row], columns=COLUMNS)
 
 
 def wild_bootstrap(
@@ -97,7 +37,7 @@ def wild_bootstrap(
     scores: Scores = "classic",
     tail: Tail = "symmetric",
     ci_prob: float = DEFAULT_CI_PROB,
-) -> WildBootstrap:
+) -> ResamplingTest:
     """Test a coefficient by the wild cluster bootstrap, and invert the test for an interval.
 
     Parameters
@@ -127,7 +67,7 @@ def wild_bootstrap(
 
     Returns
     -------
-    WildBootstrap
+    ResamplingTest
         p-value, interval and what they rest on.
 
     Raises
@@ -173,7 +113,7 @@ def wild_bootstrap(
     reference = ReferenceDistribution(*polynomials, float(np.sqrt(variance)), enumerated)
     name = "WCR" if impose_null else "WCU"
     kind = "" if scores == "classic" else ", jackknifed scores"
-    return WildBootstrap(
+    return ResamplingTest(
         term=term if isinstance(term, str) else " + ".join(f"{w:g} {t}" for t, w in term.items()),
         estimate=estimate,
         std_error=reference.std_error,
