@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ._display import Tidy, number
-from .errors import DesignError
+from .errors import DataError
 from .estimands import estimand_draws, summarise
 from .experiment import Experiment
 from .frequentist import (
@@ -313,7 +313,7 @@ def _small_sample(exp: Experiment, seed: int) -> tuple[list[pd.DataFrame], dict[
     for name, run in methods.items():
         try:
             tables.append(run().to_dataframe())
-        except DesignError as error:
+        except DataError as error:
             skipped[name] = str(error)
     return tables, skipped
 

@@ -109,7 +109,7 @@ def test_intervals_by_their_definitions(units, spec):
     fit = bc.naive_ols(exp, "CR0").to_dataframe().set_index("term").loc["direct"]
     assert boot.std_error[column] == pytest.approx(fit["std_error"], rel=1e-10)
     t = (draws - estimate) / boot.draws_std_error[:, column]
-    t = t[np.isfinite(t)]
+    t = t[boot.draws_std_error[:, column] > 1e-6 * fit["std_error"]]  # a zero SE has no t
     by_hand = estimate - fit["std_error"] * np.quantile(t, [0.975, 0.025])
     assert boot.interval("percentile-t")[column] == pytest.approx(by_hand, rel=1e-10)
 

@@ -198,3 +198,16 @@ def test_impossible_assignments_are_refused():
         bc.randomization_test(exp, "spillover")
     with pytest.raises(bc.DesignError, match="0 or 1 for each of 8 clusters"):
         bc.Complete(8, 4).check(np.arange(8))
+
+
+def test_strata_may_be_text_and_clusters_may_be_many():
+    frame, _ = make(4, strata=True)
+    frame["pair"] = "p" + (frame["c"] // 2).astype(str)
+    exp = with_mechanism(frame, "matched_pairs", "pair")
+    assert bc.randomization_test(exp).draws == 16
+    with pytest.raises(bc.DesignError, match="no stratum"):
+        bc.Stratified(np.array([1, 1, np.nan, np.nan]), {1: 1})
+    assert bc.Complete(2_000, 1_000).n_assignments > 10**500
+    scenario = bc.Scenario(n_clusters=1_200, cluster_size=5, exposed_share=0)
+    many = bc.Experiment.from_moments(scenario.simulate_moments(), scenario.spec)
+    assert not bc.randomization_test(many, draws=19).enumerated

@@ -76,19 +76,26 @@ class Stratified(Assignment):
 
     strata: NDArray[Any]
     n_treated: dict[Any, int]
-    _members: list[NDArray[np.intp]] = field(init=False, repr=False)
+    _sizes: list[tuple[Any, NDArray[np.intp], int]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "strata", np.asarray(self.strata))
+        if pd.isna(self.strata).any():
+            raise DesignError("a cluster has no stratum; give each cluster one")
         codes, levels = pd.factorize(self.strata, sort=True)
         members = [np.flatnonzero(codes == code) for code in range(len(levels))]
-        object.__setattr__(self, "_members", members)
         if missing := set(levels.tolist()) ^ set(self.n_treated):
-            raise DesignError(f"strata and n_treated name different strata: {sorted(missing)[:5]}")
-        for level, at in zip(levels.tolist(), members, strict=True):
-            if not 0 < self.n_treated[level] < len(at):
+            named = ", ".join(sorted(map(repr, missing))[:5])
+            raise DesignError(f"strata and n_treated name different strata: {named}")
+        sizes = [
+            (level, at, self.n_treated[level])
+            for level, at in zip(levels.tolist(), members, strict=True)
+        ]
+        object.__setattr__(self, "_sizes", sizes)
+        for level, at, treated in sizes:
+            if not 0 < treated < len(at):
                 raise DesignError(
-                    f"stratum {level!r} has {self.n_treated[level]} treated of {len(at)} clusters: "
+                    f"stratum {level!r} has {treated} treated of {len(at)} clusters: "
                     "the treatment is constant there, so nothing is randomised; merge the stratum "
                     "with another or leave its clusters out"
                 )
@@ -104,16 +111,11 @@ class Stratified(Assignment):
         """Number of clusters, J."""
         return len(self.strata)
 
-    @property
-    def _sizes(self) -> list[tuple[NDArray[np.intp], int]]:
-        """Members and number of treated clusters of each stratum."""
-        return [(at, self.n_treated[self.strata[at[0]].item()]) for at in self._members]
-
     def draw(self, rng: np.random.Generator, size: int) -> Booleans:
         """Draw assignments; shape (size, J)."""
         drawn = np.zeros((size, self.n_clusters), dtype=bool)
         key = rng.random((size, self.n_clusters))
-        for at, treated in self._sizes:
+        for _, at, treated in self._sizes:
             rank = np.argsort(np.argsort(key[:, at], axis=1), axis=1)
             drawn[:, at] = rank < treated
         return drawn
@@ -121,11 +123,11 @@ class Stratified(Assignment):
     @property
     def n_assignments(self) -> float:
         """Product over strata of the ways to choose the treated clusters."""
-        return float(math.prod(math.comb(len(at), treated) for at, treated in self._sizes))
+        return math.prod(math.comb(len(at), treated) for _, at, treated in self._sizes)
 
     def enumerate(self) -> Iterator[Booleans]:
         """Yield every possible assignment once; each of shape (J,)."""
-        choices = [list(itertools.combinations(at, treated)) for at, treated in self._sizes]
+        choices = [list(itertools.combinations(at, treated)) for _, at, treated in self._sizes]
         for chosen in itertools.product(*choices):
             assignment = np.zeros(self.n_clusters, dtype=bool)
             assignment[list(itertools.chain.from_iterable(chosen))] = True
@@ -134,17 +136,17 @@ class Stratified(Assignment):
     def probability(self) -> Floats:
         """Return each cluster's probability of treatment; shape (J,)."""
         probability = np.empty(self.n_clusters)
-        for at, treated in self._sizes:
+        for _, at, treated in self._sizes:
             probability[at] = treated / len(at)
         return probability
 
     def check(self, treated: ArrayLike) -> None:
         """Raise DesignError where a stratum has another number of treated clusters."""
         arm = _checked(treated, self.n_clusters)
-        for at, expected in self._sizes:
+        for level, at, expected in self._sizes:
             if (found := int(arm[at].sum())) != expected:
                 raise DesignError(
-                    f"stratum {self.strata[at[0]].item()!r} has {found} treated of {len(at)} "
+                    f"stratum {level!r} has {found} treated of {len(at)} "
                     f"clusters, where the mechanism treats {expected}: it cannot have made this "
                     "assignment; name the mechanism that was used"
                 )
@@ -205,7 +207,7 @@ class Bernoulli(Assignment):
     def n_assignments(self) -> float:
         """Number of patterns with enough clusters in each arm."""
         counts = range(self.least, self.clusters - self.least + 1)
-        return float(sum(math.comb(self.clusters, k) for k in counts))
+        return sum(math.comb(self.clusters, k) for k in counts)
 
     def enumerate(self) -> Iterator[Booleans]:
         """Yield every possible assignment once; each of shape (J,)."""

@@ -91,7 +91,8 @@ class BootstrapEstimates(Tidy):
         ----------
         kind : {"percentile", "percentile-t", "bca"}
             Quantiles of the replicates (numpy's default rule); of their studentised deviations,
-            turned around the estimate; or bias-corrected and accelerated quantiles, with the
+            turned around the estimate (replicates whose standard error vanishes, having drawn too
+            few distinct clusters, have none); or bias-corrected and accelerated quantiles, with the
             acceleration from leaving out single clusters (Efron 1987, Journal of the American
             Statistical Association 82: 171-185).
         """
@@ -102,7 +103,8 @@ class BootstrapEstimates(Tidy):
         if kind == "percentile-t":
             with np.errstate(divide="ignore", invalid="ignore"):
                 t = (self.draws - self.estimate) / self.draws_std_error
-            t = np.where(np.isfinite(t), t, np.nan)
+            degenerate = self.draws_std_error < 1e-6 * self.std_error  # few distinct clusters drawn
+            t = np.where(np.isfinite(t) & ~degenerate, t, np.nan)
             quantiles = np.nanquantile(t, [1 - tail, tail], axis=0).T
             return self.estimate[:, None] - self.std_error[:, None] * quantiles
         return np.array([self._bca(column, tail) for column in range(len(self.terms))])
