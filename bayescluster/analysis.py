@@ -101,8 +101,9 @@ def analyze(
     draws, tune, chains : int
         See :func:`fit`.
     seed : int
-        Seed of sampler and bootstrap: same data, specification, seed and versions, same result (to
-        the rounding of parallel sums in the engine).
+        Seed of sampler and bootstrap: same data, specification, seed and versions, same result
+        within a process; between processes the compiled gradient may differ in its last bits, and
+        with it the chains, within Monte Carlo error.
     truth : mapping of str to float, optional
         Effects that simulated data were made with.
     progressbar : bool
