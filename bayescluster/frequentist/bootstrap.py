@@ -260,11 +260,6 @@ class _Problem:
         found = np.stack([coefficients @ to_user.T, np.stack(errors, axis=1)])
         return np.where(defined[:, None], found, np.nan)
 
-    def _groups(self) -> list[Integers]:
-        """Return the positions of each stratum's clusters."""
-        order = np.argsort(self.fit.stratum, kind="stable")
-        return np.split(order, np.cumsum(np.bincount(self.fit.stratum))[:-1])
-
     def _cross(self, weights: Floats) -> tuple[Floats, list[Floats]]:
         """Return cross-products of [x, y] about a replicate's stratum means, and these means.
 
@@ -273,7 +268,7 @@ class _Problem:
         gram, size = self.fit.gram, self.fit.gram.shape[1]
         cross = np.zeros((len(weights), size - 1, size - 1))
         means = []
-        for at in self._groups():
+        for at in self.fit.stratum_members:
             total = (weights[:, at] @ gram[at].reshape(len(at), -1)).reshape(-1, size, size)
             means.append(total[:, 0, 1:] / total[:, 0, 0, None])
             cross += total[:, 1:, 1:] - total[:, 0, 1:, None] * means[-1][:, None, :]
@@ -286,7 +281,7 @@ class _Problem:
         size, total = self.fit.gram.shape[1], np.zeros(len(weights))
         residual = np.column_stack([-coefficients, np.ones(len(weights))])  # over [x, y]
         regressor = np.column_stack([direction, np.zeros(len(weights))])
-        for at, mean in zip(self._groups(), means, strict=True):
+        for at, mean in zip(self.fit.stratum_members, means, strict=True):
             left, right = (
                 np.column_stack([-(part * mean).sum(axis=1), part])
                 for part in (regressor, residual)

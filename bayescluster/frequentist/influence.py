@@ -107,10 +107,9 @@ def residual_icc(fit: Regression) -> float:
     Donner & Koval (1980), Biometrics 36: 19-25; negative estimates are returned as zero.
     """
     n = fit.moments.n
-    root = np.sqrt(np.bincount(fit.stratum, n))[fit.stratum]
     contrast = np.r_[0.0, -fit.coefficients, 1.0]
     total = np.einsum("a,jab,b->j", contrast, fit.gram, contrast)
-    mean = fit.score[:, 0] * root / n  # of the residuals of each cluster
+    mean = fit.score[:, 0] * fit.stratum_root / n  # of the residuals of each cluster
     between = float(n @ mean**2) / (len(n) - 1)
     within = float((total - n * mean**2).sum()) / max(n.sum() - len(n), 1)
     size = (n.sum() - (n**2).sum() / n.sum()) / (len(n) - 1)
@@ -121,5 +120,4 @@ def residual_icc(fit: Regression) -> float:
 
 def coordinate_sums(fit: Regression) -> Floats:
     """Return the sums of the orthonormal coordinates over each cluster's units; shape (J, q)."""
-    root = np.sqrt(np.bincount(fit.stratum, fit.moments.n))[fit.stratum]
-    return fit.gram[:, 0, :-1] * root[:, None]
+    return fit.gram[:, 0, :-1] * fit.stratum_root[:, None]

@@ -144,7 +144,6 @@ class _Reassignment:
         moments = exp.moments().without("spillover").without("direct")
         fit = Regression.of(moments)
         sd = fit.outcome_sd
-        root = np.sqrt(np.bincount(fit.stratum, moments.n))[fit.stratum]
         z = coordinate_sums(fit)
         zz = fit.gram[:, :-1, :-1]
         ze = fit.score * sd
@@ -153,7 +152,7 @@ class _Reassignment:
         level = np.bincount(fit.stratum, treated * z[:, 0])[fit.stratum]
         coefficient = np.column_stack([level, np.broadcast_to(gamma, (len(level), len(gamma)))])
         ze_treated = treated[:, None] * z - np.einsum("jab,jb->ja", zz, coefficient)
-        e = np.stack([ze[:, 0], ze_treated[:, 0]]) * root
+        e = np.stack([ze[:, 0], ze_treated[:, 0]]) * fit.stratum_root
         return cls(moments.n, z, zz, e, np.stack([ze, ze_treated]), fit.stratum)
 
     def contrast(self, assignment: Floats) -> tuple[Floats, Floats]:

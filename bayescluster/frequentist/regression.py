@@ -104,6 +104,17 @@ class Regression:
         return len(self.coefficients) + int(self.stratum.max()) + 1
 
     @cached_property
+    def stratum_root(self) -> Floats:
+        """Square root of the number of units in each cluster's stratum; shape (J,)."""
+        return np.sqrt(np.bincount(self.stratum, self.moments.n))[self.stratum]
+
+    @cached_property
+    def stratum_members(self) -> list[Integers]:
+        """Positions of each stratum's clusters."""
+        order = np.argsort(self.stratum, kind="stable")
+        return np.split(order, np.cumsum(np.bincount(self.stratum))[:-1])
+
+    @cached_property
     def leverage(self) -> Floats:
         """Gram matrix of each cluster's orthonormal coordinates; shape (J, q, q).
 

@@ -175,8 +175,7 @@ def _numerator_and_error(
         return weights @ along, weights @ (np.diag(along) - moved)
     slopes = weights @ scores[:, 1:]  # (B, k): the refitted slopes' deviation
     error = weights * along - slopes @ pull[:, 1:].T
-    order = np.argsort(fit.stratum, kind="stable")
-    for at in np.split(order, np.cumsum(np.bincount(fit.stratum))[:-1]):
+    for at in fit.stratum_members:
         error[:, at] -= np.outer(weights[:, at] @ scores[at, 0], pull[at, 0])
     return weights @ along, error
 
