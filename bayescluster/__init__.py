@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .bayes.checks import convergence
     from .bayes.fit import fit
     from .bayes.model import build_model
+    from .cells import CellCounts
     from .comparison import BiasAccounting, Comparison, compare
     from .design.assignment import (
         Assignment,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         IdentificationError,
         MissingColumnError,
         MissingValueError,
+        OutcomeError,
         SpecError,
         SpilloverError,
         StrataError,
@@ -50,9 +52,17 @@ if TYPE_CHECKING:
     from .frequentist.randomization import randomization_test
     from .frequentist.wild import wild_bootstrap
     from .moments import ClusterMoments
-    from .priors import Prior
+    from .priors import Prior, PriorsSpec
     from .simulate import Scenario, load_tutorial, tutorial_spec
-    from .spec import DesignSpec, ModelSpec, OutcomeSpec, PriorsSpec, ReportSpec, load_spec
+    from .spec import (
+        DesignSpec,
+        HeterogeneitySpec,
+        ModelSpec,
+        OutcomeSpec,
+        ReportSpec,
+        load_spec,
+    )
+    from .synthetic import SyntheticExperiment
 
 __version__ = "0.1.0"
 
@@ -61,6 +71,7 @@ _HOMES = {
     "bayes.checks": ("convergence",),
     "bayes.fit": ("fit",),
     "bayes.model": ("build_model",),
+    "cells": ("CellCounts",),
     "comparison": ("BiasAccounting", "Comparison", "compare"),
     "design.assignment": (
         "Assignment",
@@ -81,6 +92,7 @@ _HOMES = {
         "IdentificationError",
         "MissingColumnError",
         "MissingValueError",
+        "OutcomeError",
         "SpecError",
         "SpilloverError",
         "StrataError",
@@ -96,9 +108,17 @@ _HOMES = {
     "frequentist.randomization": ("randomization_test",),
     "frequentist.wild": ("wild_bootstrap",),
     "moments": ("ClusterMoments",),
-    "priors": ("Prior",),
+    "priors": ("Prior", "PriorsSpec"),
     "simulate": ("Scenario", "load_tutorial", "tutorial_spec"),
-    "spec": ("DesignSpec", "ModelSpec", "OutcomeSpec", "PriorsSpec", "ReportSpec", "load_spec"),
+    "synthetic": ("SyntheticExperiment",),
+    "spec": (
+        "DesignSpec",
+        "HeterogeneitySpec",
+        "ModelSpec",
+        "OutcomeSpec",
+        "ReportSpec",
+        "load_spec",
+    ),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -109,6 +129,7 @@ __all__ = [
     "Bernoulli",
     "BiasAccounting",
     "BootstrapEstimates",
+    "CellCounts",
     "ClusterMoments",
     "ColumnTypeError",
     "Comparison",
@@ -121,10 +142,12 @@ __all__ = [
     "Estimates",
     "Experiment",
     "FitError",
+    "HeterogeneitySpec",
     "IdentificationError",
     "MissingColumnError",
     "MissingValueError",
     "ModelSpec",
+    "OutcomeError",
     "OutcomeSpec",
     "Prior",
     "PriorsSpec",
@@ -136,6 +159,7 @@ __all__ = [
     "SpilloverError",
     "StrataError",
     "Stratified",
+    "SyntheticExperiment",
     "TreatmentError",
     "WaldTest",
     "analyze",

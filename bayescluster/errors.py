@@ -38,6 +38,10 @@ class SpilloverError(DataError):
     """The spillover exposure lies outside [0, 1], or treated units carry it."""
 
 
+class OutcomeError(DataError):
+    """The outcome holds values that its family does not have."""
+
+
 class DuplicateUnitError(DataError):
     """A unit occurs in more than one row."""
 

@@ -1,4 +1,4 @@
-"""Data plus design: a validated experiment, compressed to moments in one scan."""
+"""Data plus design: a validated experiment, compressed in one scan."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from . import validation
+from . import queries, validation
+from .cells import CellCounts
 from .errors import DataError
 from .moments import ClusterMoments
-from .sources import first_lines, open_source
+from .queries import CONDITIONS
+from .sources import open_source
 from .spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -20,15 +22,16 @@ if TYPE_CHECKING:
 
     from .design.assignment import Assignment
 
-#: Exposure conditions, in the order in which tables and plots show them.
-CONDITIONS = ("direct", "spillover", "pure_control")
+#: Families that :class:`CellCounts` compress, or hold a row a unit of.
+CELL_FAMILIES = ("bernoulli", "poisson", "negative_binomial", "student_t")
 
 
 class Experiment:
     """A cluster-randomised experiment: data in the roles that a specification gives its columns.
 
-    Building one validates the data and compresses them by one aggregated query (and one more for
-    duplicates, where the specification names a unit column); the data are never changed.
+    Building one validates the data and compresses them by one aggregated query (and one more each
+    for duplicates, where the specification names a unit column, for the levels of text covariates,
+    and for the cells of a family that is not gaussian); the data are never changed.
 
     Parameters
     ----------
@@ -57,23 +60,26 @@ class Experiment:
             raise TypeError(
                 f"spec must be a ModelSpec, not {type(spec).__name__}; read a file by load_spec"
             )
-        roles = _roles(spec)
+        roles = queries.columns_of_roles(spec)
         source = open_source(data, roles)
         validation.check_types(source.table, roles)
-        units = _prepare(source.table)
-        covariates = [role for role in roles if role.startswith("covariate_")]
-        groups = _run(_aggregate(units, covariates))
+        levels = queries.category_levels(source.table, roles)
+        validation.check_levels(levels, roles)
+        units = queries.prepare(source.table, spec, roles, levels)
+        groups = queries.run(units.aggregated(spec))
         validation.check_groups(groups, spec, roles)
         if spec.design.unit:
-            validation.check_units(_run(_count_units(units)).iloc[0], spec.design.unit)
+            validation.check_units(queries.run(units.counted()).iloc[0], spec.design.unit)
         used = groups[groups["n"] > 0].sort_values("cluster", ignore_index=True)
         self._spec = spec
-        self._units: ibis.Table | None = units
-        self._moments = _to_moments(used, covariates, spec)
+        self._units: queries.Units | None = units
+        self._moments = units.to_moments(used, spec)
         self._n_rows = int(groups["n_rows"].sum())
         self._clusters_dropped = int((groups["n"] == 0).sum())
         self._order = _positions(source.clusters, self._moments)
         validation.check_design(self._moments, spec)
+        by_cells = spec.outcome.family in CELL_FAMILIES
+        self._cells = units.to_cells(self._moments, spec) if by_cells else None
 
     @classmethod
     def from_moments(cls, moments: ClusterMoments, spec: ModelSpec) -> Experiment:
@@ -92,12 +98,33 @@ class Experiment:
         DataError
             Where the regressors are not those of the specification, or the design is unusable.
         """
-        validation.check_moments(moments, spec, _regressors(spec))
+        validation.check_moments(moments, spec)
         exp = cls.__new__(cls)
-        exp._spec, exp._units, exp._moments = spec, None, moments
+        exp._spec, exp._units, exp._moments, exp._cells = spec, None, moments, None
         exp._n_rows, exp._clusters_dropped = moments.n_units, 0
         exp._order = np.arange(moments.n_clusters)
         validation.check_design(moments, spec)
+        return exp
+
+    @classmethod
+    def from_cells(cls, cells: CellCounts, spec: ModelSpec) -> Experiment:
+        """Build an experiment from counts alone, without units.
+
+        Parameters
+        ----------
+        cells : CellCounts
+            Regressors as for :meth:`from_moments`.
+        spec : ModelSpec
+            The specification, of a family with a link or student_t.
+
+        Raises
+        ------
+        DataError
+            As :meth:`from_moments`.
+        """
+        exp = cls.from_moments(cells.to_moments(), spec)
+        validation.check_values(cells, spec)
+        exp._cells = cells
         return exp
 
     @property
@@ -106,8 +133,32 @@ class Experiment:
         return self._spec
 
     def moments(self) -> ClusterMoments:
-        """Return the compressed data: regressors ``direct``, ``spillover``, then covariates."""
+        """Return the moments: regressors are the design's effects, then the covariates.
+
+        The outcome of the lognormal family is the logarithm of the column.
+        """
         return self._moments
+
+    def cells(self) -> CellCounts:
+        """Return the counts that a family other than gaussian and lognormal is fitted to.
+
+        Raises
+        ------
+        DataError
+            Where the family is fitted to moments, or the experiment was built from moments.
+        """
+        if self._cells is None:
+            raise DataError(
+                f"there are no cells: family {self._spec.outcome.family!r} is fitted to moments"
+                if self._spec.outcome.family not in CELL_FAMILIES
+                else "this experiment was built from moments; build it from units or from cells"
+            )
+        return self._cells
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Names of the covariates among the regressors; a category is named "column[level]"."""
+        return self._moments.names[len(self._spec.design.effects) :]
 
     @property
     def has_units(self) -> bool:
@@ -144,9 +195,10 @@ class Experiment:
 
     @property
     def treated(self) -> NDArray[np.bool_]:
-        """Whether each cluster is treated; shape (J,)."""
+        """Whether each cluster is treated (in a partial rollout: in part); shape (J,)."""
         direct = self._moments.column("direct")
-        return self._moments.mean[:, direct] + self._moments.origin[direct] > 0.5
+        share = self._moments.mean[:, direct] + self._moments.origin[direct]
+        return share > (1e-9 if self._spec.design.level == "unit" else 0.5)
 
     @cached_property
     def assignment(self) -> Assignment:
@@ -200,7 +252,7 @@ class Experiment:
         grouped = used.group_by("condition").aggregate(
             n_units=used.count(), mean=used.outcome.mean(), std=used.outcome.std(how="sample")
         )
-        return _in_condition_order(_run(grouped))
+        return _in_condition_order(queries.run(grouped))
 
     def histogram(self, bins: int = 60) -> pd.DataFrame:
         """Count outcomes in bins by exposure condition, in the engine that holds the data.
@@ -226,22 +278,17 @@ class Experiment:
         low, width = float(center - half), float(2 * half / bins)
         bin_ = ((used.outcome - low) / width).floor().clip(0, bins - 1).cast("int64")
         counted = used.mutate(bin=bin_).group_by(["condition", "bin"])
-        frame = _in_condition_order(_run(counted.aggregate(count=lambda t: t.count())), "bin")
+        frame = _in_condition_order(
+            queries.run(counted.aggregate(count=lambda t: t.count())), "bin"
+        )
         frame.insert(1, "left", low + frame["bin"] * width)
         frame.insert(2, "right", frame["left"] + width)
         return frame.drop(columns="bin")
 
     def _used_units(self) -> ibis.Table:
-        import ibis
-
         if self._units is None:
             raise DataError("this experiment was built from moments: it has no units to look at")
-        t = self._units.filter(self._units.used)
-        spillover = t.spillover if self.has_spillover else ibis.literal(0.0)
-        condition = ibis.cases(
-            (t.treatment == 1, CONDITIONS[0]), (spillover > 0, CONDITIONS[1]), else_=CONDITIONS[2]
-        )
-        return t.select("outcome", condition=condition)
+        return self._units.conditions(self._spec)
 
     def __repr__(self) -> str:
         treated = int(self.treated.sum())
@@ -250,113 +297,6 @@ class Experiment:
             f"{len(self.treated) - treated:,} control clusters, "
             f"outcome {self._spec.outcome.column!r})"
         )
-
-
-def _roles(spec: ModelSpec) -> dict[str, str]:
-    """Return the column of each role."""
-    covariates = {f"covariate_{i}": name for i, name in enumerate(spec.outcome.covariates)}
-    return {**spec.design.columns, "outcome": spec.outcome.column, **covariates}
-
-
-def _regressors(spec: ModelSpec) -> list[str]:
-    spillover = ["spillover"] if spec.design.spillover else []
-    return ["direct", *spillover, *spec.outcome.covariates]
-
-
-def _prepare(table: ibis.Table) -> ibis.Table:
-    """Make numbers float64 and NaN null, and mark the rows that can be used."""
-    labels = {role: _label(table[role]) for role in table.columns if role in validation.LABEL_ROLES}
-    numbers = {role: _number(table[role]) for role in table.columns if role not in labels}
-    units = table.select(**labels, **numbers)
-    used = units.outcome.notnull()
-    for role in numbers:
-        if role.startswith("covariate_"):
-            used = used & units[role].notnull()
-    return units.mutate(used=used)
-
-
-def _label(column: Any) -> Any:
-    floating = column.type().is_floating()
-    return column.isnan().ifelse(None, column) if floating else column
-
-
-def _number(column: Any) -> Any:
-    if column.type().is_boolean():
-        column = column.cast("int8")
-    value = column.cast("float64")
-    return value.isnan().ifelse(None, value) if column.type().is_floating() else value
-
-
-def _aggregate(units: ibis.Table, covariates: list[str]) -> ibis.Table:
-    """Express moments and checks of every cluster (and stratum) as one aggregated query.
-
-    Outcome and covariates are measured from their grand means, so that a large common offset costs
-    no digit; engines compute (co)variances stably, and no raw sum of squares is formed.
-    """
-    offset = [*covariates, "outcome"]
-    varying = (["spillover"] if "spillover" in units.columns else []) + offset
-    finite = {name: units.used & ~units[name].isinf() for name in offset}
-    grand = units.aggregate(
-        **{f"origin_{name}": units[name].mean(where=finite[name]).fill_null(0.0) for name in offset}
-    )
-    t = units.cross_join(grand)
-    t = t.mutate(**{f"from_{name}": t[name] - t[f"origin_{name}"] for name in offset})
-    values = {name: t[f"from_{name}"] if name in offset else t[name] for name in varying}
-    results = {"n_rows": t.count(), "n": t.used.ifelse(1, 0).sum()}
-    for i, name in enumerate(varying):
-        results[f"mean_{name}"] = values[name].mean(where=t.used)
-        results[f"cov_{name}_{name}"] = values[name].var(where=t.used, how="pop")
-        for other in varying[i + 1 :]:
-            pair = values[name].cov(values[other], where=t.used, how="pop")
-            results[f"cov_{name}_{other}"] = pair
-    results |= {f"origin_{name}": t[f"origin_{name}"].max() for name in offset}
-    results |= validation.checks(t, varying)
-    keys = [name for name in ("cluster", "strata") if name in units.columns]
-    return t.group_by(keys).aggregate(**results)
-
-
-def _count_units(units: ibis.Table) -> ibis.Table:
-    return units.aggregate(
-        n_rows=units.count(), n_null=units.unit.isnull().sum(), n_distinct=units.unit.nunique()
-    )
-
-
-def _run(query: ibis.Table) -> pd.DataFrame:
-    """Run a query where its data live, its failures told as a DataError."""
-    import duckdb
-    from ibis.common.exceptions import IbisError, OperationNotDefinedError
-
-    try:
-        return query.to_pyarrow().to_pandas()
-    except OperationNotDefinedError as error:
-        raise DataError(
-            f"this Ibis backend lacks an aggregate that is needed ({first_lines(error)}); hand "
-            "over the table by .to_pyarrow(), or through DuckDB"
-        ) from None
-    except (duckdb.Error, IbisError) as error:
-        raise DataError(f"the data cannot be read: {first_lines(error)}") from None
-
-
-def _to_moments(groups: pd.DataFrame, covariates: list[str], spec: ModelSpec) -> ClusterMoments:
-    varying = (["spillover"] if spec.design.spillover else []) + [*covariates, "outcome"]
-    n = groups["n"].to_numpy(dtype=float)
-    k = len(varying) + 1
-    cross = np.zeros((len(n), k, k))
-    for i, name in enumerate(varying, start=1):
-        for j, other in enumerate(varying[i - 1 :], start=i):
-            cross[:, i, j] = cross[:, j, i] = groups[f"cov_{name}_{other}"].to_numpy(float) * n
-    origin = [groups[f"origin_{name}"].iloc[0] for name in [*covariates, "outcome"]]
-    means = groups[["max_treatment", *(f"mean_{name}" for name in varying)]]
-    return ClusterMoments(
-        clusters=groups["cluster"].to_numpy(),
-        n=n,
-        mean=means.to_numpy(dtype=float),
-        cross=cross,
-        origin=np.r_[np.zeros(k - len(origin)), np.array(origin, dtype=float)],
-        names=tuple(_regressors(spec)),
-        outcome=spec.outcome.column,
-        strata=groups["strata"].to_numpy() if spec.design.strata else None,
-    )
 
 
 def _positions(labels: NDArray[Any] | None, moments: ClusterMoments) -> NDArray[np.int64]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from ._table import Table
 
@@ -40,7 +41,9 @@ class Prior(Table):
     unit : {"outcome_sd", "outcome"}
         Unit of mu, sigma, mean and median. ``outcome_sd`` counts standard deviations of the
         observed outcome (for ``intercept_mean``, from its observed mean; for a covariate, per
-        standard deviation of the covariate); ``outcome`` is the outcome's own unit.
+        standard deviation of the covariate); ``outcome`` is the outcome's own unit. For families
+        with a link both are on the link scale (log odds, log rate), where one standard deviation
+        counts as 1.
 
     Examples
     --------
@@ -117,13 +120,25 @@ class Prior(Table):
             case "lognormal":
                 return stats.lognorm(given["log_sd"], scale=given["median"])
 
-    def to_pymc(self, name: str, **kwargs: Any) -> TensorVariable:
-        """Declare the prior as the variable `name` of the current PyMC model."""
+    def to_pymc(
+        self, name: str, as_data: Callable[[str, float], Any] | None = None, **kwargs: Any
+    ) -> TensorVariable:
+        """Declare the prior as the variable `name` of the current PyMC model.
+
+        Parameters
+        ----------
+        name : str
+            Name of the variable.
+        as_data : callable, optional
+            Turns a parameter's name and value into what the model holds, such as a ``pm.Data``.
+        **kwargs
+            Passed on to the distribution, such as dims.
+        """
         import numpy as np
         import pymc as pm
 
-        # As float64: PyTensor holds a bare number that float32 can represent as float32.
-        given = {name: np.float64(value) for name, value in self.parameters.items()}
+        hold = as_data or (lambda _, value: np.float64(value))
+        given = {key: hold(f"{name}_{key}", value) for key, value in self.parameters.items()}
         match self.distribution:
             case "normal":
                 return pm.Normal(name, **given, **kwargs)
@@ -136,10 +151,105 @@ class Prior(Table):
             case "exponential":
                 return pm.Exponential(name, scale=given["mean"], **kwargs)
             case "lognormal":
-                return pm.LogNormal(name, np.log(given["median"]), given["log_sd"], **kwargs)
+                return pm.LogNormal(name, pm.math.log(given["median"]), given["log_sd"], **kwargs)
 
     def __str__(self) -> str:
         values = ", ".join(f"{name}={value:.4g}" for name, value in self.parameters.items())
         return f"{self.distribution}({values})" + (
             " in SDs of the outcome" if self.unit == "outcome_sd" else ""
         )
+
+
+def _normal(sigma: float) -> Prior:
+    return Prior(distribution="normal", mu=0, sigma=sigma)
+
+
+def _half_normal(sigma: float) -> Prior:
+    return Prior(distribution="half_normal", sigma=sigma)
+
+
+class CovariatePriors(Table):
+    """Priors of single covariates' slopes: the keys are the covariates' columns."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Prior]
+
+    @property
+    def by_name(self) -> dict[str, Prior]:
+        """The priors by covariate."""
+        return dict(self.__pydantic_extra__)
+
+
+class PriorsSpec(Table):
+    """The prior of each parameter; by default weakly informative.
+
+    models/README.md states and justifies each default. Those shown here are the gaussian family's;
+    :func:`default_priors` has the other families'.
+
+    Parameters
+    ----------
+    intercept_mean, direct, spillover, interaction, within_spillover : Prior
+        Mean of the cluster intercepts among pure controls, and the effects.
+    between_sd, within_sd : Prior
+        Standard deviation of the cluster intercepts, and of units within a cluster (gaussian,
+        lognormal; for student_t the scale).
+    direct_sd, spillover_sd : Prior
+        Standard deviation between clusters of an effect that varies (`heterogeneity.slopes`).
+    overdispersion : Prior
+        Of negative_binomial: variance = mean + overdispersion x mean^2.
+    degrees_of_freedom : Prior
+        Of student_t.
+    stratum_effect : Prior
+        Difference between a stratum and the average stratum, where strata are declared; normal
+        around zero, and constrained to sum to zero.
+    covariate : Prior
+        Slope of every covariate that `covariates` does not name.
+    covariates : CovariatePriors or dict of Prior
+        Slopes of single covariates, by column.
+    """
+
+    intercept_mean: Prior = _normal(2.5)
+    direct: Prior = _normal(2.5)
+    spillover: Prior = _normal(2.5)
+    interaction: Prior = _normal(2.5)
+    within_spillover: Prior = _normal(2.5)
+    between_sd: Prior = _half_normal(1)
+    within_sd: Prior = _half_normal(2.5)
+    direct_sd: Prior = _half_normal(0.5)
+    spillover_sd: Prior = _half_normal(0.5)
+    overdispersion: Prior = Prior(distribution="exponential", mean=1, unit="outcome")
+    degrees_of_freedom: Prior = Prior(
+        distribution="lognormal", median=15, log_sd=0.8, unit="outcome"
+    )
+    stratum_effect: Prior = _normal(2.5)
+    covariate: Prior = _normal(2.5)
+    covariates: CovariatePriors = CovariatePriors()
+
+    @model_validator(mode="after")
+    def _supports_fit(self) -> Self:
+        named = {name: prior for name, prior in self if isinstance(prior, Prior)}
+        for name, prior in (named | self.covariates.by_name).items():
+            positive = name.endswith("_sd") or name in ("overdispersion", "degrees_of_freedom")
+            valid = SCALE_PRIORS if positive else LOCATION_PRIORS
+            if prior.distribution not in valid:
+                raise ValueError(
+                    f"{name} takes one of {', '.join(valid)}, not {prior.distribution}"
+                )
+        for name in ("overdispersion", "degrees_of_freedom"):
+            if getattr(self, name).unit != "outcome":
+                raise ValueError(f"{name} has no unit of the outcome: give it unit = 'outcome'")
+        if self.stratum_effect.distribution != "normal" or self.stratum_effect.mu != 0:
+            raise ValueError("stratum_effect takes a normal prior with mu = 0")
+        return self
+
+
+def default_priors(family: str) -> PriorsSpec:
+    """Return a family's default priors; those of families with a link are on the link scale."""
+    if family in ("gaussian", "lognormal", "student_t"):
+        return PriorsSpec()
+    effects = ("direct", "spillover", "interaction", "within_spillover", "covariate")
+    return PriorsSpec(
+        intercept_mean=_normal(1.5),
+        stratum_effect=_normal(1),
+        **{name: _normal(1) for name in effects},
+    )

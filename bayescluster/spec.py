@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ._table import Table
 from .errors import SpecError
-from .priors import LOCATION_PRIORS, SCALE_PRIORS, Prior
+from .priors import Prior, PriorsSpec, default_priors
 
 #: Level of every interval where no specification says another.
 DEFAULT_CI_PROB = 0.95
@@ -24,10 +25,14 @@ DEFAULT_CI_PROB = 0.95
 RESERVED_NAMES = frozenset(
     {"intercept", "intercept_mean", "direct", "spillover", "between_sd", "within_sd", "stratum"}
     | {"stratum_effect", "cluster", "chain", "draw", "cluster_mean", "within_score", "within_ss"}
-    | {"within"}
+    | {"within", "interaction", "within_spillover", "direct_sd", "spillover_sd", "arm", "units"}
+    | {"overdispersion", "degrees_of_freedom"}
 )
 
 ColumnName = Annotated[str, Field(min_length=1)]
+Family = Literal["gaussian", "lognormal", "bernoulli", "poisson", "negative_binomial", "student_t"]
+#: Families whose linear predictor is a log odds or a log rate.
+LINK_FAMILIES = ("bernoulli", "poisson", "negative_binomial")
 
 
 class DesignSpec(Table):
@@ -40,7 +45,17 @@ class DesignSpec(Table):
     treatment : str
         Column of the cluster's arm: 0 or 1 (or boolean), constant within a cluster.
     spillover : str, optional
-        Column of the exposure of control units to treated ones, in [0, 1]; 0 for treated units.
+        Column of the exposure of control units to treated ones of other clusters, in [0, 1]: an
+        indicator or a dose. 0 for treated units, unless `interaction`.
+    interaction : bool
+        Whether treated units may be exposed too: there are then four exposure conditions, and the
+        interaction of treatment and exposure is a third effect.
+    level : {"cluster", "unit"}
+        What was treated: whole clusters, or single units within them (a partial rollout).
+    saturation : str, optional
+        Of a partial rollout: column of the share of the cluster that was assigned to treatment, in
+        [0, 1] and constant within a cluster. Untreated teammates then have a spillover effect in
+        proportion to it, ``within_spillover``.
     unit : str, optional
         Column that identifies a unit (the user); each may occur once. Without it, duplicates are
         not looked for.
@@ -58,6 +73,24 @@ class DesignSpec(Table):
     unit: ColumnName | None = None
     strata: ColumnName | None = None
     mechanism: Literal["complete", "stratified", "matched_pairs", "bernoulli"] | None = None
+    interaction: bool = False
+    level: Literal["cluster", "unit"] = "cluster"
+    saturation: ColumnName | None = None
+
+    @model_validator(mode="after")
+    def _effects_have_their_columns(self) -> Self:
+        if self.interaction and self.spillover is None:
+            raise ValueError("interaction needs a spillover column")
+        if self.saturation is not None and self.level != "unit":
+            raise ValueError(
+                "saturation describes a partial rollout: it needs level = 'unit' (where whole "
+                "clusters are treated, a cluster's untreated units have no treated teammates)"
+            )
+        if self.level == "unit" and self.mechanism is not None:
+            raise ValueError(
+                "mechanism says how whole clusters were assigned; with level = 'unit' leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _mechanism_has_its_strata(self) -> Self:
@@ -68,7 +101,19 @@ class DesignSpec(Table):
     @property
     def columns(self) -> dict[str, str]:
         """Column of each role that has one."""
-        return self.model_dump(exclude_none=True, exclude={"mechanism"})
+        roles = ("cluster", "treatment", "spillover", "unit", "strata", "saturation")
+        return {role: column for role in roles if (column := getattr(self, role)) is not None}
+
+    @property
+    def effects(self) -> tuple[str, ...]:
+        """Names of the effects of the design, in the order of the regressors."""
+        present = {
+            "direct": True,
+            "spillover": self.spillover is not None,
+            "interaction": self.interaction,
+            "within_spillover": self.saturation is not None,
+        }
+        return tuple(name for name, there in present.items() if there)
 
 
 class OutcomeSpec(Table):
@@ -78,10 +123,16 @@ class OutcomeSpec(Table):
     ----------
     column : str
         Column of the outcome, numeric.
-    family : {"gaussian"}
-        Distribution of the outcome within a cluster.
+    family : str
+        Distribution of the outcome within a cluster: ``gaussian``, ``lognormal`` (gaussian on the
+        log scale), ``bernoulli`` (0 or 1; logit link), ``poisson`` and ``negative_binomial``
+        (counts; log link) or ``student_t`` (heavy tails).
     covariates : tuple of str
-        Numeric columns to adjust for, measured before treatment.
+        Columns to adjust for, measured before treatment: numbers, or text (categories, of which
+        the most frequent is the reference).
+    pre_period : str, optional
+        Column of the outcome before the experiment: a covariate like any other, named apart
+        because it is the one that removes most variance (CUPED).
     missing : {"error", "drop"}
         What to do with rows whose outcome or covariate is null or NaN: refuse the data (the
         default), or leave the rows out and report how many.
@@ -90,65 +141,38 @@ class OutcomeSpec(Table):
     """
 
     column: ColumnName
-    family: Literal["gaussian"] = "gaussian"
+    family: Family = "gaussian"
     covariates: tuple[ColumnName, ...] = ()
+    pre_period: ColumnName | None = None
     missing: Literal["error", "drop"] = "error"
     label: str | None = None
 
-
-class CovariatePriors(Table):
-    """Priors of single covariates' slopes: the keys are the covariates' columns."""
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Prior]
+    @property
+    def adjusted_for(self) -> tuple[str, ...]:
+        """Columns of all covariates, the pre-period outcome first."""
+        return (*((self.pre_period,) if self.pre_period else ()), *self.covariates)
 
     @property
-    def by_name(self) -> dict[str, Prior]:
-        """The priors by covariate."""
-        return dict(self.__pydantic_extra__)
+    def has_link(self) -> bool:
+        """Whether the linear predictor is on another scale than the outcome's mean."""
+        return self.family in LINK_FAMILIES
 
 
-class PriorsSpec(Table):
-    """The prior of each parameter; by default weakly informative in units of the outcome's SD.
-
-    models/README.md states and justifies each default.
+class HeterogeneitySpec(Table):
+    """What varies between clusters besides their intercepts.
 
     Parameters
     ----------
-    intercept_mean, direct, spillover : Prior
-        Mean of the cluster intercepts among pure controls, and the two effects.
-    between_sd, within_sd : Prior
-        Standard deviation of the cluster intercepts, and of units within a cluster.
-    stratum_effect : Prior
-        Difference between a stratum and the average stratum, where strata are declared; normal
-        around zero, and constrained to sum to zero.
-    covariate : Prior
-        Slope of every covariate that `covariates` does not name.
-    covariates : CovariatePriors or dict of Prior
-        Slopes of single covariates, by column.
+    slopes : tuple of {"direct", "spillover"}
+        Effects that vary between clusters, each about its mean with its own standard deviation and
+        independently of the intercepts; such an effect must vary within clusters.
+    between_sd_by_arm : bool
+        Whether treated and control clusters have their own `between_sd`: a treatment whose effect
+        differs between clusters shows as more variation between treated ones.
     """
 
-    intercept_mean: Prior = Prior(distribution="normal", mu=0, sigma=2.5)
-    direct: Prior = Prior(distribution="normal", mu=0, sigma=2.5)
-    spillover: Prior = Prior(distribution="normal", mu=0, sigma=2.5)
-    between_sd: Prior = Prior(distribution="half_normal", sigma=1)
-    within_sd: Prior = Prior(distribution="half_normal", sigma=2.5)
-    stratum_effect: Prior = Prior(distribution="normal", mu=0, sigma=2.5)
-    covariate: Prior = Prior(distribution="normal", mu=0, sigma=2.5)
-    covariates: CovariatePriors = CovariatePriors()
-
-    @model_validator(mode="after")
-    def _supports_fit(self) -> Self:
-        named = {name: prior for name, prior in self if isinstance(prior, Prior)}
-        for name, prior in (named | self.covariates.by_name).items():
-            valid = SCALE_PRIORS if name in ("between_sd", "within_sd") else LOCATION_PRIORS
-            if prior.distribution not in valid:
-                raise ValueError(
-                    f"{name} takes one of {', '.join(valid)}, not {prior.distribution}"
-                )
-        if self.stratum_effect.distribution != "normal" or self.stratum_effect.mu != 0:
-            raise ValueError("stratum_effect takes a normal prior with mu = 0")
-        return self
+    slopes: tuple[Literal["direct", "spillover"], ...] = ()
+    between_sd_by_arm: bool = False
 
 
 class ReportSpec(Table):
@@ -193,8 +217,13 @@ class ModelSpec(Table):
         Roles of the columns.
     outcome : OutcomeSpec or dict
         The outcome and its covariates.
+    heterogeneity : HeterogeneitySpec or dict
+        What varies between clusters besides their intercepts.
     priors : PriorsSpec or dict
-        Priors; every one has a weakly informative default.
+        Priors; every one has a weakly informative default, which depends on the family.
+    alternatives : dict of (dict of Prior)
+        Named sets of other priors, each a part of `priors`: the posterior's sensitivity to the
+        priors is measured by refitting under each.
     report : ReportSpec or dict
         Interval level, region of practical equivalence, decision threshold.
     title, question : str
@@ -219,8 +248,47 @@ class ModelSpec(Table):
     question: str = ""
     design: DesignSpec
     outcome: OutcomeSpec
+    heterogeneity: HeterogeneitySpec = HeterogeneitySpec()
     priors: PriorsSpec = PriorsSpec()
+    alternatives: dict[str, dict[str, Prior]] = Field(default_factory=dict)
     report: ReportSpec = ReportSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _priors_of_the_family(cls, values: Any) -> Any:
+        """Complete the priors that are given by the family's own defaults."""
+        outcome, priors = values.get("outcome"), values.get("priors", {})
+        get = outcome.get if isinstance(outcome, dict) else partial(getattr, outcome)
+        family = get("family", None)
+        if isinstance(priors, PriorsSpec):
+            priors = {name: getattr(priors, name) for name in priors.model_fields_set}
+        if not isinstance(priors, dict):
+            return values
+        defaults = dict(default_priors(family or "gaussian"))
+        return {**values, "priors": PriorsSpec(**(defaults | priors))}
+
+    @model_validator(mode="after")
+    def _alternatives_are_priors(self) -> Self:
+        for name, priors in self.alternatives.items():
+            try:
+                PriorsSpec(**priors)
+            except SpecError as error:
+                raise ValueError(f"alternatives.{name}: {error}") from None
+        return self
+
+    @model_validator(mode="after")
+    def _slopes_have_effects(self) -> Self:
+        for name in self.heterogeneity.slopes:
+            if name not in self.design.effects:
+                raise ValueError(f"slopes names {name!r}, an effect that the design does not have")
+            if name == "direct" and self.design.level == "cluster":
+                raise ValueError(
+                    "slopes names 'direct', but whole clusters are treated: an effect that is seen "
+                    "in no cluster both ways cannot vary there; use between_sd_by_arm"
+                )
+        if self.heterogeneity.between_sd_by_arm and self.design.level == "unit":
+            raise ValueError("between_sd_by_arm needs whole clusters in each arm")
+        return self
 
     @model_validator(mode="after")
     def _roles_fit_together(self) -> Self:
@@ -228,22 +296,24 @@ class ModelSpec(Table):
             *self.design.columns.items(),
             ("column", self.outcome.column),
         ]
+        if self.outcome.pre_period is not None:
+            roles.append(("pre_period", self.outcome.pre_period))
         roles += [("covariates", name) for name in self.outcome.covariates]
         seen: dict[str, str] = {}
         for role, column in roles:
             if column in seen:
                 raise ValueError(f"column {column!r} is both {seen[column]} and {role}")
             seen[column] = role
-        columns = [self.outcome.column, *self.outcome.covariates]
+        columns = [self.outcome.column, *self.outcome.adjusted_for]
         if taken := RESERVED_NAMES.intersection(columns):
             raise ValueError(
                 f"column name {sorted(taken)} is one of the posterior's own names; rename the "
                 "outcome or covariate"
             )
-        if unknown := set(self.priors.covariates.by_name) - set(self.outcome.covariates):
+        if unknown := set(self.priors.covariates.by_name) - set(self.outcome.adjusted_for):
             raise ValueError(
                 f"priors.covariates names {sorted(unknown)}, which outcome.covariates "
-                f"{list(self.outcome.covariates)} does not"
+                f"{list(self.outcome.adjusted_for)} does not"
             )
         return self
 
@@ -256,7 +326,8 @@ class ModelSpec(Table):
     @property
     def model_hash(self) -> str:
         """Hash of what the posterior depends on: design, outcome and priors, not the report."""
-        return self.model_copy(update={"title": "", "question": "", "report": ReportSpec()}).hash
+        apart = {"title": "", "question": "", "alternatives": {}, "report": ReportSpec()}
+        return self.model_copy(update=apart).hash
 
     def __hash__(self) -> int:
         return int(self.hash[:15], 16)
@@ -282,8 +353,9 @@ class ModelSpec(Table):
             raise SpecError(f"the specification is not valid TOML: {error}") from None
 
     def prior_of(self, covariate: str) -> Prior:
-        """Return the prior of a covariate's slope."""
-        return self.priors.covariates.by_name.get(covariate, self.priors.covariate)
+        """Return the prior of a covariate's slope; a category is named "column[level]"."""
+        named = self.priors.covariates.by_name
+        return named.get(covariate, named.get(covariate.split("[")[0], self.priors.covariate))
 
 
 def load_spec(path: str | Path) -> ModelSpec:

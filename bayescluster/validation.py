@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from .cells import CellCounts
 from .errors import (
     ColumnTypeError,
     DataError,
@@ -15,18 +16,28 @@ from .errors import (
     DuplicateUnitError,
     IdentificationError,
     MissingValueError,
+    OutcomeError,
     SpilloverError,
     StrataError,
     TreatmentError,
 )
 from .moments import ClusterMoments
-from .spec import ModelSpec
+from .spec import DesignSpec, ModelSpec
 
 if TYPE_CHECKING:
     import ibis
 
 #: Roles whose columns are labels; every other role is a number.
 LABEL_ROLES = ("cluster", "unit", "strata")
+#: Most levels of a covariate of text: each is a regressor of its own.
+MAX_LEVELS = 20
+#: Outcomes that a family can have, in words.
+SUPPORT = {
+    "bernoulli": "neither 0 nor 1",
+    "poisson": "not a whole number from 0 on",
+    "negative_binomial": "not a whole number from 0 on",
+    "lognormal": "not positive",
+}
 
 
 def check_types(table: ibis.Table, roles: Mapping[str, str]) -> None:
@@ -36,6 +47,8 @@ def check_types(table: ibis.Table, roles: Mapping[str, str]) -> None:
         if (as_label and not kind.is_nested()) or (
             not as_label and (kind.is_numeric() or kind.is_boolean())
         ):
+            continue
+        if role.startswith("covariate_") and kind.is_string():
             continue
         if not int(table.count().to_pyarrow().as_py()):
             raise DataError("the data have no rows")
@@ -48,17 +61,49 @@ def check_types(table: ibis.Table, roles: Mapping[str, str]) -> None:
         raise ColumnTypeError(f"{where} holds {kind}, not numbers; {hint}")
 
 
-def checks(t: ibis.Table, varying: Iterable[str]) -> dict[str, Any]:
+def check_levels(levels: Mapping[str, list[Any]], roles: Mapping[str, str]) -> None:
+    """Raise where a covariate of text has a single level, or too many."""
+    for role, found in levels.items():
+        column = roles[role]
+        if len(found) > MAX_LEVELS:
+            raise ColumnTypeError(
+                f"column {column!r} (covariate) has more than {MAX_LEVELS} categories, such as "
+                f"{_some(found)}; merge rare ones, or convert the column to numbers"
+            )
+        if len(found) < 2:
+            raise IdentificationError(
+                f"column {column!r} (covariate) has one value in all rows that have one: there is "
+                "nothing to estimate; leave it out of the specification"
+            )
+
+
+def checks(t: ibis.Table, spec: ModelSpec) -> dict[str, Any]:
     """Return the aggregates that `check_groups` reads."""
-    counts = {f"null_{name}": t[name].isnull() for name in (*varying, "treatment")}
-    counts |= {f"inf_{name}": t[name].isinf() for name in varying}
+    present = [name for name in ("spillover", "saturation") if name in t.columns]
+    numbers = [name for name in t.columns if name.startswith("covariate_")] + [*present, "outcome"]
+    counts = {f"null_{name}": t[name].isnull() for name in (*numbers, "treatment")}
+    counts |= {f"inf_{name}": t[name].isinf() for name in numbers}
     counts["not_binary"] = ~t.treatment.isin([0.0, 1.0])
-    if "spillover" in t.columns:
-        counts["out_of_range"] = (t.spillover < 0) | (t.spillover > 1)
+    for name in present:
+        counts[f"range_{name}"] = (t[name] < 0) | (t[name] > 1)
+    if "spillover" in present and not spec.design.interaction:
         counts["treated_exposed"] = (t.treatment == 1) & (t.spillover != 0)
+    if "saturation" in present:
+        counts["treated_unsaturated"] = (t.treatment == 1) & (t.saturation == 0)
+    match spec.outcome.family:
+        case "lognormal":
+            counts["null_outcome"] = t.outcome.isnull() & ~t.not_positive.fill_null(False)
+            counts["unsupported"] = t.not_positive
+        case "bernoulli":
+            counts["unsupported"] = ~t.outcome.isin([0.0, 1.0])
+        case "poisson" | "negative_binomial":
+            counts["unsupported"] = (t.outcome < 0) | (t.outcome != t.outcome.floor())
     # A comparison with null is null: it counts as false here, and as null_... above.
     results = {name: bad.fill_null(False).ifelse(1, 0).sum() for name, bad in counts.items()}
-    return results | {"min_treatment": t.treatment.min(), "max_treatment": t.treatment.max()}
+    results |= {"min_treatment": t.treatment.min(), "max_treatment": t.treatment.max()}
+    if "saturation" in present:
+        results |= {"min_saturation": t.saturation.min(), "max_saturation": t.saturation.max()}
+    return results
 
 
 def check_groups(groups: pd.DataFrame, spec: ModelSpec, roles: Mapping[str, str]) -> None:
@@ -68,10 +113,14 @@ def check_groups(groups: pd.DataFrame, spec: ModelSpec, roles: Mapping[str, str]
         raise DataError("the data have no rows")
     _check_labels(groups, roles, rows)
     _check_strata(groups, roles)
-    _check_treatment(groups, roles["treatment"], rows)
+    _check_treatment(groups, spec, rows)
     _check_missing(groups, spec, roles, rows)
-    if spec.design.spillover:
-        _check_spillover(groups, spec.design.spillover, rows)
+    _check_support(groups, spec, rows)
+    for role in ("spillover", "saturation"):
+        if role in roles:
+            _check_exposure(groups, role, roles[role], rows)
+    if spec.design.saturation:
+        _check_saturation(groups, spec.design, rows)
 
 
 def _check_labels(groups: pd.DataFrame, roles: Mapping[str, str], rows: int) -> None:
@@ -92,7 +141,8 @@ def _check_strata(groups: pd.DataFrame, roles: Mapping[str, str]) -> None:
         )
 
 
-def _check_treatment(groups: pd.DataFrame, column: str, rows: int) -> None:
+def _check_treatment(groups: pd.DataFrame, spec: ModelSpec, rows: int) -> None:
+    column = spec.design.treatment
     if null := int(groups["null_treatment"].sum()):
         raise MissingValueError(
             f"column {column!r} (treatment) is null in {null:,} of {rows:,} rows"
@@ -103,11 +153,19 @@ def _check_treatment(groups: pd.DataFrame, column: str, rows: int) -> None:
             "code treated clusters as 1 and control clusters as 0"
         )
     varies = groups[groups["min_treatment"] != groups["max_treatment"]]
+    if spec.design.level == "unit":
+        if not len(varies):
+            raise DesignError(
+                f"column {column!r} (treatment) is constant within each of {len(groups):,} "
+                "clusters: nothing was rolled out in part; leave out level = 'unit'"
+            )
+        return
     if len(varies):
         raise TreatmentError(
             f"column {column!r} (treatment) varies within {len(varies):,} of {len(groups):,} "
             f"clusters, such as {_some(varies['cluster'])}; the treatment is assigned to whole "
-            "clusters: name the cluster column that was randomised"
+            "clusters: name the cluster column that was randomised, or say level = 'unit' where "
+            "single units of a cluster were treated (a partial rollout)"
         )
 
 
@@ -115,21 +173,24 @@ def _check_missing(
     groups: pd.DataFrame, spec: ModelSpec, roles: Mapping[str, str], rows: int
 ) -> None:
     for role, column in roles.items():
+        kind = role.split("_")[0]
+        if f"null_{role}_0" in groups:  # of text: the indicator of a category stands for it
+            role = f"{role}_0"
         if f"inf_{role}" not in groups:
             continue
-        kind = role.split("_")[0]
         if infinite := int(groups[f"inf_{role}"].sum()):
             raise MissingValueError(
                 f"column {column!r} ({kind}) is infinite in {infinite:,} of {rows:,} rows; "
                 "remove or correct them"
             )
-        droppable = role != "spillover"
+        droppable = role not in ("spillover", "saturation")
         null = int(groups[f"null_{role}"].sum())
         if null and not (droppable and spec.outcome.missing == "drop"):
+            unexposed = "an unexposed unit" if role == "spillover" else "an untreated cluster"
             remedy = (
                 "correct them, or ask to leave these rows out with missing = 'drop' under [outcome]"
                 if droppable
-                else "an unexposed unit has 0"
+                else f"{unexposed} has 0"
             )
             raise MissingValueError(
                 f"column {column!r} ({kind}) is null or NaN in {null:,} of {rows:,} rows; {remedy}"
@@ -138,18 +199,58 @@ def _check_missing(
         raise DataError(f"no row is left of {rows:,} after dropping missing values")
 
 
-def _check_spillover(groups: pd.DataFrame, column: str, rows: int) -> None:
-    if bad := int(groups["out_of_range"].sum()):
-        raise SpilloverError(
-            f"column {column!r} (spillover) lies outside [0, 1] in {bad:,} of {rows:,} rows; give "
-            "the exposure as 0 or 1, or as a share"
+def _check_support(groups: pd.DataFrame, spec: ModelSpec, rows: int) -> None:
+    family = spec.outcome.family
+    if "unsupported" in groups and (bad := int(groups["unsupported"].sum())):
+        clusters = groups.loc[groups["unsupported"] > 0, "cluster"]
+        remedy = {
+            "lognormal": "model zeros apart (bernoulli: any or none), or use gaussian or student_t",
+            "bernoulli": "code the outcome as 0 and 1",
+        }.get(family, "a count is needed; gaussian takes any number")
+        raise OutcomeError(
+            f"column {spec.outcome.column!r} (outcome, {family}) is {SUPPORT[family]} in {bad:,} "
+            f"of {rows:,} rows of {len(clusters):,} clusters, such as {_some(clusters)}; {remedy}"
         )
-    if bad := int(groups["treated_exposed"].sum()):
-        clusters = groups.loc[groups["treated_exposed"] > 0, "cluster"]
+
+
+def _check_exposure(groups: pd.DataFrame, role: str, column: str, rows: int) -> None:
+    if bad := int(groups[f"range_{role}"].sum()):
         raise SpilloverError(
-            f"column {column!r} (spillover) is not 0 in {bad:,} treated rows of {len(clusters):,} "
-            f"clusters, such as {_some(clusters)}; spillover is the exposure of control units: set "
-            "it to 0 for treated ones"
+            f"column {column!r} ({role}) lies outside [0, 1] in {bad:,} of {rows:,} rows; give "
+            "it as 0 or 1, or as a share"
+        )
+    if role == "spillover" and "treated_exposed" in groups:
+        bad = int(groups["treated_exposed"].sum())
+        clusters = groups.loc[groups["treated_exposed"] > 0, "cluster"]
+        if bad:
+            raise SpilloverError(
+                f"column {column!r} (spillover) is not 0 in {bad:,} treated rows of "
+                f"{len(clusters):,} clusters, such as {_some(clusters)}; spillover is the exposure "
+                "of control units: set it to 0 for treated ones, or say interaction = true to "
+                "model what exposure adds for them"
+            )
+
+
+def _check_saturation(groups: pd.DataFrame, design: DesignSpec, rows: int) -> None:
+    column = design.saturation
+    varies = groups[groups["min_saturation"] != groups["max_saturation"]]
+    if len(varies):
+        raise SpilloverError(
+            f"column {column!r} (saturation) varies within {len(varies):,} of {len(groups):,} "
+            f"clusters, such as {_some(varies['cluster'])}; it is the share of the cluster that "
+            "was assigned to treatment"
+        )
+    if bad := int(groups["treated_unsaturated"].sum()):
+        clusters = groups.loc[groups["treated_unsaturated"] > 0, "cluster"]
+        raise SpilloverError(
+            f"column {column!r} (saturation) is 0 in {bad:,} treated rows of {len(clusters):,} "
+            f"clusters, such as {_some(clusters)}; give the share assigned to treatment there"
+        )
+    if groups["max_saturation"].nunique() < 2:
+        raise IdentificationError(
+            f"column {column!r} (saturation) is {groups['max_saturation'].iloc[0]:g} in every "
+            "cluster: untreated teammates are then all exposed alike, and within_spillover cannot "
+            "be told from the intercept; leave saturation out, or add clusters of other shares"
         )
 
 
@@ -176,10 +277,13 @@ def check_units(counts: pd.Series, column: str) -> None:
         )
 
 
-def check_moments(moments: ClusterMoments, spec: ModelSpec, regressors: list[str]) -> None:
+def check_moments(moments: ClusterMoments, spec: ModelSpec) -> None:
     """Raise where moments are not those of the specification's experiment."""
-    if list(moments.names) != regressors:
-        raise DataError(f"the moments' regressors are {list(moments.names)}, not {regressors}")
+    effects = spec.design.effects
+    columns = [name.split("[")[0] for name in moments.names]
+    expected = [*effects, *spec.outcome.adjusted_for]
+    if list(dict.fromkeys(columns)) != expected:
+        raise DataError(f"the moments' regressors are {list(moments.names)}, not {expected}")
     if moments.outcome != spec.outcome.column:
         raise DataError(
             f"the moments' outcome is {moments.outcome!r}, the specification's "
@@ -189,24 +293,46 @@ def check_moments(moments: ClusterMoments, spec: ModelSpec, regressors: list[str
         raise StrataError("moments and specification disagree on whether there are strata")
     at = moments.column("direct")
     treatment = moments.mean[:, at] + moments.origin[at]
-    bad = (np.abs(treatment - (treatment > 0.5)) > 1e-9) | (moments.cross[:, at, at] > 1e-9)
+    whole = spec.design.level == "cluster"
+    # In [0, 1] with mean m a variance is at most m (1 - m); for a binary variable exactly that.
+    bad = (treatment < -1e-9) | (treatment > 1 + 1e-9)
+    bad |= np.abs(moments.cross[:, at, at] / moments.n - treatment * (1 - treatment)) > 1e-9
+    if whole:
+        bad |= np.abs(treatment - (treatment > 0.5)) > 1e-9
     if bad.any():
         raise TreatmentError(
             f"'direct' is not 0 or 1 throughout in {int(bad.sum()):,} of {len(bad):,} clusters, "
             f"such as {_some(moments.clusters[bad])}"
         )
-    if spec.design.spillover:
-        s = moments.column("spillover")
+    for name in effects[1:]:
+        s = moments.column(name)
         dose = moments.mean[:, s] + moments.origin[s]
-        # A variable in [0, 1] with mean m has a variance of at most m (1 - m).
         most = np.clip(dose * (1 - dose), 0, None) * (1 + 1e-9) + 1e-12
         wrong = (dose < -1e-9) | (dose > 1 + 1e-9) | (moments.cross[:, s, s] / moments.n > most)
-        wrong |= (treatment > 0.5) & (np.abs(dose) > 1e-9)
+        if whole and name == "spillover" and not spec.design.interaction:
+            wrong |= (treatment > 0.5) & (np.abs(dose) > 1e-9)
         if wrong.any():
             raise SpilloverError(
-                f"'spillover' lies outside [0, 1] or is not 0 for treated units in "
+                f"{name!r} lies outside [0, 1] or is not 0 for treated units in "
                 f"{int(wrong.sum()):,} clusters, such as {_some(moments.clusters[wrong])}"
             )
+
+
+def check_values(cells: CellCounts, spec: ModelSpec) -> None:
+    """Raise where counts hold outcomes that the family does not have."""
+    family = spec.outcome.family
+    allowed = {
+        "bernoulli": np.isin(cells.value, (0.0, 1.0)),
+        "student_t": np.full(len(cells.value), cells.by_value),
+    }
+    whole = (cells.value >= 0) & (cells.value == np.floor(cells.value))
+    bad = ~allowed.get(family, whole)
+    if bad.any():
+        what = SUPPORT.get(family, "not kept apart: count by_value")
+        raise OutcomeError(
+            f"outcome {cells.outcome!r} ({family}) is {what} in "
+            f"{int(cells.value_count[bad].sum()):,} of {cells.n_units:,} units"
+        )
 
 
 def check_design(moments: ClusterMoments, spec: ModelSpec) -> None:
@@ -216,6 +342,30 @@ def check_design(moments: ClusterMoments, spec: ModelSpec) -> None:
             f"column {spec.design.strata!r} (strata) has a single value; leave it out of the "
             "specification"
         )
+    if moments.n_clusters < 2:
+        raise DesignError(
+            f"{moments.n_clusters} cluster by column {spec.design.cluster!r}: variation between "
+            "clusters needs two at the least, and a report some ten"
+        )
+    if spec.design.level == "cluster":
+        _check_arms(moments, spec)
+    for name, sd in zip(moments.variables, moments.sd, strict=True):
+        if not sd > 0:
+            _raise_constant(name, moments, spec)
+    for name in spec.heterogeneity.slopes:
+        at = moments.column(name)
+        varying = int((moments.cross[:, at, at] > 1e-9 * moments.n).sum())
+        if varying < 2:
+            raise IdentificationError(
+                f"the effect {name!r} cannot vary between clusters: it varies within {varying} of "
+                f"{moments.n_clusters:,} clusters; leave it out of heterogeneity.slopes"
+            )
+    from .frequentist.regression import Regression
+
+    Regression.of(moments)  # raises where coefficients are not identified
+
+
+def _check_arms(moments: ClusterMoments, spec: ModelSpec) -> None:
     at = moments.column("direct")
     treated = int((moments.mean[:, at] + moments.origin[at] > 0.5).sum())
     control = moments.n_clusters - treated
@@ -226,18 +376,20 @@ def check_design(moments: ClusterMoments, spec: ModelSpec) -> None:
                 f"({treated:,} treated, {control:,} control): an effect and its uncertainty "
                 "need at least two clusters in each arm"
             )
-    for name, sd in zip(moments.variables, moments.sd, strict=True):
-        if sd > 0:
-            continue
-        column = spec.design.spillover if name == "spillover" else name
-        role = "outcome" if name == moments.outcome else "regressor"
-        raise IdentificationError(
-            f"column {column!r} ({role}) has one value in all {moments.n_units:,} rows: there is "
-            "nothing to estimate" + ("; leave it out of the specification" * (role == "regressor"))
-        )
-    from .frequentist.regression import Regression
 
-    Regression.of(moments)  # raises where coefficients are not identified
+
+def _raise_constant(name: str, moments: ClusterMoments, spec: ModelSpec) -> None:
+    if name == "interaction":
+        raise IdentificationError(
+            f"no treated unit is exposed by column {spec.design.spillover!r}: the interaction of "
+            "treatment and spillover is not identified; leave out interaction = true"
+        )
+    column = spec.design.spillover if name == "spillover" else name
+    role = "outcome" if name == moments.outcome else "regressor"
+    raise IdentificationError(
+        f"column {column!r} ({role}) has one value in all {moments.n_units:,} rows: there is "
+        "nothing to estimate" + ("; leave it out of the specification" * (role == "regressor"))
+    )
 
 
 def _some(labels: Iterable[Any], count: int = 3) -> str:

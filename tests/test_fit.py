@@ -25,7 +25,7 @@ def test_the_tree_holds_what_fit_promises(tutorial_analysis):
     assert tree["posterior_predictive"]["cluster_mean"].shape == (4, 1000, 50)
     assert set(tree["prior"].data_vars) == names - {"intercept"}
     assert tree["prior_predictive"]["cluster_mean"].dims == ("chain", "draw", "cluster")
-    assert set(tree["observed_data"].data_vars) == {"cluster_mean", "within_score", "within_ss"}
+    assert set(tree["observed_data"].data_vars) == {"cluster_mean"}
     assert int(tree["constant_data"]["treated"].sum()) == 25
     assert "diverging" in tree["sample_stats"]
     exp = tutorial_analysis.experiment

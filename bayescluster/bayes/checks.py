@@ -16,7 +16,7 @@ MIN_ESS_PER_CHAIN = 100
 
 
 def convergence(tree: xr.DataTree) -> pd.DataFrame:
-    """Summarise the convergence of every parameter but the recovered cluster intercepts.
+    """Summarise the convergence of every parameter but those of single clusters.
 
     Returns
     -------
@@ -26,7 +26,8 @@ def convergence(tree: xr.DataTree) -> pd.DataFrame:
     """
     import arviz as az
 
-    names = [name for name in tree["posterior"].data_vars if name != "intercept"]
+    posterior = tree["posterior"].to_dataset()
+    names = [name for name in posterior if "cluster" not in posterior[name].dims]
     summary = az.summary(tree, var_names=names, kind="all", round_to="none")
     columns = ["mean", "sd", "mcse_mean", "ess_bulk", "ess_tail", "r_hat"]
     frame = summary[columns].astype(float).rename_axis("parameter").reset_index()

@@ -142,7 +142,7 @@ class GaussianStatistics:
         level : ndarray, shape (..., J) or (..., 1)
             mu, the mean of the cluster intercepts.
         between_sd, within_sd : ndarray, shape (...)
-            tau and sigma.
+            tau and sigma; tau may have an axis of clusters more.
         effects : ndarray, shape (..., p)
             b.
 
@@ -152,7 +152,8 @@ class GaussianStatistics:
             Their sum over clusters is the log-density of all units.
         """
         variance = within_sd[..., None] ** 2
-        between = variance + self.n * between_sd[..., None] ** 2  # of sqrt(n) x cluster mean
+        between_sd = _with_clusters(between_sd, within_sd)
+        between = variance + self.n * between_sd**2  # of sqrt(n) x cluster mean
         residual = self.outcome_mean - level - effects @ self.regressor_mean.T
         contrast = np.concatenate([-effects, np.ones_like(variance)], axis=-1)
         within = np.einsum("...a,jab,...b->...j", contrast, self.cross, contrast, optimize=True)
@@ -189,7 +190,8 @@ class GaussianStatistics:
         1992, section 3.4).
         """
         sampling = within_sd[..., None] ** 2 / self.n
-        weight = between_sd[..., None] ** 2 / (between_sd[..., None] ** 2 + sampling)
+        between_sd = _with_clusters(between_sd, within_sd)
+        weight = between_sd**2 / (between_sd**2 + sampling)
         residual = self.outcome_mean - level - effects @ self.regressor_mean.T
         return level + weight * residual, np.sqrt(weight * sampling)
 
@@ -203,9 +205,13 @@ class GaussianStatistics:
     ) -> Floats:
         """Draw cluster means of new experiments with the same design; shape (..., J)."""
         mean = level + effects @ self.regressor_mean.T
-        return rng.normal(
-            mean, np.sqrt(between_sd[..., None] ** 2 + within_sd[..., None] ** 2 / self.n)
-        )
+        between_sd = _with_clusters(between_sd, within_sd)
+        return rng.normal(mean, np.sqrt(between_sd**2 + within_sd[..., None] ** 2 / self.n))
+
+
+def _with_clusters(between_sd: Floats, within_sd: Floats) -> Floats:
+    """Return tau with an axis of clusters; its own where it has one."""
+    return between_sd if between_sd.ndim > within_sd.ndim else between_sd[..., None]
 
 
 def _factor(within: Floats, n_units: int) -> tuple[Floats, Floats]:

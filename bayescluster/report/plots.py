@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ..comparison import EFFECTS, Comparison
-from ..experiment import CONDITIONS, Experiment
+from ..experiment import Experiment
+from ..queries import CONDITIONS
 
 if TYPE_CHECKING:
     import xarray as xr

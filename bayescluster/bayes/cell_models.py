@@ -1,0 +1,146 @@
+"""The PyMC likelihoods of outcomes that are counted in cells, to be read.
+
+User i of cluster j has linear predictor a_j + x_ij'b, with a_j ~ Normal(level_j, between_sd).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..experiment import Experiment
+from .cell_quadrature import Layout
+from .families import cell_log_likelihood, score_and_information, value_log_likelihood
+from .statistics import cell_likelihood
+
+if TYPE_CHECKING:
+    from .cell_likelihood import CellLikelihood
+    from .model import Holder, Parameters
+
+Floats = NDArray[np.float64]
+
+
+def add_integrated_likelihood(exp: Experiment, parameters: Parameters, hold: Holder) -> None:
+    """Add the log-density of all units, the cluster intercepts integrated out by quadrature.
+
+    The model has one potential, ``units``, summed over distinct clusters, and samples a handful of
+    parameters however many clusters there are.
+    """
+    import pymc as pm
+
+    from .cell_quadrature_op import IntegratedLikelihood
+    from .model import linear
+
+    data = cell_likelihood(exp)
+    laid, layout = data.laid, Layout.of(data.laid, data.family)
+    start = hold("mode_start", layout.start)
+    level, between_sd = parameters.level, parameters.between_sd
+    if level.ndim or between_sd.ndim:
+        cluster = hold("cluster_of_profile", data.first)
+        level = level[cluster] if level.ndim else level
+        between_sd = between_sd[cluster] if between_sd.ndim else between_sd
+    log_likelihood, *_ = IntegratedLikelihood(data.family, data.nodes)(
+        level + 0 * start,  # a scalar gets the axis of the profiles
+        linear(hold("x", laid.x), parameters.effects),
+        between_sd + 0 * start,
+        np.float64(1) if parameters.shape is None else parameters.shape,
+        hold("n", layout.n),
+        hold("total", layout.total),
+        start,
+        hold("clusters_of_profile", laid.count),
+    )
+    pm.Potential("units", log_likelihood + _own(data, parameters, hold))
+
+
+def add_sampled_likelihood(exp: Experiment, parameters: Parameters, hold: Holder) -> None:
+    """Add the log-density of all units given sampled cluster intercepts (and varying effects).
+
+    Regressors that are constant within every cluster enter the mean of the intercepts (hierarchical
+    centring: Gelfand, Sahu & Carlin 1995, Biometrika 82: 479-488) where clusters hold information
+    enough; where they do not, intercepts are their mean plus a scaled standard normal.
+    """
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    from .model import linear
+
+    data = cell_likelihood(exp)
+    between, of_cluster = constant_within(data)
+    within_x = np.where(between, 0.0, data.x)
+    mean = parameters.level + linear(hold("x_between", of_cluster), parameters.effects)
+    informed = is_informative(data, exp)
+    intercept = _varying("cluster_level", mean, parameters.between_sd, centred=informed)
+    code = hold("cluster_code", data.cells.cluster)
+    eta = intercept[code] + linear(hold("x_within", within_x), parameters.effects)
+    for name, sd in parameters.slope_sd.items():
+        # Not centred: clusters in which the effect does not vary know nothing of their own.
+        at = data.names.index(name)
+        effect = _varying(f"{name}_of_cluster", parameters.effects[at], sd, centred=False)
+        eta = eta + hold(f"x_{name}", within_x[:, at]) * (effect - parameters.effects[at])[code]
+    values = cell_log_likelihood(
+        pt,
+        data.family,
+        eta,
+        hold("n", data.cells.n),
+        hold("total", data.cells.total),
+        parameters.shape,
+        parameters.within_sd,
+    )
+    pm.Potential("units", values.sum() + _own(data, parameters, hold))
+
+
+def _varying(name: str, mean: Any, sd: Any, *, centred: bool) -> Any:
+    """Declare what varies between clusters about its mean."""
+    import pymc as pm
+
+    if centred:
+        return pm.Normal(name, mean, sd, dims="cluster")
+    standard = pm.Normal(f"{name}_standard", dims="cluster")
+    return pm.Deterministic(name, mean + sd * standard, dims="cluster")
+
+
+def is_informative(data: CellLikelihood, exp: Experiment) -> bool:
+    """Whether most clusters know their intercept better than its distribution does.
+
+    Compares the information of each cluster's cells with the variance between the clusters'
+    smoothed means, on the link scale.
+    """
+    start = Layout.of(data.laid, data.family, each_cluster=True).start
+    shape, scale = 1.0, 1.0
+    if data.family == "student_t":
+        shape, scale = 4.0, float(exp.moments().sd[-1])
+    _, known = score_and_information(
+        np, data.family, start[data.cells.cluster], data.cells.n, data.cells.total, shape, scale
+    )
+    information = np.bincount(data.cells.cluster, known)
+    variance = max(float(np.var(start) - np.mean(1 / information)), float(np.var(start)) / 10)
+    return bool(np.median(information) * variance > 1)
+
+
+def constant_within(data: CellLikelihood) -> tuple[NDArray[np.bool_], Floats]:
+    """Return which regressors are constant within every cluster (p,), and their values (J, p)."""
+    cluster, x = data.cells.cluster, data.x
+    first = np.unique(cluster, return_index=True)[1]
+    constant = (x == x[first][cluster]).all(axis=0)
+    return constant, np.where(constant, x[first], 0.0)
+
+
+def _own(data: CellLikelihood, parameters: Parameters, hold: Holder) -> Any:
+    """Return the part of the log-density that depends on the outcomes alone: a sum over values."""
+    import pytensor.tensor as pt
+
+    if data.family == "bernoulli":
+        return 0.0
+    value, at = np.unique(data.cells.value, return_inverse=True)
+    count = np.bincount(at, data.cells.value_count)
+    own = value_log_likelihood(
+        pt,
+        data.family,
+        hold("value", value),
+        parameters.shape,
+        parameters.within_sd,
+        pt.gammaln,
+    )
+    return (hold("value_count", count) * own).sum()

@@ -1,0 +1,221 @@
+"""The likelihood of cells with the cluster intercepts integrated out, by adaptive quadrature.
+
+For cluster j with cells c, L_j = integral of prod_c p(cell c | a + x_c'b) Normal(a | level_j, tau)
+da. The integrand is log-concave in a (student_t apart), so it is centred at its mode, found by
+Newton's method, scaled by its curvature there, and summed over a grid z of equal steps with
+a = mode + scale x sinh(beta z) / beta: the trapezoidal rule, which converges exponentially for such
+functions (Trefethen & Weideman 2014, SIAM Review 56: 385-458); the hyperbolic sine reaches the long
+tail of skewed integrands. Pinheiro & Bates (1995, Journal of Computational and Graphical Statistics
+4: 12-35) centre Gauss-Hermite nodes in the same way.
+
+With the intercepts out, what is left to sample is as low-dimensional and as well-conditioned as in
+the gaussian model, for two users a cluster or for a hundred thousand. Clusters that hold the same
+counts share one integral.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cells import CellCounts
+from .families import cell_log_likelihood, link, score_and_information
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+#: Reach and stretch of the grid: a = mode +- scale x sinh(STRETCH x REACH) / STRETCH, 15 scales.
+REACH, STRETCH = 5.5, 0.5
+#: Numbers of nodes to choose from.
+NODES = (15, 31, 61, 121)
+#: Error of the log-likelihood of all units that a number of nodes may have.
+TOLERANCE = 1e-5
+#: Newton steps to the mode; each moves a linear predictor by no more than MAX_STEP.
+NEWTON_STEPS, MAX_STEP = 4, 2.0
+#: Numbers held at once: bounds the memory of a block of draws.
+BLOCK_ELEMENTS = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterCells:
+    """Cells laid out by distinct cluster: clusters with the same counts are one profile.
+
+    With K profiles of at most P cells and p regressors:
+
+    Parameters
+    ----------
+    n, total : ndarray, shape (K, P)
+        Units and total of each cell; a cell that a profile does not have holds 0 and 0.
+    x : ndarray, shape (K, P, p)
+        Regressors.
+    count : ndarray, shape (K,)
+        Clusters of each profile.
+    group : ndarray, shape (K,)
+        What the prior of the intercept depends on: a code of stratum and arm.
+    profile : ndarray, shape (J,)
+        Profile of each cluster.
+    """
+
+    n: Floats
+    total: Floats
+    x: Floats
+    count: Floats
+    group: Integers
+    profile: Integers
+
+    @classmethod
+    def of(cls, cells: CellCounts, x: Floats, group: Integers) -> ClusterCells:
+        """Lay out cells.
+
+        Parameters
+        ----------
+        cells : CellCounts
+            The data.
+        x : ndarray, shape (C, p)
+            Regressors of the cells, as the model has them.
+        group : ndarray, shape (J,)
+            Clusters of different groups are different profiles.
+        """
+        order = np.lexsort((*x.T[::-1], cells.cluster))
+        cluster = cells.cluster[order]
+        starts = np.searchsorted(cluster, np.arange(cells.n_clusters))
+        slot = np.arange(len(cluster)) - starts[cluster]
+        width = int(slot.max()) + 1
+        laid = np.zeros((cells.n_clusters, width, 2 + x.shape[1]))
+        laid[cluster, slot] = np.column_stack([cells.n, cells.total, x])[order]
+        flat = np.column_stack([group, laid.reshape(cells.n_clusters, -1)])
+        _, first, profile, count = np.unique(
+            flat, axis=0, return_index=True, return_inverse=True, return_counts=True
+        )
+        kept = laid[first]
+        return cls(
+            n=kept[..., 0],
+            total=kept[..., 1],
+            x=kept[..., 2:],
+            count=count.astype(float),
+            group=group[first],
+            profile=profile.ravel(),
+        )
+
+    @cached_property
+    def rate(self) -> Floats:
+        """Smoothed mean of each profile's outcomes; shape (K,)."""
+        n, total = self.n.sum(axis=1), self.total.sum(axis=1)
+        return (total + self.count @ total / (self.count @ n)) / (n + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """What the quadrature reads of `ClusterCells`: arrays, or a PyMC model's variables.
+
+    Parameters
+    ----------
+    n, total : array, shape (K, P)
+        Units and total of each cell.
+    start : array, shape (K,)
+        Where the search of each mode starts: the linear predictor of a smoothed mean.
+    """
+
+    n: Any
+    total: Any
+    start: Any
+
+    @classmethod
+    def of(cls, cells: ClusterCells, family: str, *, each_cluster: bool = False) -> Layout:
+        """Read cells, by profile or with the profile of each cluster repeated."""
+        rate = cells.rate
+        rate = np.clip(rate, 1e-9, 1 - 1e-9) if family == "bernoulli" else rate
+        at = cells.profile if each_cluster else slice(None)
+        return cls(cells.n[at], cells.total[at], link(family, rate)[at])
+
+
+def integrated_log_likelihood(
+    family: str,
+    cells: Layout,
+    level: Any,
+    offset: Any,
+    between_sd: Any,
+    shape: Any,
+    scale: Any,
+    nodes: int,
+) -> Any:
+    """Return log L_k of each profile, but for the part that depends on the outcomes alone.
+
+    Parameters
+    ----------
+    family : str
+        The family.
+    cells : Layout
+        The data.
+    level, between_sd : array, shape (..., K)
+        Mean and standard deviation of each profile's intercept.
+    offset : array, shape (..., K, P)
+        x'b of each cell.
+    shape, scale : array, shape (..., 1, 1, 1)
+        See `cell_log_likelihood`.
+    nodes : int
+        Number of nodes.
+
+    Returns
+    -------
+    array, shape (..., K)
+    """
+    mode, width = find_mode(family, cells, level, offset, between_sd, shape[..., 0], scale[..., 0])
+    stretched, weight = grid(nodes)
+    a = mode[..., None] + width[..., None] * stretched
+    values = cell_log_likelihood(
+        np,
+        family,
+        a[..., None, :] + offset[..., None],
+        cells.n[..., None],
+        cells.total[..., None],
+        shape,
+        scale,
+    )
+    z = (a - level[..., None]) / between_sd[..., None]
+    terms = values.sum(axis=-2) - 0.5 * z**2 + np.log(weight)
+    largest = terms.max(axis=-1)
+    total = np.log(np.exp(terms - largest[..., None]).sum(axis=-1))
+    return total + largest + np.log(width / between_sd) - 0.5 * np.log(2 * np.pi)
+
+
+def find_mode(
+    family: str,
+    cells: Layout,
+    level: Any,
+    offset: Any,
+    between_sd: Any,
+    shape: Any,
+    scale: Any,
+    steps: int = NEWTON_STEPS,
+) -> tuple[Any, Any]:
+    """Return mode and scale of each profile's integrand, each of shape (..., K)."""
+    precision = 1 / between_sd**2
+    n = cells.n.sum(axis=-1)
+    a = cells.start - (cells.n * offset).sum(axis=-1) / n
+    _, known = _derivatives(family, cells, a, offset, shape, scale)
+    a = (known * a + precision * level) / (known + precision)
+    for _ in range(steps):
+        score, known = _derivatives(family, cells, a, offset, shape, scale)
+        step = (score - precision * (a - level)) / (known + precision)
+        a = a + np.clip(step, -MAX_STEP, MAX_STEP)
+    _, known = _derivatives(family, cells, a, offset, shape, scale)
+    return a, 1 / np.sqrt(known + precision)
+
+
+def _derivatives(
+    family: str, cells: Layout, a: Any, offset: Any, shape: Any, scale: Any
+) -> tuple[Any, Any]:
+    eta = a[..., None] + offset
+    score, known = score_and_information(np, family, eta, cells.n, cells.total, shape, scale)
+    return score.sum(axis=-1), known.sum(axis=-1)
+
+
+def grid(nodes: int) -> tuple[Floats, Floats]:
+    """Return positions in scales and weights of the nodes; shape (nodes,) each."""
+    z, step = np.linspace(-REACH, REACH, nodes, retstep=True)
+    return np.sinh(STRETCH * z) / STRETCH, np.cosh(STRETCH * z) * step

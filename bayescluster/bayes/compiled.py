@@ -1,0 +1,64 @@
+"""Models compiled once and refitted: data of the same shape of model share its compiled code."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from ..experiment import CELL_FAMILIES, Experiment
+from .model import build_model, resolved_priors
+from .statistics import cell_likelihood, gaussian_statistics, samples_intercepts
+
+if TYPE_CHECKING:
+    import pymc as pm
+
+#: Compiled models that a process keeps; the least recently used one goes first.
+MAX_COMPILED = 16
+_COMPILED: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+
+
+def compiled_model(exp: Experiment) -> Any:
+    """Return nutpie's compiled model of an experiment, holding its data.
+
+    The first experiment of a structure (see `structure`) compiles it, for some ten seconds; later
+    ones of the same process reuse the code and bring their data and priors' parameters only.
+    """
+    model = build_model(exp, as_data=True)
+    key = structure(exp)
+    if key not in _COMPILED:
+        _COMPILED[key] = _compile(model, exp)
+        while len(_COMPILED) > MAX_COMPILED:
+            _COMPILED.popitem(last=False)
+        return _COMPILED[key]
+    _COMPILED.move_to_end(key)
+    data = {variable.name: variable.get_value() for variable in model.data_vars}
+    return _COMPILED[key].with_data(**data)
+
+
+def structure(exp: Experiment) -> tuple[Any, ...]:
+    """Return what the code of an experiment's model depends on: not its numbers."""
+    spec, moments = exp.spec, exp.moments()
+    family = spec.outcome.family
+    if family in CELL_FAMILIES:
+        data, sampled = cell_likelihood(exp), samples_intercepts(exp)
+        from .cell_models import constant_within, is_informative
+
+        shape: tuple[Any, ...] = (data.nodes,)
+        if sampled:
+            shape = (is_informative(data, exp), *constant_within(data)[0].tolist())
+        shape = (sampled, *shape)
+    else:
+        family = "gaussian"  # the lognormal model is the gaussian one of logarithms
+        shape = (bool(len(gaussian_statistics(exp).within_score)),)
+    priors = tuple((name, prior.distribution) for name, prior in resolved_priors(exp).items())
+    sizes = (moments.n_clusters, len(moments.stratum_levels))
+    return (family, spec.heterogeneity, priors, sizes, shape)
+
+
+def _compile(model: pm.Model, exp: Experiment) -> Any:
+    import nutpie
+
+    # Slopes of covariates start at their prior's centre: a step of one from there could be far out.
+    fixed = set(exp.covariates)
+    jittered = {variable for variable in model.free_RVs if variable.name not in fixed}
+    return nutpie.compile_pymc_model(model, jitter_rvs=jittered)

@@ -1,0 +1,101 @@
+"""Draws of a model's parameters as arrays, whatever they were drawn by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..experiment import Experiment
+from .families import EXTRA_PARAMETER
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ParameterDraws:
+    """Parameters, with leading axes of draws.
+
+    Parameters
+    ----------
+    level : ndarray, shape (..., J) or (..., 1)
+        Mean of the cluster intercepts.
+    effects : ndarray, shape (..., p)
+        Coefficients of the regressors.
+    between_sd : ndarray, shape (...) or (..., J)
+        Standard deviation of the cluster intercepts; by cluster where it differs between arms.
+    within_sd : ndarray, shape (...), optional
+        Standard deviation (student_t: scale) of units within a cluster.
+    shape : ndarray, shape (...), optional
+        overdispersion or degrees_of_freedom.
+    slope_sd : ndarray, shape (..., q), optional
+        Standard deviations of the effects that vary between clusters.
+    """
+
+    level: Floats
+    effects: Floats
+    between_sd: Floats
+    within_sd: Floats | None = None
+    shape: Floats | None = None
+    slope_sd: Floats | None = None
+
+    @classmethod
+    def of(cls, draws: xr.Dataset, exp: Experiment) -> ParameterDraws:
+        """Read draws (chain, draw, ...) of the model's variables."""
+        moments, spec = exp.moments(), exp.spec
+        level = draws["intercept_mean"].to_numpy()[..., None]
+        if "stratum_effect" in draws:
+            level = level + draws["stratum_effect"].to_numpy()[..., moments.stratum_code]
+        between_sd = draws["between_sd"].to_numpy()
+        if spec.heterogeneity.between_sd_by_arm:
+            between_sd = between_sd[..., exp.treated.astype(int)]
+        extra = EXTRA_PARAMETER.get(spec.outcome.family)
+        slopes = [draws[f"{name}_sd"].to_numpy() for name in spec.heterogeneity.slopes]
+        return cls(
+            level=level,
+            effects=np.stack([draws[name].to_numpy() for name in moments.names], axis=-1),
+            between_sd=between_sd,
+            within_sd=draws["within_sd"].to_numpy() if "within_sd" in draws else None,
+            shape=draws[extra].to_numpy() if extra else None,
+            slope_sd=np.stack(slopes, axis=-1) if slopes else None,
+        )
+
+    @property
+    def shape_of_draws(self) -> tuple[int, ...]:
+        """The leading axes."""
+        return self.effects.shape[:-1]
+
+    def between_sd_of(self, clusters: int) -> Floats:
+        """Return between_sd of each cluster; shape (..., J)."""
+        if self.between_sd.ndim == self.effects.ndim:
+            return self.between_sd
+        return np.broadcast_to(self.between_sd[..., None], (*self.shape_of_draws, clusters))
+
+    @property
+    def shape_or_one(self) -> Floats:
+        """`shape`, or ones where the family has none."""
+        return np.ones(self.shape_of_draws) if self.shape is None else self.shape
+
+    @property
+    def within_or_one(self) -> Floats:
+        """`within_sd`, or ones where the family has none."""
+        return np.ones(self.shape_of_draws) if self.within_sd is None else self.within_sd
+
+    def flattened(self) -> ParameterDraws:
+        """Return the same draws with one leading axis."""
+        lead = len(self.shape_of_draws)
+        return self._map(lambda part: part.reshape(-1, *part.shape[lead:]))
+
+    def __getitem__(self, rows: slice) -> ParameterDraws:
+        return self._map(lambda part: part[rows])
+
+    def _map(self, function: Callable[[Floats], Floats]) -> ParameterDraws:
+        parts = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        given = {name: function(part) for name, part in parts.items() if part is not None}
+        return ParameterDraws(**given)

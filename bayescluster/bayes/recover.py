@@ -1,0 +1,154 @@
+"""What follows from sampled parameters: intercepts, log-likelihoods, predictions, labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..experiment import CELL_FAMILIES, Experiment
+from .draws import ParameterDraws
+from .likelihood import GaussianStatistics
+from .slopes import SlopesLikelihood
+from .statistics import cell_likelihood, gaussian_statistics, resolved_priors, samples_intercepts
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Floats = NDArray[np.float64]
+
+#: Draws from the prior that a posterior is accompanied by.
+PRIOR_DRAWS = 1_000
+#: Dimensions of a quantity of each cluster.
+DIMS = ("chain", "draw", "cluster")
+
+
+class ClusterLikelihood(Protocol):
+    """What the posterior is completed by, whatever the family."""
+
+    def log_likelihood(self, draws: ParameterDraws) -> Floats:
+        """Return the log-density of each cluster's units; shape (..., J)."""
+
+    def draw_cluster_means(self, rng: np.random.Generator, draws: ParameterDraws) -> Floats:
+        """Draw cluster means of new experiments with the same design; shape (..., J)."""
+
+
+class GaussianLikelihood:
+    """:class:`GaussianStatistics` behind the methods that every family has."""
+
+    def __init__(self, data: GaussianStatistics) -> None:
+        self.data = data
+
+    def log_likelihood(self, draws: ParameterDraws) -> Floats:
+        """Return the log-density of each cluster's units; shape (..., J)."""
+        return self.data.log_likelihood(*_arrays(draws))
+
+    def draw_cluster_means(self, rng: np.random.Generator, draws: ParameterDraws) -> Floats:
+        """Draw cluster means of new experiments with the same design; shape (..., J)."""
+        return self.data.draw_cluster_means(rng, *_arrays(draws))
+
+    def draw_intercepts(self, rng: np.random.Generator, draws: ParameterDraws) -> Floats:
+        """Draw the cluster intercepts given all else; shape (..., J)."""
+        return self.data.draw_intercepts(rng, *_arrays(draws))
+
+
+def likelihood_of(exp: Experiment) -> ClusterLikelihood:
+    """Return the likelihood that an experiment's model has."""
+    if exp.spec.outcome.family in CELL_FAMILIES:
+        return cell_likelihood(exp)
+    if exp.spec.heterogeneity.slopes:
+        return SlopesLikelihood.of(exp)
+    return GaussianLikelihood(gaussian_statistics(exp))
+
+
+def complete(tree: xr.DataTree, exp: Experiment, rng: np.random.Generator) -> None:
+    """Label the groups, and add all that follows from the parameters."""
+    import xarray as xr
+
+    moments, likelihood = exp.moments(), likelihood_of(exp)
+    labels = {
+        "cluster": labels_of(moments.clusters),
+        "stratum": labels_of(moments.stratum_levels),
+    }
+    sampled = tree["posterior"].to_dataset()
+    known = {dim: values for dim, values in labels.items() if dim in sampled.sizes}
+    sampled = sampled.assign_coords(known)
+    draws, prior = ParameterDraws.of(sampled, exp), draw_prior(exp, labels, rng)
+    varying = _varying(rng, exp, likelihood, sampled, draws)
+    coords = {"cluster": labels["cluster"]}
+    parameters = sampled.drop_vars([name for name in sampled if "cluster" in sampled[name].dims])
+    parameters = parameters.drop_vars("cluster", errors="ignore").assign_coords(coords)
+    posterior = parameters.assign({name: (DIMS, values) for name, values in varying.items()})
+    tree["posterior"] = xr.DataTree(posterior)
+    tree["prior"] = xr.DataTree(prior)
+    prior_means = likelihood.draw_cluster_means(rng, ParameterDraws.of(prior, exp))
+    per_cluster = {
+        "log_likelihood": ("outcome", likelihood.log_likelihood(draws)),
+        "posterior_predictive": ("cluster_mean", likelihood.draw_cluster_means(rng, draws)),
+        "prior_predictive": ("cluster_mean", prior_means),
+    }
+    for group_name, (name, values) in per_cluster.items():
+        steps = {dim: np.arange(size) for dim, size in zip(DIMS, values.shape[:2], strict=False)}
+        tree[group_name] = xr.DataTree(xr.Dataset({name: (DIMS, values)}, coords=steps | coords))
+    outcome_mean = moments.mean[:, -1] + moments.origin[-1]
+    observed = {"cluster_mean": ("cluster", outcome_mean)}
+    tree["observed_data"] = xr.DataTree(xr.Dataset(observed, coords=coords))
+    constant = {"n_units": ("cluster", moments.n), "treated": ("cluster", exp.treated)}
+    tree["constant_data"] = xr.DataTree(xr.Dataset(constant, coords=coords))
+
+
+def _varying(
+    rng: np.random.Generator,
+    exp: Experiment,
+    likelihood: ClusterLikelihood,
+    sampled: xr.Dataset,
+    draws: ParameterDraws,
+) -> dict[str, Floats]:
+    """Return intercepts, and effects that vary, of each cluster: sampled ones, or drawn exactly."""
+    slopes = [f"{name}_of_cluster" for name in exp.spec.heterogeneity.slopes]
+    if isinstance(likelihood, SlopesLikelihood):
+        values = likelihood.draw_varying(rng, draws)
+        names = ["intercept", *slopes]
+        return {name: values[..., i] for i, name in enumerate(names)}
+    if not samples_intercepts(exp):
+        return {"intercept": likelihood.draw_intercepts(rng, draws)}  # type: ignore[attr-defined]
+    from .cell_models import constant_within
+
+    _, of_cluster = constant_within(cell_likelihood(exp))
+    level = sampled["cluster_level"].to_numpy() - draws.effects @ of_cluster.T
+    return {"intercept": level} | {name: sampled[name].to_numpy() for name in slopes}
+
+
+def labels_of(values: NDArray[Any]) -> NDArray[Any]:
+    """Return labels as coordinates that can be stored: numbers, text and times, else their text."""
+    return values if values.dtype.kind in "iufbM" else np.array([str(label) for label in values])
+
+
+def draw_prior(
+    exp: Experiment, labels: dict[str, NDArray[Any]], rng: np.random.Generator
+) -> xr.Dataset:
+    """Draw all parameters from their priors, in one chain."""
+    import xarray as xr
+
+    drawn: dict[str, Any] = {}
+    coords: dict[str, Any] = {"chain": np.arange(1), "draw": np.arange(PRIOR_DRAWS)}
+    by_arm = exp.spec.heterogeneity.between_sd_by_arm
+    axes = {"stratum_effect": ("stratum", labels["stratum"])}
+    axes |= {"between_sd": ("arm", np.array(["control", "treated"]))} if by_arm else {}
+    for name, prior in resolved_priors(exp).items():
+        shape: tuple[int, ...] = (1, PRIOR_DRAWS)
+        dims: tuple[str, ...] = ("chain", "draw")
+        if name in axes:
+            dim, coords[axes[name][0]] = axes[name]
+            shape, dims = (*shape, len(coords[dim])), (*dims, dim)
+        values = prior.to_scipy().rvs(size=shape, random_state=rng)
+        if name == "stratum_effect":  # a zero-sum normal is a normal less its mean
+            values -= values.mean(axis=-1, keepdims=True)
+        drawn[name] = (dims, values)
+    return xr.Dataset(drawn, coords=coords)
+
+
+def _arrays(draws: ParameterDraws) -> tuple[Floats, Floats, Floats, Floats]:
+    assert draws.within_sd is not None
+    return draws.level, draws.effects, draws.between_sd, draws.within_sd

@@ -1,0 +1,94 @@
+"""What a model is built from: sufficient statistics and priors in the outcome's unit, no PyMC."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..experiment import CELL_FAMILIES, Experiment
+from ..priors import Prior
+from .cell_likelihood import CellLikelihood
+from .families import EXTRA_PARAMETER, link
+from .likelihood import GaussianStatistics
+
+Integers = NDArray[np.int64]
+
+#: More evaluations of a cell's density than this for one of the likelihood, and integrating the
+#: intercepts out costs more than sampling them.
+MAX_EVALUATIONS = 600_000
+
+
+def gaussian_statistics(exp: Experiment) -> GaussianStatistics:
+    """Return the statistics of a gaussian model, covariates centred at their means."""
+    return GaussianStatistics.of(exp.moments(), _center(exp))
+
+
+@lru_cache(maxsize=8)  # the layout and the number of nodes are asked for in several places
+def cell_likelihood(exp: Experiment) -> CellLikelihood:
+    """Return the cells of any other model, covariates centred at their means."""
+    center = _center(exp)
+    points = np.array([center.get(name, 0.0) for name in exp.moments().names])
+    return CellLikelihood.of(
+        exp.spec.outcome.family,
+        exp.cells(),
+        points,
+        intercept_groups(exp),
+        exp.spec.heterogeneity.slopes,
+    )
+
+
+def samples_intercepts(exp: Experiment) -> bool:
+    """Whether the model samples the cluster intercepts, rather than integrating them out.
+
+    So where effects vary between clusters, where units do not compress (student_t), and where
+    continuous covariates leave so many cells that integration would cost more than it saves.
+    """
+    if exp.spec.outcome.family not in CELL_FAMILIES:
+        return False
+    if exp.spec.outcome.family == "student_t" or exp.spec.heterogeneity.slopes:
+        return True
+    data = cell_likelihood(exp)
+    return data.laid.n.size * data.nodes > MAX_EVALUATIONS
+
+
+def intercept_groups(exp: Experiment) -> Integers:
+    """Return a code of stratum and, where `between_sd` differs, of arm, of each cluster; (J,)."""
+    code = 2 * exp.moments().stratum_code
+    return code + exp.treated if exp.spec.heterogeneity.between_sd_by_arm else code
+
+
+def resolved_priors(exp: Experiment) -> dict[str, Prior]:
+    """Return the prior of every parameter in the outcome's own unit, or on the link scale.
+
+    Priors in units of the outcome's SD use the SD of all units (1 on a link scale); that of
+    ``intercept_mean`` counts from the mean of all units, that of a covariate per SD of the
+    covariate.
+    """
+    moments, spec = exp.moments(), exp.spec
+    family, priors = spec.outcome.family, spec.priors
+    center = float(moments.grand_mean[-1] + moments.origin[-1])
+    sd = 1.0 if spec.outcome.has_link else float(moments.sd[-1])
+    location = float(link(family, center))
+    resolved = {"intercept_mean": priors.intercept_mean.in_outcome_units(sd, location)}
+    for name in spec.design.effects:
+        resolved[name] = getattr(priors, name).in_outcome_units(sd)
+    for name in exp.covariates:
+        scale = sd / float(moments.sd[moments.column(name)])
+        resolved[name] = spec.prior_of(name).in_outcome_units(scale)
+    if spec.design.strata:
+        resolved["stratum_effect"] = priors.stratum_effect.in_outcome_units(sd)
+    scales = ["between_sd", *(f"{name}_sd" for name in spec.heterogeneity.slopes)]
+    scales += [] if spec.outcome.has_link else ["within_sd"]
+    for name in scales:
+        resolved[name] = getattr(priors, name).in_outcome_units(sd)
+    if family in EXTRA_PARAMETER:
+        resolved[EXTRA_PARAMETER[family]] = getattr(priors, EXTRA_PARAMETER[family])
+    return resolved
+
+
+def _center(exp: Experiment) -> dict[str, float]:
+    moments = exp.moments()
+    grand_mean = dict(zip(moments.names, moments.grand_mean + moments.origin, strict=False))
+    return {name: float(grand_mean[name]) for name in exp.covariates}

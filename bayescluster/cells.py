@@ -1,0 +1,228 @@
+"""Exact sufficient statistics of outcomes that are not gaussian: like units counted together.
+
+:class:`CellCounts` is to the families with a link what :class:`bayescluster.ClusterMoments` is to
+the gaussian one. Its size depends on the numbers of clusters and of distinct regressor patterns,
+not on the number of units; a continuous covariate makes every unit a pattern of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from ._display import Tidy
+from .errors import DataError
+from .moments import ClusterMoments
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class CellCounts(Tidy):
+    """Units, and the total of their outcomes, by cluster and regressor pattern.
+
+    With J clusters, C cells, V distinct (cluster, outcome) pairs and p regressors:
+
+    Parameters
+    ----------
+    clusters : ndarray, shape (J,)
+        Cluster labels, sorted, each once.
+    cluster : ndarray, shape (C,)
+        Position of each cell's cluster among `clusters`.
+    x : ndarray, shape (C, p)
+        Regressors of each cell's units.
+    n : ndarray, shape (C,)
+        Units in each cell.
+    total : ndarray, shape (C,)
+        Sum of their outcomes.
+    value_cluster, value, value_count : ndarray, shape (V,)
+        Position of a cluster, an outcome that occurs in it, and how often: counts need them for
+        their normalising constants and dispersion, which do not depend on the regressors.
+    names : tuple of str, length p
+        Names of the regressors.
+    outcome : str
+        Name of the outcome.
+    strata : ndarray, shape (J,), optional
+        Stratum of each cluster.
+    by_value : bool
+        Whether cells are keyed by the outcome too.
+
+    Notes
+    -----
+    A bernoulli, poisson or negative binomial likelihood depends on the outcomes of a cell only
+    through `n` and `total`, but for terms in the outcomes alone, which the values carry. Cells of a
+    family that does not compress (student_t) are keyed by the outcome too, so that ``total / n`` is
+    each unit's outcome.
+    """
+
+    clusters: NDArray[Any]
+    cluster: Integers
+    x: Floats
+    n: Floats
+    total: Floats
+    value_cluster: Integers
+    value: Floats
+    value_count: Floats
+    names: tuple[str, ...]
+    outcome: str = "outcome"
+    strata: NDArray[Any] | None = None
+    by_value: bool = False
+
+    @classmethod
+    def from_arrays(
+        cls,
+        y: ArrayLike,
+        X: ArrayLike,
+        cluster: ArrayLike,
+        names: Sequence[str],
+        *,
+        outcome: str = "outcome",
+        strata: ArrayLike | None = None,
+        by_value: bool = False,
+    ) -> CellCounts:
+        """Count rows.
+
+        Parameters
+        ----------
+        y : array-like, shape (N,)
+            Outcome.
+        X : array-like, shape (N, p)
+            Regressors, without the intercept.
+        cluster : array-like, shape (N,)
+            Cluster label of each row.
+        names : sequence of str, length p
+            Names of the regressors.
+        outcome : str
+            Name of the outcome.
+        strata : array-like, shape (N,), optional
+            Stratum label of each row, constant within a cluster.
+        by_value : bool
+            Key the cells by the outcome too.
+
+        Raises
+        ------
+        DataError
+            As :meth:`ClusterMoments.from_arrays`.
+        """
+        checked = ClusterMoments.from_arrays(y, X, cluster, names, outcome=outcome, strata=strata)
+        rows = pd.DataFrame(np.asarray(X, dtype=float).reshape(len(np.asarray(y)), -1))
+        rows = rows.rename(columns=lambda i: f"x{i}") + 0.0  # -0.0 and 0.0 are one pattern
+        rows["y"] = np.asarray(y, dtype=float) + 0.0
+        rows["cluster"] = pd.Index(checked.clusters).get_indexer(pd.Index(np.asarray(cluster)))
+        keys = ["cluster", *(f"x{i}" for i in range(len(names)))]
+        cells = rows.groupby([*keys, "y"] if by_value else keys, sort=True)["y"]
+        counted = cells.agg(n="size", total="sum").reset_index()
+        values = rows.groupby(["cluster", "y"], sort=True).size().reset_index(name="count")
+        return cls(
+            clusters=checked.clusters,
+            cluster=counted["cluster"].to_numpy(np.int64),
+            x=counted[keys[1:]].to_numpy(float),
+            n=counted["n"].to_numpy(float),
+            total=counted["total"].to_numpy(float),
+            value_cluster=values["cluster"].to_numpy(np.int64),
+            value=values["y"].to_numpy(float),
+            value_count=values["count"].to_numpy(float),
+            names=tuple(names),
+            outcome=outcome,
+            strata=checked.strata,
+            by_value=by_value,
+        )
+
+    def __add__(self, other: CellCounts) -> CellCounts:
+        """Return the counts of both sets of rows together; a cluster may be in both.
+
+        Raises
+        ------
+        DataError
+            As :meth:`ClusterMoments.merge`.
+        """
+        if self.by_value != other.by_value:
+            raise DataError("cells keyed by the outcome cannot be added to cells that are not")
+        moments = self.to_moments() + other.to_moments()  # checks names, labels and strata
+        parts = [self._frames(moments.clusters), other._frames(moments.clusters)]
+        cells, values = (pd.concat(frames) for frames in zip(*parts, strict=True))
+        keys = [name for name in cells.columns if name not in ("n", "total")]
+        cells = cells.groupby(keys, sort=True)[["n", "total"]].sum().reset_index()
+        values = values.groupby(["cluster", "value"], sort=True)["count"].sum().reset_index()
+        return CellCounts(
+            clusters=moments.clusters,
+            cluster=cells["cluster"].to_numpy(np.int64),
+            x=cells[[f"x{i}" for i in range(len(self.names))]].to_numpy(float),
+            n=cells["n"].to_numpy(float),
+            total=cells["total"].to_numpy(float),
+            value_cluster=values["cluster"].to_numpy(np.int64),
+            value=values["value"].to_numpy(float),
+            value_count=values["count"].to_numpy(float),
+            names=self.names,
+            outcome=self.outcome,
+            strata=moments.strata,
+            by_value=self.by_value,
+        )
+
+    def _frames(self, clusters: NDArray[Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+        at = np.searchsorted(clusters, self.clusters)
+        cells = pd.DataFrame(self.x, columns=[f"x{i}" for i in range(self.x.shape[1])])
+        if self.by_value:
+            cells["y"] = self.total / self.n
+        cells = cells.assign(cluster=at[self.cluster], n=self.n, total=self.total)
+        values = {"cluster": at[self.value_cluster], "value": self.value, "count": self.value_count}
+        return cells, pd.DataFrame(values)
+
+    @property
+    def n_clusters(self) -> int:
+        """Number of clusters, J."""
+        return len(self.clusters)
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells, C."""
+        return len(self.n)
+
+    @property
+    def n_units(self) -> int:
+        """Number of units."""
+        return round(float(self.n.sum()))
+
+    def to_moments(self) -> ClusterMoments:
+        """Return the moments of the same units: the counts hold more."""
+        groups, k = self.n_clusters, len(self.names) + 1
+        n = np.bincount(self.cluster, self.n, groups)
+        v = np.column_stack([self.x, self.total / self.n])
+        origin = self.n @ v / self.n.sum()
+        v = v - origin
+        mean = np.zeros((groups, k))
+        np.add.at(mean, self.cluster, self.n[:, None] * v)
+        mean /= n[:, None]
+        v -= mean[self.cluster]
+        cross = np.zeros((groups, k, k))
+        np.add.at(cross, self.cluster, self.n[:, None, None] * v[:, :, None] * v[:, None, :])
+        deviation = self.value - (mean[:, -1] + origin[-1])[self.value_cluster]
+        cross[:, -1, -1] = np.bincount(self.value_cluster, self.value_count * deviation**2, groups)
+        return ClusterMoments(
+            clusters=self.clusters,
+            n=n,
+            mean=mean,
+            cross=cross,
+            origin=origin,
+            names=self.names,
+            outcome=self.outcome,
+            strata=self.strata,
+        )
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row a cell: its cluster, regressors, units and total of the outcome."""
+        frame = pd.DataFrame({"cluster": self.clusters[self.cluster]})
+        regressors = dict(zip(self.names, self.x.T, strict=True))
+        return frame.assign(**regressors, n=self.n.astype(np.int64), total=self.total)
+
+    def __repr__(self) -> str:
+        return (
+            f"CellCounts({self.n_cells:,} cells in {self.n_clusters:,} clusters, "
+            f"{self.n_units:,} units, {self.outcome} ~ {' + '.join(self.names) or '1'})"
+        )

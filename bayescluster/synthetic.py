@@ -1,0 +1,192 @@
+"""Experiments of any specification, made with known parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .spec import ModelSpec
+
+Floats = NDArray[np.float64]
+
+#: Parameters that data are made with, where the caller gives none; on the link scale.
+DEFAULT_PARAMETERS: dict[str, float] = {
+    "intercept_mean": 0.0,
+    "direct": 0.3,
+    "spillover": 0.1,
+    "interaction": -0.05,
+    "within_spillover": 0.15,
+    "between_sd": 0.3,
+    "between_sd_treated": 0.3,
+    "within_sd": 1.0,
+    "direct_sd": 0.2,
+    "spillover_sd": 0.2,
+    "overdispersion": 0.5,
+    "degrees_of_freedom": 4.0,
+    "stratum_sd": 0.3,
+    "covariate": 0.3,
+    "pre_period": 0.6,
+}
+
+
+@dataclass(frozen=True)
+class SyntheticExperiment:
+    """A generator of tables that a specification analyses, with a known truth.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        Roles of the columns, and the model: its family, effects, covariates and what varies.
+    n_clusters, cluster_size : int
+        Number of clusters, and of units in each.
+    exposed_share : float
+        Share of units that are exposed to spillover (of an indicator), or mean dose.
+    dose : bool
+        Whether spillover is a dose in [0, 1] in steps of 0.1, rather than an indicator.
+    saturations : tuple of float
+        Shares treated of the clusters of a partial rollout, in turn.
+    categories : mapping of str to tuple of str
+        Covariates that are text, with their levels; others are standard normal numbers.
+    parameters : mapping of str to float
+        Values to make the data with; see `DEFAULT_PARAMETERS`. `covariate` and `pre_period` are
+        slopes per standard deviation; a category's is `covariate` times its position.
+
+    Examples
+    --------
+    >>> spec = ModelSpec(
+    ...     design={"cluster": "team", "treatment": "treated", "spillover": "exposed"},
+    ...     outcome={"column": "converted", "family": "bernoulli"},
+    ... )
+    >>> SyntheticExperiment(spec, n_clusters=4, cluster_size=3).simulate(seed=1).columns.tolist()
+    ['team', 'treated', 'exposed', 'converted']
+    """
+
+    spec: ModelSpec
+    n_clusters: int = 40
+    cluster_size: int = 50
+    exposed_share: float = 0.3
+    dose: bool = False
+    saturations: tuple[float, ...] = (0.0, 0.3, 0.7)
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    parameters: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.parameters) - set(DEFAULT_PARAMETERS):
+            raise ValueError(
+                f"unknown parameters {sorted(unknown)}; there are {', '.join(DEFAULT_PARAMETERS)}"
+            )
+
+    @property
+    def truth(self) -> dict[str, float]:
+        """All parameters."""
+        given = {**DEFAULT_PARAMETERS, **self.parameters}
+        if "between_sd_treated" not in self.parameters:
+            given["between_sd_treated"] = given["between_sd"]
+        return given
+
+    def simulate(self, seed: int | None = 0) -> pd.DataFrame:
+        """Draw one experiment as a table of units, with the specification's columns."""
+        rng = np.random.default_rng(seed)
+        cluster = np.repeat(np.arange(self.n_clusters), self.cluster_size)
+        columns = self._design(rng, cluster)
+        covariates = self._covariates(rng, cluster)
+        eta = self._linear(rng, cluster, columns, covariates)
+        design, outcome = self.spec.design, self.spec.outcome
+        names = {role: getattr(design, role) for role in columns}
+        table = {names[role]: values for role, values in columns.items() if names[role]}
+        if design.unit:
+            table = {design.unit: np.arange(len(cluster)), **table}
+        return pd.DataFrame({**table, **covariates, outcome.column: self._outcome(rng, eta)})
+
+    def _design(self, rng: np.random.Generator, cluster: NDArray[np.int64]) -> dict[str, Any]:
+        design = self.spec.design
+        columns: dict[str, Any] = {"cluster": cluster}
+        if design.level == "unit":
+            share = np.resize(self.saturations, self.n_clusters)[cluster]
+            columns["treatment"] = (rng.random(len(cluster)) < share).astype(int)
+            columns["saturation"] = share
+        elif design.strata:
+            pair = np.arange(self.n_clusters) // 2
+            first = rng.integers(0, 2, self.n_clusters // 2 + 1)[pair]
+            treated = (np.arange(self.n_clusters) % 2 == first).astype(int)
+            columns |= {"strata": pair[cluster], "treatment": treated[cluster]}
+        else:
+            treated = np.zeros(self.n_clusters, dtype=int)
+            treated[rng.permutation(self.n_clusters)[: self.n_clusters // 2]] = 1
+            columns["treatment"] = treated[cluster]
+        if design.spillover:
+            exposed = rng.binomial(1, self.exposed_share, len(cluster)).astype(float)
+            if self.dose:
+                exposed = rng.binomial(10, self.exposed_share, len(cluster)) / 10
+            eligible = 1 if design.interaction else 1 - columns["treatment"]
+            columns["spillover"] = exposed * eligible
+        return columns
+
+    def _covariates(self, rng: np.random.Generator, cluster: NDArray[np.int64]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name in self.spec.outcome.adjusted_for:
+            if name in self.categories:
+                values[name] = rng.choice(self.categories[name], len(cluster))
+            elif name.startswith("cluster_"):
+                values[name] = rng.standard_normal(self.n_clusters)[cluster]
+            else:
+                values[name] = rng.standard_normal(len(cluster))
+        return values
+
+    def _linear(
+        self,
+        rng: np.random.Generator,
+        cluster: NDArray[np.int64],
+        columns: Mapping[str, Any],
+        covariates: Mapping[str, Any],
+    ) -> Floats:
+        truth, design = self.truth, self.spec.design
+        treated = columns["treatment"]
+        arm = np.maximum.reduceat(treated, np.arange(0, len(cluster), self.cluster_size))
+        sd = np.where(arm == 1, truth["between_sd_treated"], truth["between_sd"])
+        baseline = truth["intercept_mean"] + sd * rng.standard_normal(self.n_clusters)
+        if design.strata:
+            pairs = int(columns["strata"].max()) + 1
+            stratum = truth["stratum_sd"] * rng.standard_normal(pairs)
+            baseline = baseline + stratum[columns["strata"][:: self.cluster_size]]
+        eta = baseline[cluster]
+        for name in design.effects:
+            regressor = {
+                "direct": treated,
+                "spillover": columns.get("spillover"),
+                "interaction": treated * columns.get("spillover", 0),
+                "within_spillover": (1 - treated) * columns.get("saturation", 0),
+            }[name]
+            effect = np.full(self.n_clusters, truth[name])
+            if name in self.spec.heterogeneity.slopes:
+                effect = effect + truth[f"{name}_sd"] * rng.standard_normal(self.n_clusters)
+            eta = eta + effect[cluster] * regressor
+        for name, values in covariates.items():
+            slope = truth["pre_period" if name == self.spec.outcome.pre_period else "covariate"]
+            if name in self.categories:
+                values = np.searchsorted(np.sort(self.categories[name]), values)
+            eta = eta + slope * values
+        return eta
+
+    def _outcome(self, rng: np.random.Generator, eta: Floats) -> Any:
+        truth = self.truth
+        match self.spec.outcome.family:
+            case "gaussian":
+                return rng.normal(eta, truth["within_sd"])
+            case "lognormal":
+                return np.exp(rng.normal(eta, truth["within_sd"]))
+            case "student_t":
+                t = rng.standard_t(truth["degrees_of_freedom"], len(eta))
+                return eta + truth["within_sd"] * t
+            case "bernoulli":
+                return rng.binomial(1, 1 / (1 + np.exp(-eta)))
+            case "poisson":
+                return rng.poisson(np.exp(eta))
+            case "negative_binomial":
+                shape = 1 / truth["overdispersion"]
+                return rng.poisson(np.exp(eta) * rng.gamma(shape, 1 / shape, len(eta)))
