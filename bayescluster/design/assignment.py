@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -83,7 +84,8 @@ class Stratified(Assignment):
         if pd.isna(self.strata).any():
             raise DesignError("a cluster has no stratum; give each cluster one")
         codes, levels = pd.factorize(self.strata, sort=True)
-        members = [np.flatnonzero(codes == code) for code in range(len(levels))]
+        order = np.argsort(codes, kind="stable")
+        members = np.split(order, np.cumsum(np.bincount(codes))[:-1])
         if missing := set(levels.tolist()) ^ set(self.n_treated):
             named = ", ".join(sorted(map(repr, missing))[:5])
             raise DesignError(f"strata and n_treated name different strata: {named}")
@@ -115,10 +117,18 @@ class Stratified(Assignment):
         """Draw assignments; shape (size, J)."""
         drawn = np.zeros((size, self.n_clusters), dtype=bool)
         key = rng.random((size, self.n_clusters))
-        for _, at, treated in self._sizes:
-            rank = np.argsort(np.argsort(key[:, at], axis=1), axis=1)
-            drawn[:, at] = rank < treated
+        for members, treated in self._alike:
+            rank = key[:, members].argsort(axis=2).argsort(axis=2)
+            drawn[:, members] = rank < treated
         return drawn
+
+    @cached_property
+    def _alike(self) -> list[tuple[NDArray[np.intp], int]]:
+        """Strata of equal size and number of treated clusters: members (m, size), and treated."""
+        found: dict[tuple[int, int], list[NDArray[np.intp]]] = {}
+        for _, at, treated in self._sizes:
+            found.setdefault((len(at), treated), []).append(at)
+        return [(np.stack(members), treated) for (_, treated), members in found.items()]
 
     @property
     def n_assignments(self) -> float:

@@ -196,7 +196,8 @@ def cluster_bootstrap(
     if draws < 2:
         raise ValueError(f"draws must be at least 2; given {draws}")
     problems = _problems(exp)
-    width = problems[0].fit.gram.shape[1] ** 2
+    size = problems[0].fit.gram.shape[1]
+    width = size * max(size, problems[0].fit.n_strata)
     groups = _resampling_groups(exp, within_arm)
     weights = resampling_weights(exp.cluster_order, groups, draws, seed, width)
     blocks = [np.concatenate([p.replicate(block) for p in problems], axis=2) for block in weights]
@@ -243,7 +244,7 @@ class _Problem:
 
     def replicate(self, weights: Floats) -> Floats:
         """Return coefficients and CR0 standard errors under weights (B, J); (2, B, terms)."""
-        cross, means = self._cross(weights)
+        cross, mean = self._cross(weights)
         left, right = cross[:, :-1, :-1], cross[:, :-1, -1:]
         # In orthonormal coordinates `left` is near the identity, singular where an arm is lost.
         defined = np.linalg.eigvalsh(left)[:, 0] > RANK_TOLERANCE
@@ -254,42 +255,48 @@ class _Problem:
             left, np.broadcast_to(to_user.T, (len(left), *to_user.T.shape))
         )
         errors = [
-            self._std_error(weights, means, coefficients, directions[:, :, i])
+            self._std_error(weights, mean, coefficients, directions[:, :, i])
             for i in range(len(self.terms))
         ]
         found = np.stack([coefficients @ to_user.T, np.stack(errors, axis=1)])
         return np.where(defined[:, None], found, np.nan)
 
-    def _cross(self, weights: Floats) -> tuple[Floats, list[Floats]]:
+    def _cross(self, weights: Floats) -> tuple[Floats, Floats]:
         """Return cross-products of [x, y] about a replicate's stratum means, and these means.
 
-        Shapes (B, k + 1, k + 1) and (B, k + 1) a stratum.
+        Shapes (B, k + 1, k + 1) and (B, k + 1, S).
         """
         gram, size = self.fit.gram, self.fit.gram.shape[1]
-        cross = np.zeros((len(weights), size - 1, size - 1))
-        means = []
-        for at in self.fit.stratum_members:
-            total = (weights[:, at] @ gram[at].reshape(len(at), -1)).reshape(-1, size, size)
-            means.append(total[:, 0, 1:] / total[:, 0, 0, None])
-            cross += total[:, 1:, 1:] - total[:, 0, 1:, None] * means[-1][:, None, :]
-        return cross, means
+        total = weights @ self.fit.by_stratum(gram[:, 0, :])
+        total = total.reshape(len(weights), size, -1)
+        mean = total[:, 1:] / total[:, :1]
+        cross = (weights @ gram[:, 1:, 1:].reshape(len(gram), -1)).reshape(-1, size - 1, size - 1)
+        return cross - np.einsum("bas,bcs->bac", total[:, 1:], mean), mean
 
     def _std_error(
-        self, weights: Floats, means: list[Floats], coefficients: Floats, direction: Floats
+        self, weights: Floats, mean: Floats, coefficients: Floats, direction: Floats
     ) -> Floats:
         """Return the CR0 standard error of one linear combination under weights; shape (B,)."""
-        size, total = self.fit.gram.shape[1], np.zeros(len(weights))
+        gram, stratum = self.fit.gram, self.fit.stratum
         residual = np.column_stack([-coefficients, np.ones(len(weights))])  # over [x, y]
         regressor = np.column_stack([direction, np.zeros(len(weights))])
-        for at, mean in zip(self.fit.stratum_members, means, strict=True):
-            left, right = (
-                np.column_stack([-(part * mean).sum(axis=1), part])
-                for part in (regressor, residual)
-            )
-            products = (left[:, :, None] * right[:, None, :]).reshape(len(weights), -1)
-            scores = products @ self.fit.gram[at].reshape(len(at), size * size).T
-            total += np.einsum("bj,bj->b", weights[:, at], scores**2)
-        return np.sqrt(total)
+        # What the stratum's means take off the regressor and the residual; (B, S) each.
+        level_x, level_e = (np.einsum("bas,ba->bs", mean, v) for v in (regressor, residual))
+        if self.fit.n_strata == 1:
+            regressor = np.column_stack([-level_x, regressor])
+            residual = np.column_stack([-level_e, residual])
+            scores = _products(regressor, residual) @ gram.reshape(len(gram), -1).T
+        else:
+            level_x, level_e = level_x[:, stratum], level_e[:, stratum]
+            scores = _products(regressor, residual) @ gram[:, 1:, 1:].reshape(len(gram), -1).T
+            scores -= level_e * (regressor @ gram[:, 0, 1:].T)
+            scores -= level_x * (residual @ gram[:, 0, 1:].T - level_e * gram[:, 0, 0])
+        return np.sqrt(np.einsum("bj,bj,bj->b", weights, scores, scores))
+
+
+def _products(left: Floats, right: Floats) -> Floats:
+    """Return all products of one entry of each, row by row; shape (B, a x b)."""
+    return (left[:, :, None] * right[:, None, :]).reshape(len(left), -1)
 
 
 def _problems(exp: Experiment) -> list[_Problem]:

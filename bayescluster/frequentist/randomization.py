@@ -20,6 +20,9 @@ Floats = NDArray[np.float64]
 
 #: Numbers held at once: bounds the memory of a block of assignments.
 BLOCK_ELEMENTS = 1_000_000
+#: An assignment with no more than this share of its variation left by covariates and strata does
+#: not identify the effect.
+UNIDENTIFIED = 1e-9
 
 
 def randomization_test(
@@ -137,7 +140,7 @@ class _Reassignment:
     zz: Floats
     e: Floats  # (2, J): of the outcome, and of the observed treatment
     ze: Floats  # (2, J, q)
-    stratum: NDArray[np.int64]
+    fit: Regression
 
     @classmethod
     def of(cls, exp: Experiment) -> _Reassignment:
@@ -153,58 +156,66 @@ class _Reassignment:
         coefficient = np.column_stack([level, np.broadcast_to(gamma, (len(level), len(gamma)))])
         ze_treated = treated[:, None] * z - np.einsum("jab,jb->ja", zz, coefficient)
         e = np.stack([ze[:, 0], ze_treated[:, 0]]) * fit.stratum_root
-        return cls(moments.n, z, zz, e, np.stack([ze, ze_treated]), fit.stratum)
+        return cls(moments.n, z, zz, e, np.stack([ze, ze_treated]), fit)
 
     def contrast(self, assignment: Floats) -> tuple[Floats, Floats]:
         """Return the contrast (B,) and its CR0 standard error (B,) under assignments (B, J)."""
-        variation, coefficient = self._project(assignment)
-        estimate = assignment @ self.e[0] / variation
-        score = self._score(assignment, coefficient, 0)
-        score -= estimate[:, None] * self._square(assignment, coefficient)
-        return estimate, np.sqrt((score**2).sum(axis=1)) / variation
+        projection = self._project(assignment)
+        estimate = assignment @ self.e[0] / projection.variation
+        score = self._score(projection, 0) - estimate[:, None] * self._square(projection)
+        return estimate, np.sqrt((score**2).sum(axis=1)) / projection.variation
 
     def polynomials(self, assignment: Floats, estimate: float) -> tuple[Floats, Floats]:
         """Return numerators (2, B) and squared denominators (3, B) in x = estimate - null.
 
         Under the null value estimate - x the outcome loses (estimate - x) x observed treatment.
+        NaN where an assignment does not identify the contrast.
         """
-        variation, coefficient = self._project(assignment)
-        square = self._square(assignment, coefficient)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            slopes = assignment @ self.e.T / variation[:, None]
-            numerator = np.stack([slopes[:, 0] - estimate * slopes[:, 1], slopes[:, 1]])
-            scores = [self._score(assignment, coefficient, i) for i in (0, 1)]
-            error = [s - slopes[:, i, None] * square for i, s in enumerate(scores)]
-            constant, linear = error[0] - estimate * error[1], error[1]
-            products = [
-                np.einsum("bj,bj->b", a, b) / variation**2
-                for a, b in ((constant, constant), (2 * constant, linear), (linear, linear))
-            ]
+        projection = self._project(assignment)
+        variation, square = projection.variation, self._square(projection)
+        slopes = assignment @ self.e.T / variation[:, None]
+        numerator = np.stack([slopes[:, 0] - estimate * slopes[:, 1], slopes[:, 1]])
+        error = [self._score(projection, i) - slopes[:, i, None] * square for i in (0, 1)]
+        constant, linear = error[0] - estimate * error[1], error[1]
+        products = [
+            np.einsum("bj,bj->b", a, b) / variation**2
+            for a, b in ((constant, constant), (2 * constant, linear), (linear, linear))
+        ]
         return numerator, np.stack(products)
 
-    def _project(self, assignment: Floats) -> tuple[Floats, Floats]:
-        """Return the variation of the assignment left by z (B,), and its coefficients (B, J, q)."""
+    def _project(self, assignment: Floats) -> _Projection:
         slopes = assignment @ self.z[:, 1:]
-        levels = np.zeros((len(assignment), int(self.stratum.max()) + 1))
-        weighted = assignment * self.z[:, 0]
-        for s in range(levels.shape[1]):
-            levels[:, s] = weighted[:, self.stratum == s].sum(axis=1)
+        levels = assignment @ self.fit.by_stratum(self.z[:, :1])
         variation = assignment @ self.n - (slopes**2).sum(axis=1) - (levels**2).sum(axis=1)
-        variation[variation <= 1e-9 * self.n.sum()] = np.nan
-        coefficient = np.empty((*assignment.shape, self.z.shape[1]))
-        coefficient[:, :, 0] = levels[:, self.stratum]
-        coefficient[:, :, 1:] = slopes[:, None, :]
-        return variation, coefficient
+        variation[variation <= UNIDENTIFIED * self.n.sum()] = np.nan
+        return _Projection(assignment, variation, levels[:, self.fit.stratum], slopes)
 
-    def _score(self, assignment: Floats, coefficient: Floats, which: int) -> Floats:
+    def _score(self, to: _Projection, which: int) -> Floats:
         """Return sums of (residual of the assignment) x (residual) per cluster; (B, J)."""
-        return assignment * self.e[which] - np.einsum("bjq,jq->bj", coefficient, self.ze[which])
+        ze = self.ze[which]
+        return to.assignment * self.e[which] - to.levels * ze[:, 0] - to.slopes @ ze[:, 1:].T
 
-    def _square(self, assignment: Floats, coefficient: Floats) -> Floats:
+    def _square(self, to: _Projection) -> Floats:
         """Return sums of squared residuals of the assignment per cluster; (B, J)."""
-        cross = np.einsum("bjq,jq->bj", coefficient, self.z)
-        quadratic = np.einsum("bjq,jqr,bjr->bj", coefficient, self.zz, coefficient, optimize=True)
-        return assignment * self.n - 2 * assignment * cross + quadratic
+        fitted = to.levels * self.z[:, 0] + to.slopes @ self.z[:, 1:].T
+        pairs = (to.slopes[:, :, None] * to.slopes[:, None, :]).reshape(len(to.slopes), -1)
+        quadratic = to.levels * (to.levels * self.zz[:, 0, 0] + 2 * to.slopes @ self.zz[:, 0, 1:].T)
+        quadratic += pairs @ self.zz[:, 1:, 1:].reshape(len(self.zz), -1).T
+        return to.assignment * (self.n - 2 * fitted) + quadratic
+
+
+@dataclass(frozen=True, eq=False)
+class _Projection:
+    """Assignments (B, J), and their projection on covariates and strata.
+
+    The variation left by it (B,; NaN where there is none), and its coefficients: those of the
+    strata, at each cluster (B, J), and those of the covariates (B, k).
+    """
+
+    assignment: Floats
+    variation: Floats
+    levels: Floats
+    slopes: Floats
 
 
 def _assignments(

@@ -175,9 +175,8 @@ def _numerator_and_error(
         return weights @ along, weights @ (np.diag(along) - moved)
     slopes = weights @ scores[:, 1:]  # (B, k): the refitted slopes' deviation
     error = weights * along - slopes @ pull[:, 1:].T
-    for at in fit.stratum_members:
-        error[:, at] -= np.outer(weights[:, at] @ scores[at, 0], pull[at, 0])
-    return weights @ along, error
+    levels = weights @ fit.by_stratum(scores[:, :1])
+    return weights @ along, error - levels[:, fit.stratum] * pull[:, 0]
 
 
 def _draw_weights(
