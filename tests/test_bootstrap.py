@@ -7,7 +7,7 @@ import statsmodels.api as sm
 from scipy import stats
 
 import bayescluster as bc
-from bayescluster.frequentist import bootstrap as module
+from bayescluster.frequentist import resampling
 
 
 def refit(rows, regressors, weights=None):
@@ -55,7 +55,7 @@ def test_blocks_do_not_change_the_draws(units, spec, monkeypatch):
     exp = bc.Experiment(units, spec)
     with pytest.warns(UserWarning, match="lose an arm"):
         whole = bc.cluster_bootstrap(exp, draws=500, seed=1).draws
-    monkeypatch.setattr(module, "BLOCK_ELEMENTS", 8 * 33)
+    monkeypatch.setattr(resampling, "BLOCK_ELEMENTS", 8 * 33)
     with pytest.warns(UserWarning, match="lose an arm"):
         assert np.array_equal(bc.cluster_bootstrap(exp, draws=500, seed=1).draws, whole, True)
 
@@ -63,7 +63,7 @@ def test_blocks_do_not_change_the_draws(units, spec, monkeypatch):
 def test_weights_are_counts_within_strata():
     strata = np.array(["a", "b", "a", "c", "b", "a"])
     order = np.array([3, 0, 5, 1, 2, 4])
-    weights = np.vstack(list(module.resampling_weights(order, strata, 400, 0)))
+    weights = np.vstack(list(resampling.resampling_weights(order, strata, 400, 0)))
     assert weights.shape == (400, 6)
     for label, size in (("a", 3), ("b", 2), ("c", 1)):
         assert (weights[:, strata == label].sum(axis=1) == size).all()
@@ -134,8 +134,8 @@ def test_resampling_within_arms_and_strata_keeps_their_sizes(units, spec):
     design = spec.design.model_copy(update={"strata": "block"})
     units["block"] = units["workspace"].map(lambda w: "ab"[int(w[1:]) % 2])
     exp = bc.Experiment(units, spec.model_copy(update={"design": design}))
-    groups = module._resampling_groups(exp, within_arm=True)
-    weights = np.vstack(list(module.resampling_weights(exp.cluster_order, groups, 200, 0)))
+    groups = resampling.resampling_groups(exp, within_arm=True)
+    weights = np.vstack(list(resampling.resampling_weights(exp.cluster_order, groups, 200, 0)))
     for block in "ab":
         for arm in (True, False):
             at = (exp.moments().strata == block) & (exp.treated == arm)

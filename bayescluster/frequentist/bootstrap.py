@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,11 +14,11 @@ from numpy.typing import NDArray
 from .._display import Tidy
 from ..errors import DesignError
 from ..experiment import Experiment
-from .covariance import covariance
 from .estimates import COLUMNS
 from .influence import leave_one_out
 from .ols import check_choice
 from .regression import RANK_TOLERANCE, Regression
+from .resampling import resampling_groups, resampling_weights
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -31,8 +30,6 @@ ESTIMATORS = {
     "naive_ols": "naive OLS",
     "cluster_wls": "cluster WLS",
 }
-#: Numbers held at once: bounds the memory of a block of replicates to some tens of megabytes.
-BLOCK_ELEMENTS = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +163,9 @@ def cluster_bootstrap(
         Seed of ``numpy.random.default_rng``.
     within_arm : bool
         Resample treated and control clusters apart (within strata, where there are any), so that
-        every replicate has the arms' sizes of the design and none loses an arm.
+        every replicate has the arms' sizes of the design and none loses an arm. Refused where an
+        arm of a stratum is a single cluster, as in matched pairs, whose clusters are resampled
+        within their pair without it.
 
     Returns
     -------
@@ -177,12 +176,15 @@ def cluster_bootstrap(
     Raises
     ------
     DesignError
-        Where no replicate identifies a coefficient.
+        Where no replicate identifies a coefficient, or `within_arm` would draw from single
+        clusters, whose resampling varies nothing.
 
     Warns
     -----
     UserWarning
-        Where replicates lose an arm or all exposed units: such a replicate does not identify the
+        Where strata of one cluster hold variation within the cluster (spillover, covariates), whose
+        resampling varies nothing: intervals of those coefficients are too narrow. Where replicates
+        lose an arm or all exposed units: such a replicate does not identify the
         coefficient, counts as undefined (NaN in `draws`, counted in `undefined`), and intervals
         condition on the others.
 
@@ -192,13 +194,17 @@ def cluster_bootstrap(
     Review of Economics and Statistics 90: 414-427, pairs cluster bootstrap), so it costs one
     product of the weights with the stacked Gram matrices and one small solve. Clusters are drawn in
     the order of ``exp.cluster_order``: by first appearance for a frame in memory, else by label.
+
+    Resampling the n clusters of a cell (a stratum, or an arm of it) gives (n - 1) / n of the
+    variance among them (Rao & Wu 1988, Journal of the American Statistical Association 83:
+    231-241): with arms of two clusters a stratum, `within_arm` halves it.
     """
     if draws < 2:
         raise ValueError(f"draws must be at least 2; given {draws}")
+    groups = resampling_groups(exp, within_arm)
     problems = _problems(exp)
     size = problems[0].fit.gram.shape[1]
     width = size * max(size, problems[0].fit.n_strata)
-    groups = _resampling_groups(exp, within_arm)
     weights = resampling_weights(exp.cluster_order, groups, draws, seed, width)
     blocks = [np.concatenate([p.replicate(block) for p in problems], axis=2) for block in weights]
     replicates = np.concatenate(blocks, axis=1)
@@ -233,7 +239,7 @@ class _Problem:
     @property
     def std_error(self) -> Floats:
         """CR0 standard errors of the terms on the data themselves; shape (terms,)."""
-        return np.sqrt(np.diag(covariance(self.fit, "CR0")))[self.rows]
+        return np.sqrt(((self.fit.score @ self.fit.to_user[self.rows].T) ** 2).sum(axis=0))
 
     @property
     def acceleration(self) -> Floats:
@@ -311,47 +317,6 @@ def _problems(exp: Experiment) -> list[_Problem]:
         means = Regression.of(naive.between())
         problems.append(_Problem("cluster_wls", ("direct",), means))
     return problems
-
-
-def _resampling_groups(exp: Experiment, within_arm: bool) -> NDArray[Any] | None:
-    """Return the group within which each cluster is resampled; None where that is everything."""
-    strata = exp.moments().strata
-    if not within_arm:
-        return strata
-    return 2 * exp.moments().stratum_code + exp.treated
-
-
-def resampling_weights(
-    order: Integers, strata: NDArray[Any] | None, draws: int, seed: int | None, width: int = 1
-) -> Iterator[Floats]:
-    """Yield blocks of multinomial cluster weights, shape (B, J), `draws` rows in all.
-
-    Parameters
-    ----------
-    order : ndarray, shape (J,)
-        Positions of the clusters in the moments, in the order in which they are drawn.
-    strata : ndarray, shape (J,), optional
-        Stratum of each cluster in the moments; clusters are then drawn within strata.
-    draws : int
-        Number of replicates. The result does not depend on the size of the blocks.
-    seed : int or None
-        Seed of the generator.
-    width : int
-        Numbers that the caller holds per replicate, where these are more than the clusters.
-    """
-    rng = np.random.default_rng(seed)
-    groups = len(order)
-    label = np.zeros(groups, dtype=int) if strata is None else pd.factorize(strata)[0]
-    order = order[np.argsort(label[order], kind="stable")]  # strata side by side
-    size = np.bincount(label)[label[order]]
-    first = np.searchsorted(label[order], label[order])
-    high: int | Integers = groups if strata is None else size
-    block = max(1, BLOCK_ELEMENTS // max(groups, width))
-    for start in range(0, draws, block):
-        rows = min(block, draws - start)
-        drawn = order[first + rng.integers(0, high, size=(rows, groups))]
-        flat = drawn + groups * np.arange(rows)[:, None]
-        yield np.bincount(flat.ravel(), minlength=rows * groups).reshape(rows, groups).astype(float)
 
 
 def _report_undefined(result: BootstrapEstimates) -> None:

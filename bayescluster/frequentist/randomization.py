@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from ..design.assignment import Assignment
 from ..errors import DesignError
 from ..experiment import Experiment
+from .covariance import check_scores
 from .influence import coordinate_sums
 from .inversion import ReferenceDistribution, ResamplingTest, Tail
-from .ols import check_choice
+from .ols import check_choice, check_null
 from .regression import Regression
 
 Floats = NDArray[np.float64]
@@ -58,7 +59,8 @@ def randomization_test(
     null : float
         Constant effect to test, in the outcome's unit.
     mechanism : Assignment, optional
-        How clusters were assigned; the one that the specification names by default.
+        How clusters were assigned, in the order of ``exp.moments().clusters``; by default
+        ``exp.assignment``, the one that the specification names or the experiment was built with.
     studentise : bool
         Divide the contrast by its cluster-robust (CR0) standard error under each assignment, which
         keeps the level under unequal variances too (in large samples, for the null of no average
@@ -74,7 +76,8 @@ def randomization_test(
     Raises
     ------
     DesignError
-        Where the mechanism cannot have made the assignment in the data.
+        Where the mechanism cannot have made the assignment in the data, or where `studentise` and
+        the contrast has no cluster-robust standard error at all (see :func:`ols`).
     ValueError
         Where an argument is not valid.
 
@@ -82,6 +85,11 @@ def randomization_test(
     -----
     Assignments as extreme as the observed one count as extreme; among drawn ones the observed one
     counts as one more, so the level is never exceeded under the null.
+
+    Assignments that leave the effect unidentified given covariates and strata (coin flips can make
+    the treatment constant in every stratum) are left out: the test is conditional on the effect
+    being identified, which depends on the assignment alone, and holds its level so. `draws` of the
+    result counts the others.
 
     References
     ----------
@@ -92,22 +100,27 @@ def randomization_test(
     check_choice("tail", tail, ("symmetric", "equal"))
     if draws < 1:
         raise ValueError(f"draws must be at least 1; given {draws}")
+    check_null(null)
     mechanism = mechanism or exp.assignment
     mechanism.check(exp.treated)
+    if studentise:
+        fit = Regression.of(exp.moments().without("spillover"))
+        check_scores(fit, fit.contrast({term: 1.0})[None, :], repr(term))
     space = _Reassignment.of(exp)
     estimate, std_error = space.contrast(exp.treated[None, :].astype(float))
     enumerated = mechanism.n_assignments <= draws
     assignments = _assignments(mechanism, draws, seed, enumerated=enumerated)
     polynomials = [space.polynomials(block, float(estimate[0])) for block in assignments]
     numerator, denominator = (np.hstack(parts) for parts in zip(*polynomials, strict=True))
+    identified = ~np.isnan(numerator[0])
+    if not identified.any():
+        raise DesignError(
+            f"none of {len(identified):,} assignments by the mechanism identifies the effect given "
+            "covariates and strata; adjust for fewer of them, or name the mechanism that was used"
+        )
+    numerator, denominator = numerator[:, identified], denominator[:, identified]
     if not studentise:
         denominator = np.vstack([np.ones_like(denominator[0]), 0 * denominator[1:]])
-    defined = np.isfinite(numerator).all(axis=0) & np.isfinite(denominator).all(axis=0)
-    if not defined.all():
-        raise DesignError(
-            f"{int((~defined).sum()):,} of {len(defined):,} assignments leave the effect "
-            "unidentified given covariates and strata; adjust for fewer of them"
-        )
     scale = float(std_error[0]) if studentise else 1.0
     reference = ReferenceDistribution(numerator, denominator, scale, enumerated)
     ci_prob = exp.spec.report.ci_prob
@@ -123,6 +136,7 @@ def randomization_test(
         draws=reference.n_draws,
         enumerated=enumerated,
         seed=seed,
+        smallest_p_value=reference.smallest(float(estimate[0]) - null, tail),
     )
 
 
