@@ -16,14 +16,8 @@ if TYPE_CHECKING:
     from .bayes.fit import fit
     from .bayes.model import build_model
     from .comparison import BiasAccounting, Comparison, compare
-    from .design.assignment import (
-        Assignment,
-        Bernoulli,
-        Complete,
-        Custom,
-        Rerandomised,
-        Stratified,
-    )
+    from .design.acceptance import Bernoulli, Rerandomised
+    from .design.assignment import Assignment, Complete, Custom, Stratified
     from .diagnostics import diagnose
     from .errors import (
         BayesClusterError,
@@ -62,14 +56,8 @@ _HOMES = {
     "bayes.fit": ("fit",),
     "bayes.model": ("build_model",),
     "comparison": ("BiasAccounting", "Comparison", "compare"),
-    "design.assignment": (
-        "Assignment",
-        "Bernoulli",
-        "Complete",
-        "Custom",
-        "Rerandomised",
-        "Stratified",
-    ),
+    "design.acceptance": ("Bernoulli", "Rerandomised"),
+    "design.assignment": ("Assignment", "Complete", "Custom", "Stratified"),
     "diagnostics": ("diagnose",),
     "errors": (
         "BayesClusterError",

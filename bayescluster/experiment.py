@@ -10,15 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from . import validation
-from .errors import DataError
+from .design.assignment import Assignment
+from .design.mechanism import mechanism_of
+from .errors import DataError, DesignError
 from .moments import ClusterMoments
 from .sources import first_lines, open_source
 from .spec import ModelSpec
 
 if TYPE_CHECKING:
     import ibis
-
-    from .design.assignment import Assignment
 
 #: Exposure conditions, in the order in which tables and plots show them.
 CONDITIONS = ("direct", "spillover", "pure_control")
@@ -37,6 +37,10 @@ class Experiment:
         or an Ibis table, which is aggregated where it lives.
     spec : ModelSpec
         Roles of the columns.
+    mechanism : Assignment, optional
+        How clusters were assigned, where the specification does not name it: a user's own, such as
+        :class:`Custom`. Its clusters are in the order of ``exp.moments().clusters``, that is sorted
+        by label.
 
     Raises
     ------
@@ -52,7 +56,7 @@ class Experiment:
     Experiment(300 units, 3 treated and 3 control clusters, outcome 'outcome')
     """
 
-    def __init__(self, data: Any, spec: ModelSpec) -> None:
+    def __init__(self, data: Any, spec: ModelSpec, *, mechanism: Assignment | None = None) -> None:
         if not isinstance(spec, ModelSpec):
             raise TypeError(
                 f"spec must be a ModelSpec, not {type(spec).__name__}; read a file by load_spec"
@@ -74,9 +78,12 @@ class Experiment:
         self._clusters_dropped = int((groups["n"] == 0).sum())
         self._order = _positions(source.clusters, self._moments)
         validation.check_design(self._moments, spec)
+        self._mechanism = _checked_mechanism(mechanism, self)
 
     @classmethod
-    def from_moments(cls, moments: ClusterMoments, spec: ModelSpec) -> Experiment:
+    def from_moments(
+        cls, moments: ClusterMoments, spec: ModelSpec, *, mechanism: Assignment | None = None
+    ) -> Experiment:
         """Build an experiment from moments alone, without units.
 
         Parameters
@@ -86,6 +93,8 @@ class Experiment:
             covariates in its order.
         spec : ModelSpec
             The specification.
+        mechanism : Assignment, optional
+            See :class:`Experiment`.
 
         Raises
         ------
@@ -98,6 +107,7 @@ class Experiment:
         exp._n_rows, exp._clusters_dropped = moments.n_units, 0
         exp._order = np.arange(moments.n_clusters)
         validation.check_design(moments, spec)
+        exp._mechanism = _checked_mechanism(mechanism, exp)
         return exp
 
     @property
@@ -150,27 +160,17 @@ class Experiment:
 
     @cached_property
     def assignment(self) -> Assignment:
-        """The mechanism that the specification names, with this experiment's numbers of clusters.
+        """How clusters were assigned: as the experiment was told, or as the specification says.
+
+        The latter has this experiment's numbers of clusters. Clusters are in the order of
+        ``moments().clusters``.
 
         Raises
         ------
         DesignError
             Where the mechanism cannot have made the assignment in the data.
         """
-        from .design.assignment import Bernoulli, Complete, Stratified
-
-        name, strata = self._spec.design.mechanism, self._moments.strata
-        if name == "bernoulli":
-            return Bernoulli(len(self.treated))
-        if name == "complete" or strata is None:
-            return Complete(len(self.treated), int(self.treated.sum()))
-        if name == "matched_pairs":
-            validation.check_pairs(self._moments, self._spec)
-            pairs = dict.fromkeys(self._moments.stratum_levels.tolist(), 1)
-            mechanism = Stratified(strata, pairs)
-            mechanism.check(self.treated)
-            return mechanism
-        return Stratified.of(self.treated, strata)
+        return self._mechanism or mechanism_of(self._moments, self.treated, self._spec)
 
     @property
     def exposed_share(self) -> float:
@@ -250,6 +250,26 @@ class Experiment:
             f"{len(self.treated) - treated:,} control clusters, "
             f"outcome {self._spec.outcome.column!r})"
         )
+
+
+def _checked_mechanism(mechanism: Assignment | None, exp: Experiment) -> Assignment | None:
+    """Return a user's mechanism, or raise where it is not that of the experiment."""
+    if mechanism is None:
+        return None
+    if not isinstance(mechanism, Assignment):
+        raise TypeError(f"mechanism must be an Assignment, not {type(mechanism).__name__}")
+    if named := exp.spec.design.mechanism:
+        raise DesignError(
+            f"the specification names mechanism {named!r}, and another one is given: leave out one "
+            "of them"
+        )
+    if mechanism.n_clusters != exp.moments().n_clusters:
+        raise DesignError(
+            f"the mechanism assigns {mechanism.n_clusters:,} clusters, the data have "
+            f"{exp.moments().n_clusters:,}"
+        )
+    mechanism.check(exp.treated)
+    return mechanism
 
 
 def _roles(spec: ModelSpec) -> dict[str, str]:

@@ -140,3 +140,41 @@ def test_resampling_within_arms_and_strata_keeps_their_sizes(units, spec):
         for arm in (True, False):
             at = (exp.moments().strata == block) & (exp.treated == arm)
             assert (weights[:, at].sum(axis=1) == at.sum()).all()
+
+
+def matched_pairs(pairs=40, alone=0, spillover=False):
+    """Pairs of clusters; the last `alone` clusters are strata of their own."""
+    rng = np.random.default_rng(0)
+    c = np.repeat(np.arange(2 * pairs), 5)
+    pair = np.where(c < 2 * pairs - alone, c // 2, c)
+    frame = pd.DataFrame({"c": c, "pair": pair, "t": c % 2, "e": np.arange(len(c)) % 2})
+    frame["e"] *= 1 - frame["t"]
+    noise = rng.normal(size=2 * pairs)[c] + rng.normal(size=len(c))
+    frame["y"] = rng.normal(0, 3, 2 * pairs)[pair] + frame["t"] + noise
+    design = {"cluster": "c", "treatment": "t", "strata": "pair"}
+    design |= {"spillover": "e"} if spillover else {}
+    return bc.Experiment(frame, bc.ModelSpec(design=design, outcome={"column": "y"}))
+
+
+def test_single_clusters_are_not_resampled_within_arms():
+    message = r"an arm of 40 of 40 strata \(such as 0, 1, 2\) has one cluster"
+    with pytest.raises(bc.DesignError, match=message):
+        bc.cluster_bootstrap(matched_pairs(), 100, within_arm=True)
+
+
+def test_matched_pairs_are_resampled_within_pairs():
+    """Half of the pairs keep a contrast; the spread is that of the mean of 40 differences."""
+    exp = matched_pairs()
+    boot = bc.cluster_bootstrap(exp, 4_000)
+    means = exp.moments().mean[:, -1].reshape(40, 2)
+    difference = means[:, 1] - means[:, 0]
+    se = difference.std(ddof=1) / np.sqrt(40)
+    # Monte Carlo error 1.1%; the random number of pairs left adds some 1 / 40.
+    assert boot.draws[:, 0].std() == pytest.approx(se, rel=0.06)
+
+
+def test_strata_of_one_cluster_are_warned_of_where_they_matter():
+    with pytest.warns(UserWarning, match=r"2 of 42 strata \(such as 76, 78\) have one cluster"):
+        # Only the two control clusters among the four hold spillover within them.
+        bc.cluster_bootstrap(matched_pairs(alone=4, spillover=True), 50)
+    bc.cluster_bootstrap(matched_pairs(alone=4), 50)
