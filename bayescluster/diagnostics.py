@@ -97,7 +97,7 @@ def _one_armed_strata(exp: Experiment) -> Iterator[Row]:
     code, levels = moments.stratum_code, moments.stratum_levels
     treated, total = np.bincount(code, exp.treated), np.bincount(code)
     constant = (treated == 0) | (treated == total)
-    named = ", ".join(map(repr, levels[constant][:3].tolist())) + ", ..." * (constant.sum() > 3)
+    named = ", ".join(map(repr, levels[constant][:3].tolist())) + ", ..." * bool(constant.sum() > 3)
     yield (
         "strata with both arms",
         f"{int((~constant).sum()):,} of {len(levels):,}"

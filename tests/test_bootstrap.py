@@ -178,3 +178,31 @@ def test_strata_of_one_cluster_are_warned_of_where_they_matter():
         # Only the two control clusters among the four hold spillover within them.
         bc.cluster_bootstrap(matched_pairs(alone=4, spillover=True), 50)
     bc.cluster_bootstrap(matched_pairs(alone=4), 50)
+
+
+def test_strata_of_unequal_sizes_equal_refitting_rows():
+    """Dummies of the strata in a dense regression, every draw its own cluster."""
+    rng = np.random.default_rng(2)
+    block_of = np.array([2, 0, 1, 0, 1, 2, 1, 2, 0, 1, 1, 1])
+    c = np.repeat(np.arange(12), 7)
+    frame = pd.DataFrame({"c": c, "b": block_of[c], "t": c // 3 % 2, "x": rng.normal(size=84)})
+    frame["e"] = rng.binomial(1, 0.4, 84) * (1 - frame["t"])
+    frame["y"] = frame["t"] + frame["b"] + rng.normal(size=12)[c] + rng.normal(size=84)
+    spec = bc.ModelSpec(
+        design={"cluster": "c", "treatment": "t", "strata": "b", "spillover": "e"},
+        outcome={"column": "y", "covariates": ["x"]},
+    )
+    exp = bc.Experiment(frame, spec)
+    boot = bc.cluster_bootstrap(exp, 40, seed=1)
+    drawn = resampling.resampling_weights(exp.cluster_order, block_of, 40, 1)
+    for count, row, se in zip(
+        np.vstack(list(drawn)).astype(int), boot.draws, boot.draws_std_error, strict=True
+    ):
+        parts = [frame[frame["c"] == j] for j in np.repeat(np.arange(12), count)]
+        rows = pd.concat(parts)
+        draw = np.repeat(np.arange(12), 7)
+        D = np.column_stack([rows[["t", "e", "x"]], pd.get_dummies(rows["b"])]).astype(float)
+        options = {"groups": draw, "use_correction": False}
+        fit = sm.OLS(rows["y"].to_numpy(), D).fit(cov_type="cluster", cov_kwds=options)
+        assert row[:2] == pytest.approx(fit.params[:2], rel=1e-9)
+        assert se[:2] == pytest.approx(fit.bse[:2], rel=1e-7)

@@ -85,6 +85,8 @@ def test_a_users_mechanism_goes_with_the_experiment():
         bc.Experiment(data, spec(mechanism="complete"), mechanism=bc.Complete(8, 4))
     with pytest.raises(TypeError, match="mechanism must be an Assignment, not str"):
         bc.Experiment(data, spec(), mechanism="complete")
+    with pytest.raises(bc.DesignError, match="assigns 6 clusters, the data have 8"):
+        bc.analyze(data, spec(), mechanism=bc.Complete(6, 3), progressbar=False)
 
 
 def test_rerandomisation_does_not_depend_on_units_of_the_covariates():

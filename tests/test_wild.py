@@ -261,3 +261,13 @@ def test_no_enumerated_p_value_is_zero(seed, groups, scores, impose_null, tail):
     assert result.enumerated
     assert result.p_value >= 0.5 ** (2 * groups)
     assert result.smallest_p_value >= 0.5 ** (2 * groups)
+
+
+def test_many_strata_by_sparse_sums(monkeypatch):
+    from bayescluster.frequentist import wild
+
+    y, X, cluster, block = rows(2, groups=16, n=150, strata=True)
+    m = bc.ClusterMoments.from_arrays(y, X, cluster, NAMES, strata=block)
+    dense = bc.wild_bootstrap(m, "direct", draws=999)
+    monkeypatch.setattr(wild, "MAX_DENSE_CLUSTERS", 0)
+    assert bc.wild_bootstrap(m, "direct", draws=999).ci == pytest.approx(dense.ci, rel=1e-12)
