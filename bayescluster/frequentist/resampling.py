@@ -17,8 +17,8 @@ from ..moments import ClusterMoments
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-#: Numbers held at once: bounds a block of replicates to what stays near the processor.
-BLOCK_ELEMENTS = 1_000_000
+#: Numbers held at once: bounds the memory of a block of replicates to some tens of megabytes.
+BLOCK_ELEMENTS = 4_000_000
 
 
 def resampling_groups(exp: Experiment, within_arm: bool) -> NDArray[Any] | None:
