@@ -17,14 +17,8 @@ if TYPE_CHECKING:
     from .bayes.model import build_model
     from .cells import CellCounts
     from .comparison import BiasAccounting, Comparison, compare
-    from .design.assignment import (
-        Assignment,
-        Bernoulli,
-        Complete,
-        Custom,
-        Rerandomised,
-        Stratified,
-    )
+    from .design.acceptance import Bernoulli, Rerandomised
+    from .design.assignment import Assignment, Complete, Custom, Stratified
     from .diagnostics import diagnose
     from .errors import (
         BayesClusterError,
@@ -73,14 +67,8 @@ _HOMES = {
     "bayes.model": ("build_model",),
     "cells": ("CellCounts",),
     "comparison": ("BiasAccounting", "Comparison", "compare"),
-    "design.assignment": (
-        "Assignment",
-        "Bernoulli",
-        "Complete",
-        "Custom",
-        "Rerandomised",
-        "Stratified",
-    ),
+    "design.acceptance": ("Bernoulli", "Rerandomised"),
+    "design.assignment": ("Assignment", "Complete", "Custom", "Stratified"),
     "diagnostics": ("diagnose",),
     "errors": (
         "BayesClusterError",

@@ -18,6 +18,8 @@ from .spec import ModelSpec
 if TYPE_CHECKING:
     import xarray as xr
 
+    from .design.assignment import Assignment
+
 
 @dataclass(frozen=True, eq=False)
 class Analysis(Tidy):
@@ -86,6 +88,7 @@ def analyze(
     chains: int = 4,
     seed: int = 0,
     truth: Mapping[str, float] | None = None,
+    mechanism: Assignment | None = None,
     progressbar: bool = True,
 ) -> Analysis:
     """Read, validate, compress, fit, cross-check and compare.
@@ -106,6 +109,9 @@ def analyze(
         with it the chains, within Monte Carlo error.
     truth : mapping of str to float, optional
         Effects that simulated data were made with.
+    mechanism : Assignment, optional
+        How clusters were assigned, where the specification does not name it; see
+        :class:`Experiment`.
     progressbar : bool
         Whether to show progress on standard error.
 
@@ -122,7 +128,7 @@ def analyze(
     from .diagnostics import diagnose
 
     with step("Reading, validating and compressing the data", progressbar):
-        exp = Experiment(data, spec)
+        exp = Experiment(data, spec, mechanism=mechanism)
     with step(
         "Sampling the posterior (a first run compiles the model for some seconds)", progressbar
     ):

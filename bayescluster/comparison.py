@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from .estimands import estimand_draws, summarise
 from .experiment import Experiment
 from .frequentist import (
     BootstrapEstimates,
+    ResamplingTest,
     cluster_bootstrap,
     cluster_wls,
     effective_clusters,
@@ -25,6 +26,7 @@ from .frequentist import (
     wild_bootstrap,
 )
 from .frequentist.estimates import COLUMNS
+from .recommendation import recommend
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,50 +38,6 @@ EFFECTS = ("direct", "spillover")
 MAX_WIDTH_RATIO = 1.25
 #: ... and the part that they share is at least this share of the part that either covers.
 MIN_OVERLAP = 0.75
-
-
-#: Fewer (effective) clusters than this, and normal approximations fail ...
-MIN_CLUSTERS = 30
-#: ... and with fewer than this, so do most remedies.
-FEW_CLUSTERS = 10
-
-
-def recommend(clusters: float, has_spillover: bool) -> tuple[str, str]:
-    """Say which interval to read first, and why.
-
-    Parameters
-    ----------
-    clusters : float
-        Effective number of clusters.
-    has_spillover : bool
-        Whether spillover is modelled: the randomisation test then tests something else.
-
-    Returns
-    -------
-    tuple of str
-        Method and reason.
-    """
-    if clusters >= MIN_CLUSTERS:
-        return (
-            "two-exposure OLS, CR2" if has_spillover else "OLS, CR2",
-            "there are clusters enough for CR2, the bootstrap and the posterior to agree",
-        )
-    if clusters >= FEW_CLUSTERS:
-        return (
-            "wild cluster bootstrap",
-            "read the wild cluster bootstrap, or CR2 with its degrees of freedom; the pairs "
-            "bootstrap and CR1 are too confident",
-        )
-    if has_spillover:
-        return (
-            "CR2 and the posterior",
-            "read CR2 with its degrees of freedom beside the posterior, whose priors carry weight; "
-            "the randomisation test is exact, for the null of no effect of any kind",
-        )
-    return (
-        "randomisation test",
-        "read the randomisation test, the one that is exact with any number of clusters",
-    )
 
 
 @dataclass(frozen=True)
@@ -183,6 +141,9 @@ class Comparison(Tidy):
         Effects that the data were made with, where known.
     skipped : dict
         Methods that this design does not allow, each with the reason.
+    powerless : dict
+        Methods that cannot reject at the specification's level, whatever the effect, with the
+        reason.
     """
 
     estimates: pd.DataFrame
@@ -194,6 +155,7 @@ class Comparison(Tidy):
     experiment: Experiment
     truth: Mapping[str, float]
     skipped: Mapping[str, str]
+    powerless: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def effects(self) -> list[str]:
@@ -205,9 +167,17 @@ class Comparison(Tidy):
         """The frequentist interval to read first for each effect, and why: :func:`recommend`."""
         exp = self.experiment
         return {
-            effect: recommend(effective_clusters(exp, effect), exp.has_spillover)
+            effect: self.recommend(effective_clusters(exp, effect), effect)
             for effect in self.effects
         }
+
+    def recommend(self, clusters: float, effect: str = "direct") -> tuple[str, str]:
+        """Return :func:`recommend`'s advice for one effect, passing over what is of no use here."""
+        unusable = {
+            name.removesuffix(f" of {effect}"): reason
+            for name, reason in {**self.powerless, **self.skipped}.items()
+        }
+        return recommend(clusters, self.experiment.has_spillover, unusable)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return `estimates`."""
@@ -264,7 +234,7 @@ def compare(
     bootstrap = cluster_bootstrap(exp, draws=bootstrap_draws, seed=seed)
     estimands = summarise(estimand_draws(exp, posterior), exp.spec.report)
     naive, two = naive_ols(exp), two_exposure(exp)
-    small, skipped = _small_sample(exp, seed)
+    small, skipped, powerless = _small_sample(exp, seed)
     studentised = bootstrap.to_dataframe("percentile-t").iloc[: len(bootstrap.effects)]
     tables = [naive.to_dataframe(), two.to_dataframe(), *small, bootstrap.to_dataframe()]
     tables += [studentised, _posterior_rows(estimands)]
@@ -286,6 +256,7 @@ def compare(
         experiment=exp,
         truth=truth,
         skipped=skipped,
+        powerless=powerless,
     )
 
 
@@ -299,9 +270,16 @@ def _check_posterior(posterior: xr.DataTree, exp: Experiment) -> None:
             )
 
 
-def _small_sample(exp: Experiment, seed: int) -> tuple[list[pd.DataFrame], dict[str, str]]:
-    """Return what holds with few clusters; a method that the design forbids is skipped, and why."""
-    tables, skipped = [], {}
+def _small_sample(
+    exp: Experiment, seed: int
+) -> tuple[list[pd.DataFrame], dict[str, str], dict[str, str]]:
+    """Return what holds with few clusters, what the design forbids, and what cannot reject in it.
+
+    The latter two with the reason.
+    """
+    tables: list[pd.DataFrame] = []
+    skipped: dict[str, str] = {}
+    powerless: dict[str, str] = {}
     level = exp.spec.report.ci_prob
     wild = partial(wild_bootstrap, exp.moments(), seed=seed, ci_prob=level)
     methods: dict[str, Callable[[], Tidy]] = {
@@ -312,10 +290,18 @@ def _small_sample(exp: Experiment, seed: int) -> tuple[list[pd.DataFrame], dict[
         methods[f"wild cluster bootstrap of {effect}"] = partial(wild, effect)
     for name, run in methods.items():
         try:
-            tables.append(run().to_dataframe())
+            result = run()
         except DataError as error:
             skipped[name] = str(error)
-    return tables, skipped
+            continue
+        tables.append(result.to_dataframe())
+        if isinstance(result, ResamplingTest) and result.smallest_p_value > 1 - level:
+            powerless[name] = (
+                f"with {result.draws:,} {'possible' if result.enumerated else 'drawn'} "
+                f"{'sign patterns' if name.startswith('wild') else 'assignments'} no p-value is "
+                f"below {result.smallest_p_value:.2g}, so it cannot reject at {1 - level:.2g}"
+            )
+    return tables, skipped, powerless
 
 
 def _posterior_rows(estimands: pd.DataFrame) -> pd.DataFrame:

@@ -9,8 +9,10 @@ import pandas as pd
 
 from ._display import number
 from .bayes.checks import convergence, sampler_checks
-from .comparison import FEW_CLUSTERS, MIN_CLUSTERS, Comparison, recommend
+from .comparison import Comparison
+from .experiment import Experiment
 from .frequentist import effective_clusters, influence, two_exposure
+from .recommendation import FEW_CLUSTERS, MIN_CLUSTERS
 
 #: Partial leverage above this multiple of the average share is a reason for caution.
 MAX_LEVERAGE_RATIO = 4.0
@@ -44,7 +46,7 @@ def _design(comparison: Comparison) -> Iterator[Row]:
         f"{total:,} ({treated:,} treated, {total - treated:,} control)",
         _by_count(total),
         f"below {MIN_CLUSTERS} clusters normal approximations fail; "
-        f"{recommend(total, exp.has_spillover)[1]}",
+        f"{comparison.recommend(total)[1]}",
     )
     size = exp.moments().n
     share = float(size.max() / size.sum())
@@ -68,6 +70,14 @@ def _design(comparison: Comparison) -> Iterator[Row]:
         )
     for method, reason in comparison.skipped.items():
         yield f"{method} left out", reason, "caution", "the other methods do not need it"
+    for method, reason in comparison.powerless.items():
+        yield (
+            f"{method} cannot reject",
+            reason,
+            "caution",
+            "its interval is unbounded whatever the data; read another method",
+        )
+    yield from _one_armed_strata(exp)
     lost = int(comparison.bootstrap.undefined.max())
     if lost:
         yield (
@@ -77,6 +87,26 @@ def _design(comparison: Comparison) -> Iterator[Row]:
             "replicates that do not identify an effect (an arm or all exposed units lost) are left "
             "out of the percentiles",
         )
+
+
+def _one_armed_strata(exp: Experiment) -> Iterator[Row]:
+    """Say how much of a stratified experiment has nothing to say of the direct effect."""
+    moments = exp.moments()
+    if moments.strata is None:
+        return
+    code, levels = moments.stratum_code, moments.stratum_levels
+    treated, total = np.bincount(code, exp.treated), np.bincount(code)
+    constant = (treated == 0) | (treated == total)
+    named = ", ".join(map(repr, levels[constant][:3].tolist())) + ", ..." * bool(constant.sum() > 3)
+    yield (
+        "strata with both arms",
+        f"{int((~constant).sum()):,} of {len(levels):,}"
+        + f"; not {named}, with {int(total[constant].sum()):,} of {len(code):,} clusters"
+        * bool(constant.any()),
+        "caution" if constant.any() else "ok",
+        "a stratum whose treatment is constant says nothing of the direct effect: the estimate is "
+        "one of the other strata; merge it with another",
+    )
 
 
 def _by_count(clusters: float) -> str:
@@ -96,7 +126,7 @@ def _influence(comparison: Comparison, effect: str) -> Iterator[Row]:
         f"G* = {estimated:.1f} ({listed})",
         _by_count(estimated),
         "few clusters carry the estimate, whatever their number; "
-        f"{recommend(estimated, exp.has_spillover)[1]}",
+        f"{comparison.recommend(estimated, effect)[1]}",
     )
     first = table.iloc[0]
     fit = two_exposure(exp)

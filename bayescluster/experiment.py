@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from . import queries, validation
 from .cells import CellCounts
-from .errors import DataError
+from .design.assignment import Assignment
+from .design.mechanism import mechanism_of
+from .errors import DataError, DesignError
 from .moments import ClusterMoments
 from .queries import CONDITIONS
 from .sources import open_source
@@ -20,7 +22,6 @@ from .spec import ModelSpec
 if TYPE_CHECKING:
     import ibis
 
-    from .design.assignment import Assignment
 
 #: Families that :class:`CellCounts` compress, or hold a row a unit of.
 CELL_FAMILIES = ("bernoulli", "poisson", "negative_binomial", "student_t")
@@ -40,6 +41,10 @@ class Experiment:
         or an Ibis table, which is aggregated where it lives.
     spec : ModelSpec
         Roles of the columns.
+    mechanism : Assignment, optional
+        How clusters were assigned, where the specification does not name it: a user's own, such as
+        :class:`Custom`. Its clusters are in the order of ``exp.moments().clusters``, that is sorted
+        by label.
 
     Raises
     ------
@@ -55,7 +60,7 @@ class Experiment:
     Experiment(300 units, 3 treated and 3 control clusters, outcome 'outcome')
     """
 
-    def __init__(self, data: Any, spec: ModelSpec) -> None:
+    def __init__(self, data: Any, spec: ModelSpec, *, mechanism: Assignment | None = None) -> None:
         if not isinstance(spec, ModelSpec):
             raise TypeError(
                 f"spec must be a ModelSpec, not {type(spec).__name__}; read a file by load_spec"
@@ -80,9 +85,12 @@ class Experiment:
         validation.check_design(self._moments, spec)
         by_cells = spec.outcome.family in CELL_FAMILIES
         self._cells = units.to_cells(self._moments, spec) if by_cells else None
+        self._mechanism = _checked_mechanism(mechanism, self)
 
     @classmethod
-    def from_moments(cls, moments: ClusterMoments, spec: ModelSpec) -> Experiment:
+    def from_moments(
+        cls, moments: ClusterMoments, spec: ModelSpec, *, mechanism: Assignment | None = None
+    ) -> Experiment:
         """Build an experiment from moments alone, without units.
 
         Parameters
@@ -92,6 +100,8 @@ class Experiment:
             covariates in its order.
         spec : ModelSpec
             The specification.
+        mechanism : Assignment, optional
+            See :class:`Experiment`.
 
         Raises
         ------
@@ -104,6 +114,7 @@ class Experiment:
         exp._n_rows, exp._clusters_dropped = moments.n_units, 0
         exp._order = np.arange(moments.n_clusters)
         validation.check_design(moments, spec)
+        exp._mechanism = _checked_mechanism(mechanism, exp)
         return exp
 
     @classmethod
@@ -202,27 +213,22 @@ class Experiment:
 
     @cached_property
     def assignment(self) -> Assignment:
-        """The mechanism that the specification names, with this experiment's numbers of clusters.
+        """How clusters were assigned: as the experiment was told, or as the specification says.
+
+        The latter has this experiment's numbers of clusters. Clusters are in the order of
+        ``moments().clusters``.
 
         Raises
         ------
         DesignError
             Where the mechanism cannot have made the assignment in the data.
         """
-        from .design.assignment import Bernoulli, Complete, Stratified
-
-        name, strata = self._spec.design.mechanism, self._moments.strata
-        if name == "bernoulli":
-            return Bernoulli(len(self.treated))
-        if name == "complete" or strata is None:
-            return Complete(len(self.treated), int(self.treated.sum()))
-        if name == "matched_pairs":
-            validation.check_pairs(self._moments, self._spec)
-            pairs = dict.fromkeys(self._moments.stratum_levels.tolist(), 1)
-            mechanism = Stratified(strata, pairs)
-            mechanism.check(self.treated)
-            return mechanism
-        return Stratified.of(self.treated, strata)
+        if self._spec.design.level == "unit":
+            raise DesignError(
+                "single units of a cluster were treated (level = 'unit'): the assignment of whole "
+                "clusters is not what was randomised"
+            )
+        return self._mechanism or mechanism_of(self._moments, self.treated, self._spec)
 
     @property
     def exposed_share(self) -> float:
@@ -297,6 +303,26 @@ class Experiment:
             f"{len(self.treated) - treated:,} control clusters, "
             f"outcome {self._spec.outcome.column!r})"
         )
+
+
+def _checked_mechanism(mechanism: Assignment | None, exp: Experiment) -> Assignment | None:
+    """Return a user's mechanism, or raise where it is not that of the experiment."""
+    if mechanism is None:
+        return None
+    if not isinstance(mechanism, Assignment):
+        raise TypeError(f"mechanism must be an Assignment, not {type(mechanism).__name__}")
+    if named := exp.spec.design.mechanism:
+        raise DesignError(
+            f"the specification names mechanism {named!r}, and another one is given: leave out one "
+            "of them"
+        )
+    if mechanism.n_clusters != exp.moments().n_clusters:
+        raise DesignError(
+            f"the mechanism assigns {mechanism.n_clusters:,} clusters, the data have "
+            f"{exp.moments().n_clusters:,}"
+        )
+    mechanism.check(exp.treated)
+    return mechanism
 
 
 def _positions(labels: NDArray[Any] | None, moments: ClusterMoments) -> NDArray[np.int64]:

@@ -61,10 +61,16 @@ class DesignSpec(Table):
         not looked for.
     strata : str, optional
         Column of the randomisation stratum (block, matched pair), constant within a cluster.
-    mechanism : {"complete", "stratified", "matched_pairs", "bernoulli"}, optional
+    mechanism : {"complete", "stratified", "matched_pairs", "bernoulli", "rerandomised"}, optional
         How clusters were assigned: a fixed number treated in all, a fixed number in each stratum,
-        one of each pair, or by coin flips. Without it, complete, or stratified where there are
-        strata.
+        one of each pair, by coin flips (that take no heed of strata), or drawn again until
+        balanced. Without it, complete, or stratified where there are strata.
+    balance : tuple of str
+        For rerandomised: columns whose cluster means were balanced, all of them covariates of the
+        outcome. Complete or (where there are strata) stratified assignments were drawn again ...
+    max_distance : float, optional
+        ... until the Mahalanobis distance between the arms was at most this; see
+        :class:`bayescluster.Rerandomised`.
     """
 
     cluster: ColumnName
@@ -72,7 +78,11 @@ class DesignSpec(Table):
     spillover: ColumnName | None = None
     unit: ColumnName | None = None
     strata: ColumnName | None = None
-    mechanism: Literal["complete", "stratified", "matched_pairs", "bernoulli"] | None = None
+    mechanism: (
+        Literal["complete", "stratified", "matched_pairs", "bernoulli", "rerandomised"] | None
+    ) = None
+    balance: tuple[ColumnName, ...] = ()
+    max_distance: float | None = Field(default=None, gt=0)
     interaction: bool = False
     level: Literal["cluster", "unit"] = "cluster"
     saturation: ColumnName | None = None
@@ -96,6 +106,11 @@ class DesignSpec(Table):
     def _mechanism_has_its_strata(self) -> Self:
         if self.mechanism in ("stratified", "matched_pairs") and self.strata is None:
             raise ValueError(f"mechanism {self.mechanism!r} needs a strata column")
+        given = {"balance": bool(self.balance), "max_distance": self.max_distance is not None}
+        for key, there in given.items():
+            if there != (self.mechanism == "rerandomised"):
+                verb = "belongs to" if there else "is needed for"
+                raise ValueError(f"{key} {verb} mechanism 'rerandomised'")
         return self
 
     @property
@@ -304,6 +319,11 @@ class ModelSpec(Table):
             if column in seen:
                 raise ValueError(f"column {column!r} is both {seen[column]} and {role}")
             seen[column] = role
+        if unknown := set(self.design.balance) - set(self.outcome.adjusted_for):
+            raise ValueError(
+                f"design.balance names {sorted(unknown)}, which outcome.covariates "
+                f"{list(self.outcome.adjusted_for)} does not: adjust for what was balanced"
+            )
         columns = [self.outcome.column, *self.outcome.adjusted_for]
         if taken := RESERVED_NAMES.intersection(columns):
             raise ValueError(

@@ -7,7 +7,7 @@ import statsmodels.api as sm
 from scipy import stats
 
 import bayescluster as bc
-from bayescluster.frequentist import bootstrap as module
+from bayescluster.frequentist import resampling
 
 
 def refit(rows, regressors, weights=None):
@@ -55,7 +55,7 @@ def test_blocks_do_not_change_the_draws(units, spec, monkeypatch):
     exp = bc.Experiment(units, spec)
     with pytest.warns(UserWarning, match="lose an arm"):
         whole = bc.cluster_bootstrap(exp, draws=500, seed=1).draws
-    monkeypatch.setattr(module, "BLOCK_ELEMENTS", 8 * 33)
+    monkeypatch.setattr(resampling, "BLOCK_ELEMENTS", 8 * 33)
     with pytest.warns(UserWarning, match="lose an arm"):
         assert np.array_equal(bc.cluster_bootstrap(exp, draws=500, seed=1).draws, whole, True)
 
@@ -63,7 +63,7 @@ def test_blocks_do_not_change_the_draws(units, spec, monkeypatch):
 def test_weights_are_counts_within_strata():
     strata = np.array(["a", "b", "a", "c", "b", "a"])
     order = np.array([3, 0, 5, 1, 2, 4])
-    weights = np.vstack(list(module.resampling_weights(order, strata, 400, 0)))
+    weights = np.vstack(list(resampling.resampling_weights(order, strata, 400, 0)))
     assert weights.shape == (400, 6)
     for label, size in (("a", 3), ("b", 2), ("c", 1)):
         assert (weights[:, strata == label].sum(axis=1) == size).all()
@@ -134,9 +134,75 @@ def test_resampling_within_arms_and_strata_keeps_their_sizes(units, spec):
     design = spec.design.model_copy(update={"strata": "block"})
     units["block"] = units["workspace"].map(lambda w: "ab"[int(w[1:]) % 2])
     exp = bc.Experiment(units, spec.model_copy(update={"design": design}))
-    groups = module._resampling_groups(exp, within_arm=True)
-    weights = np.vstack(list(module.resampling_weights(exp.cluster_order, groups, 200, 0)))
+    groups = resampling.resampling_groups(exp, within_arm=True)
+    weights = np.vstack(list(resampling.resampling_weights(exp.cluster_order, groups, 200, 0)))
     for block in "ab":
         for arm in (True, False):
             at = (exp.moments().strata == block) & (exp.treated == arm)
             assert (weights[:, at].sum(axis=1) == at.sum()).all()
+
+
+def matched_pairs(pairs=40, alone=0, spillover=False):
+    """Pairs of clusters; the last `alone` clusters are strata of their own."""
+    rng = np.random.default_rng(0)
+    c = np.repeat(np.arange(2 * pairs), 5)
+    pair = np.where(c < 2 * pairs - alone, c // 2, c)
+    frame = pd.DataFrame({"c": c, "pair": pair, "t": c % 2, "e": np.arange(len(c)) % 2})
+    frame["e"] *= 1 - frame["t"]
+    noise = rng.normal(size=2 * pairs)[c] + rng.normal(size=len(c))
+    frame["y"] = rng.normal(0, 3, 2 * pairs)[pair] + frame["t"] + noise
+    design = {"cluster": "c", "treatment": "t", "strata": "pair"}
+    design |= {"spillover": "e"} if spillover else {}
+    return bc.Experiment(frame, bc.ModelSpec(design=design, outcome={"column": "y"}))
+
+
+def test_single_clusters_are_not_resampled_within_arms():
+    message = r"an arm of 40 of 40 strata \(such as 0, 1, 2\) has one cluster"
+    with pytest.raises(bc.DesignError, match=message):
+        bc.cluster_bootstrap(matched_pairs(), 100, within_arm=True)
+
+
+def test_matched_pairs_are_resampled_within_pairs():
+    """Half of the pairs keep a contrast; the spread is that of the mean of 40 differences."""
+    exp = matched_pairs()
+    boot = bc.cluster_bootstrap(exp, 4_000)
+    means = exp.moments().mean[:, -1].reshape(40, 2)
+    difference = means[:, 1] - means[:, 0]
+    se = difference.std(ddof=1) / np.sqrt(40)
+    # Monte Carlo error 1.1%; the random number of pairs left adds some 1 / 40.
+    assert boot.draws[:, 0].std() == pytest.approx(se, rel=0.06)
+
+
+def test_strata_of_one_cluster_are_warned_of_where_they_matter():
+    with pytest.warns(UserWarning, match=r"2 of 42 strata \(such as 76, 78\) have one cluster"):
+        # Only the two control clusters among the four hold spillover within them.
+        bc.cluster_bootstrap(matched_pairs(alone=4, spillover=True), 50)
+    bc.cluster_bootstrap(matched_pairs(alone=4), 50)
+
+
+def test_strata_of_unequal_sizes_equal_refitting_rows():
+    """Dummies of the strata in a dense regression, every draw its own cluster."""
+    rng = np.random.default_rng(2)
+    block_of = np.array([2, 0, 1, 0, 1, 2, 1, 2, 0, 1, 1, 1])
+    c = np.repeat(np.arange(12), 7)
+    frame = pd.DataFrame({"c": c, "b": block_of[c], "t": c // 3 % 2, "x": rng.normal(size=84)})
+    frame["e"] = rng.binomial(1, 0.4, 84) * (1 - frame["t"])
+    frame["y"] = frame["t"] + frame["b"] + rng.normal(size=12)[c] + rng.normal(size=84)
+    spec = bc.ModelSpec(
+        design={"cluster": "c", "treatment": "t", "strata": "b", "spillover": "e"},
+        outcome={"column": "y", "covariates": ["x"]},
+    )
+    exp = bc.Experiment(frame, spec)
+    boot = bc.cluster_bootstrap(exp, 40, seed=1)
+    drawn = resampling.resampling_weights(exp.cluster_order, block_of, 40, 1)
+    for count, row, se in zip(
+        np.vstack(list(drawn)).astype(int), boot.draws, boot.draws_std_error, strict=True
+    ):
+        parts = [frame[frame["c"] == j] for j in np.repeat(np.arange(12), count)]
+        rows = pd.concat(parts)
+        draw = np.repeat(np.arange(12), 7)
+        D = np.column_stack([rows[["t", "e", "x"]], pd.get_dummies(rows["b"])]).astype(float)
+        options = {"groups": draw, "use_correction": False}
+        fit = sm.OLS(rows["y"].to_numpy(), D).fit(cov_type="cluster", cov_kwds=options)
+        assert row[:2] == pytest.approx(fit.params[:2], rel=1e-9)
+        assert se[:2] == pytest.approx(fit.bse[:2], rel=1e-7)

@@ -1,11 +1,13 @@
 """Comparison, estimands, bias accounting and checks: each number against its definition."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import bayescluster as bc
-from bayescluster.comparison import BiasAccounting, _agree, recommend
+from bayescluster.comparison import BiasAccounting, _agree, _small_sample, recommend
 
 
 def test_every_method_is_there(tutorial_analysis):
@@ -190,6 +192,45 @@ def test_the_recommendation_follows_the_effective_number_of_clusters(tutorial_an
     assert recommend(15, False)[0] == "wild cluster bootstrap"
     assert recommend(6, True)[0] == "CR2 and the posterior"
     assert recommend(6, False)[0] == "randomisation test"
+    passed = recommend(6, False, {"randomisation test": "no p-value is below 0.1"})
+    assert passed[0] == "CR2 and the posterior"
+    assert passed[1].endswith("the randomisation test is of no use here: no p-value is below 0.1")
+    assert recommend(15, True, {"wild cluster bootstrap": "r"})[0] == "CR2 and the posterior"
+    assert "is exact" in recommend(6, True)[1]
+    assert "is exact" not in recommend(6, True, {"randomisation test": "skipped"})[1]
     checks = tutorial_analysis.checks.set_index("check")
     assert checks.loc["effective number of clusters: direct", "verdict"] == "ok"
     assert checks.loc["most influential cluster: direct", "verdict"] == "ok"
+
+
+@pytest.mark.parametrize("strata", [False, True])
+def test_a_test_that_cannot_reject_is_not_recommended(tutorial_analysis, strata):
+    """Three clusters an arm: 20 assignments in mirrored pairs, so no p-value below 0.1."""
+    rng = np.random.default_rng(0)
+    c = np.repeat(np.arange(6), 20)
+    frame = pd.DataFrame({"c": c, "t": c % 2, "b": (c > 3).astype(int)})
+    if strata:  # the second stratum is all treated: the randomisation test is skipped
+        frame["t"] = np.where(c > 3, 1, c % 2)
+    frame["y"] = frame["t"] + rng.normal(size=6)[c] + rng.normal(size=120)
+    design = {"cluster": "c", "treatment": "t"} | ({"strata": "b"} if strata else {})
+    exp = bc.Experiment(frame, bc.ModelSpec(design=design, outcome={"column": "y"}))
+    _, skipped, powerless = _small_sample(exp, 0)
+    known = tutorial_analysis.comparison
+    comparison = replace(
+        known,
+        experiment=exp,
+        agreement=known.agreement[:1],
+        skipped=skipped,
+        powerless=powerless,
+    )
+    method, reason = comparison.recommended["direct"]
+    assert method == "CR2 and the posterior"
+    checks = bc.diagnose(comparison).set_index("check")
+    if strata:
+        assert "column 'b' (strata): stratum 1 has 2 treated of 2 clusters" in reason
+        figure = checks.loc["strata with both arms", "figure"]
+        assert figure == "1 of 2; not 1, with 2 of 6 clusters"
+    else:
+        assert "20 possible assignments no p-value is below 0.1, so it cannot reject" in reason
+        assert checks.loc["randomisation test cannot reject", "verdict"] == "caution"
+        assert "strata with both arms" not in checks.index

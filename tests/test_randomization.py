@@ -86,6 +86,8 @@ def test_three_clusters_an_arm_cannot_reject_at_5_percent():
     assert result.draws == 20
     assert result.p_value == pytest.approx(0.1)
     assert result.ci == (-np.inf, np.inf)
+    assert result.smallest_p_value == pytest.approx(0.1)
+    assert bc.randomization_test(exp, tail="equal").smallest_p_value == pytest.approx(0.1)
 
 
 def test_the_level_is_held():
@@ -191,11 +193,14 @@ def test_impossible_assignments_are_refused():
             exp, mechanism=bc.Rerandomised(bc.Complete(8, 4), np.arange(8) % 2, 0.1)
         )
     with pytest.raises(bc.DesignError, match="meet the criterion"):
-        bc.Rerandomised(bc.Complete(8, 4), np.arange(8.0) ** 3, 0.0).draw(
+        bc.Rerandomised(bc.Complete(8, 4), np.arange(8.0) ** 3, 1e-12).draw(
             np.random.default_rng(0), 10
         )
     with pytest.raises(ValueError, match="term must be one of direct"):
         bc.randomization_test(exp, "spillover")
+    for null in (np.nan, np.inf):
+        with pytest.raises(ValueError, match=f"null must be a finite number; given {null}"):
+            bc.randomization_test(exp, null=null)
     with pytest.raises(bc.DesignError, match="0 or 1 for each of 8 clusters"):
         bc.Complete(8, 4).check(np.arange(8))
 
@@ -211,3 +216,18 @@ def test_strata_may_be_text_and_clusters_may_be_many():
     scenario = bc.Scenario(n_clusters=1_200, cluster_size=5, exposed_share=0)
     many = bc.Experiment.from_moments(scenario.simulate_moments(), scenario.spec)
     assert not bc.randomization_test(many, draws=19).enumerated
+
+
+def test_as_many_coefficients_as_clusters_leave_no_standard_error():
+    rng = np.random.default_rng(0)
+    c = np.repeat(np.arange(4), 5)
+    frame = pd.DataFrame({"c": c, "t": c % 2, "y": rng.normal(size=20)})
+    frame[["z0", "z1"]] = rng.normal(size=(4, 2))[c]
+    spec = bc.ModelSpec(
+        design={"cluster": "c", "treatment": "t"},
+        outcome={"column": "y", "covariates": ["z0", "z1"]},
+    )
+    exp = bc.Experiment(frame, spec)
+    with pytest.raises(bc.DesignError, match="standard error of 'direct' vanishes: in each of 4"):
+        bc.randomization_test(exp)
+    assert bc.randomization_test(exp, studentise=False).p_value > 0

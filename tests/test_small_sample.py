@@ -190,9 +190,43 @@ def test_a_regressor_in_one_cluster_is_warned_of():
     y, X, cluster, _ = rows(9)
     X[:, 2] = (cluster == 2) * np.arange(len(y))
     m = bc.ClusterMoments.from_arrays(y, X, cluster, NAMES)
-    with pytest.warns(UserWarning, match=r"varies in a single cluster only \(2\)"):
-        fit = bc.ols(m, "CR2")
-    assert np.isfinite(fit.std_error).all()
+    for vcov in ("CR0", "CR1", "CR2", "CR3"):
+        with pytest.warns(UserWarning, match=r"in a single cluster only \(2\), .* error of 'z' is"):
+            fit = bc.ols(m, vcov)
+        assert np.isfinite(fit.std_error).all()
+
+
+def test_one_cluster_in_an_arm():
+    """Its residuals sum to zero: what is left is the other arm's part of the standard error."""
+    y, _, cluster, _ = rows(9)
+    for treated, terms in ((2, "'direct'"), ([0, 1, 3, 4, 5, 6], "'intercept', 'direct'")):
+        t = np.isin(cluster, treated).astype(float)
+        m = bc.ClusterMoments.from_arrays(y, t[:, None], cluster, ["direct"])
+        for vcov in ("CR0", "CR1", "CR2", "CR3"):
+            message = rf"single cluster only \(2\), .* standard error of {terms} is too small"
+            with pytest.warns(UserWarning, match=message):
+                fit = bc.ols(m, vcov)
+            assert fit.std_error[1] > 0
+            # The mean of one cluster has no standard error at all.
+            assert np.isnan(fit.std_error[0]) == (treated != 2)
+            assert np.isnan(fit.p_value[0]) == (treated != 2)
+        assert np.isfinite(bc.ols(m, "iid").std_error).all()
+
+
+@pytest.mark.parametrize("vcov", ["CR0", "CR1", "CR2", "CR3"])
+def test_standard_errors_that_vanish_are_refused(vcov):
+    y, _, cluster, _ = rows(9)
+    t = (cluster % 2).astype(float)
+    two = bc.ClusterMoments.from_arrays(y, t[:, None], t, ["direct"])
+    message = r"standard error of 'direct' vanishes: in each of 2 clusters"
+    with pytest.raises(bc.DesignError, match=message):
+        bc.ols(two, vcov)
+    with pytest.raises(bc.DesignError, match="standard error of 1 direct vanishes"):
+        bc.wald_test(two, ["direct"], vcov)
+    with pytest.raises(ValueError, match="at least one linear combination"):
+        bc.wald_test(two, [], vcov)
+    with pytest.raises(ValueError, match="at least one of them not zero"):
+        bc.ols(two, "iid", contrasts={"nothing": {}})
 
 
 def test_contrasts_are_linear_combinations(tutorial_experiment):

@@ -186,9 +186,88 @@ def test_bad_arguments_are_refused():
         bc.wild_bootstrap(m, "z")
     with pytest.raises(ValueError, match="draws must be at least 1"):
         bc.wild_bootstrap(m, "direct", draws=0)
+    for null in (np.nan, -np.inf):
+        with pytest.raises(ValueError, match=f"null must be a finite number; given {null}"):
+            bc.wild_bootstrap(m, "direct", null=null)
+    for weights in ({}, {"direct": 0.0}, {"direct": np.nan, "x": 1}):
+        with pytest.raises(ValueError, match="needs finite weights, at least one of them not zero"):
+            bc.wild_bootstrap(m, weights)
 
 
 def test_it_is_a_table():
     y, X, cluster, _ = rows(2)
     m = bc.ClusterMoments.from_arrays(y, X, cluster, NAMES)
     assert isinstance(bc.wild_bootstrap(m, "x").to_dataframe(), pd.DataFrame)
+
+
+def one_treated(groups=6, treated=(0,)):
+    rng = np.random.default_rng(0)
+    cluster = np.repeat(np.arange(groups), 10)
+    t = np.isin(cluster, treated).astype(float)
+    y = rng.normal(size=groups)[cluster] + rng.normal(size=len(cluster))
+    return y, np.column_stack([t, rng.normal(size=len(cluster))]), cluster
+
+
+@pytest.mark.parametrize("options", [{}, {"impose_null": False}, {"scores": "jackknife"}])
+def test_two_clusters_have_no_standard_error(options):
+    y, X, cluster = one_treated(2)
+    m = bc.ClusterMoments.from_arrays(y, X[:, :1], cluster, ["direct"])
+    with pytest.raises(bc.DesignError, match="standard error of 'direct' vanishes: in each of 2"):
+        bc.wild_bootstrap(m, "direct", **options)
+
+
+@pytest.mark.parametrize("scores", ["classic", "jackknife"])
+@pytest.mark.parametrize("treated", [(0,), (0, 1, 2, 3, 4)])
+def test_one_cluster_in_an_arm_is_warned_of_and_computed_right(scores, treated):
+    """The fit under the null needs no cluster in particular, so that jackknifing it is defined."""
+    y, X, cluster = one_treated(treated=treated)
+    m = bc.ClusterMoments.from_arrays(y, X, cluster, NAMES)
+    with pytest.warns(UserWarning, match="the cluster-robust standard error of .*'direct' is too"):
+        ours = bc.wild_bootstrap(m, "direct", null=0.3, scores=scores)
+    t, stars = brute_force(
+        y, X, cluster, np.zeros(60), 0.3, impose_null=True, jackknife=scores == "jackknife"
+    )
+    share = np.mean(np.abs(stars) >= abs(t) * (1 - 1e-9))
+    assert ours.p_value == pytest.approx(share, abs=1e-12)
+
+
+def test_jackknifed_scores_that_are_not_defined_are_refused():
+    y, X, cluster = one_treated()
+    m = bc.ClusterMoments.from_arrays(y, X, cluster, NAMES)
+    with (
+        pytest.warns(UserWarning, match="single cluster"),
+        pytest.raises(bc.DesignError, match="the fit without cluster 0 does not identify"),
+    ):
+        bc.wild_bootstrap(m, "direct", scores="jackknife", impose_null=False)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    groups=st.integers(3, 6),
+    scores=st.sampled_from(["classic", "jackknife"]),
+    impose_null=st.booleans(),
+    tail=st.sampled_from(["symmetric", "equal"]),
+)
+def test_no_enumerated_p_value_is_zero(seed, groups, scores, impose_null, tail):
+    """A treatment effect of 1,000 SDs: WCU and jackknifed scores have no draw as extreme."""
+    rng = np.random.default_rng(seed)
+    cluster = np.repeat(np.arange(2 * groups), 4)
+    t = (cluster % 2).astype(float)
+    y = 1_000 * t + rng.normal(size=len(cluster))
+    m = bc.ClusterMoments.from_arrays(y, t[:, None], cluster, ["direct"])
+    options = {"draws": 2**12, "scores": scores, "impose_null": impose_null, "tail": tail}
+    result = bc.wild_bootstrap(m, "direct", **options)
+    assert result.enumerated
+    assert result.p_value >= 0.5 ** (2 * groups)
+    assert result.smallest_p_value >= 0.5 ** (2 * groups)
+
+
+def test_many_strata_by_sparse_sums(monkeypatch):
+    from bayescluster.frequentist import wild
+
+    y, X, cluster, block = rows(2, groups=16, n=150, strata=True)
+    m = bc.ClusterMoments.from_arrays(y, X, cluster, NAMES, strata=block)
+    dense = bc.wild_bootstrap(m, "direct", draws=999)
+    monkeypatch.setattr(wild, "MAX_DENSE_CLUSTERS", 0)
+    assert bc.wild_bootstrap(m, "direct", draws=999).ci == pytest.approx(dense.ci, rel=1e-12)

@@ -1,5 +1,6 @@
 """The design of an experiment: how clusters are assigned to arms."""
 
-from .assignment import Assignment, Bernoulli, Complete, Custom, Rerandomised, Stratified
+from .acceptance import Bernoulli, Rerandomised
+from .assignment import Assignment, Complete, Custom, Stratified
 
 __all__ = ["Assignment", "Bernoulli", "Complete", "Custom", "Rerandomised", "Stratified"]

@@ -10,6 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -26,7 +27,10 @@ PROBABILITY_DRAWS = 10_000
 
 
 class Assignment(ABC):
-    """A random assignment of J clusters to treatment or control, all assignments equally likely."""
+    """A random assignment of J clusters to treatment or control.
+
+    Those that can be enumerated are equally likely; others are drawn from only.
+    """
 
     @property
     @abstractmethod
@@ -40,7 +44,7 @@ class Assignment(ABC):
     @property
     @abstractmethod
     def n_assignments(self) -> float:
-        """Number of possible assignments; infinite where it is not known."""
+        """Number of possible assignments; infinite where they cannot be enumerated as equals."""
 
     @abstractmethod
     def enumerate(self) -> Iterator[Booleans]:
@@ -83,7 +87,8 @@ class Stratified(Assignment):
         if pd.isna(self.strata).any():
             raise DesignError("a cluster has no stratum; give each cluster one")
         codes, levels = pd.factorize(self.strata, sort=True)
-        members = [np.flatnonzero(codes == code) for code in range(len(levels))]
+        order = np.argsort(codes, kind="stable")
+        members = np.split(order, np.cumsum(np.bincount(codes))[:-1])
         if missing := set(levels.tolist()) ^ set(self.n_treated):
             named = ", ".join(sorted(map(repr, missing))[:5])
             raise DesignError(f"strata and n_treated name different strata: {named}")
@@ -92,13 +97,15 @@ class Stratified(Assignment):
             for level, at in zip(levels.tolist(), members, strict=True)
         ]
         object.__setattr__(self, "_sizes", sizes)
-        for level, at, treated in sizes:
-            if not 0 < treated < len(at):
-                raise DesignError(
-                    f"stratum {level!r} has {treated} treated of {len(at)} clusters: "
-                    "the treatment is constant there, so nothing is randomised; merge the stratum "
-                    "with another or leave its clusters out"
-                )
+        constant = [one for one in sizes if not 0 < one[2] < len(one[1])]
+        if constant:
+            level, at, treated = constant[0]
+            others = f" (as in {len(constant) - 1:,} more strata)" * (len(constant) > 1)
+            raise DesignError(
+                f"stratum {level!r} has {treated} treated of {len(at)} clusters: the treatment is "
+                f"constant there{others}, so nothing is randomised; merge the stratum with another "
+                "or leave its clusters out"
+            )
 
     @classmethod
     def of(cls, treated: ArrayLike, strata: ArrayLike) -> Self:
@@ -115,10 +122,18 @@ class Stratified(Assignment):
         """Draw assignments; shape (size, J)."""
         drawn = np.zeros((size, self.n_clusters), dtype=bool)
         key = rng.random((size, self.n_clusters))
-        for _, at, treated in self._sizes:
-            rank = np.argsort(np.argsort(key[:, at], axis=1), axis=1)
-            drawn[:, at] = rank < treated
+        for members, treated in self._alike:
+            rank = key[:, members].argsort(axis=2).argsort(axis=2)
+            drawn[:, members] = rank < treated
         return drawn
+
+    @cached_property
+    def _alike(self) -> list[tuple[NDArray[np.intp], int]]:
+        """Strata of equal size and number of treated clusters: members (m, size), and treated."""
+        found: dict[tuple[int, int], list[NDArray[np.intp]]] = {}
+        for _, at, treated in self._sizes:
+            found.setdefault((len(at), treated), []).append(at)
+        return [(np.stack(members), treated) for (_, treated), members in found.items()]
 
     @property
     def n_assignments(self) -> float:
@@ -142,7 +157,7 @@ class Stratified(Assignment):
 
     def check(self, treated: ArrayLike) -> None:
         """Raise DesignError where a stratum has another number of treated clusters."""
-        arm = _checked(treated, self.n_clusters)
+        arm = checked(treated, self.n_clusters)
         for level, at, expected in self._sizes:
             if (found := int(arm[at].sum())) != expected:
                 raise DesignError(
@@ -163,146 +178,6 @@ class Complete(Stratified):
 
     def __init__(self, n_clusters: int, n_treated: int) -> None:
         super().__init__(np.zeros(n_clusters, dtype=int), {0: n_treated})
-
-
-@dataclass(frozen=True)
-class Bernoulli(Assignment):
-    """Independent coin flips with probability one half, given that both arms have enough clusters.
-
-    Parameters
-    ----------
-    clusters : int
-        Number of clusters, J.
-    least : int
-        Smallest number of clusters in an arm; assignments with fewer are drawn again.
-    """
-
-    clusters: int
-    least: int = 2
-
-    def __post_init__(self) -> None:
-        if self.least < 0 or 2 * self.least > self.clusters:
-            raise DesignError(
-                f"{self.clusters} clusters cannot have {self.least} in each arm; lower `least`"
-            )
-
-    @property
-    def n_clusters(self) -> int:
-        """Number of clusters, J."""
-        return self.clusters
-
-    def draw(self, rng: np.random.Generator, size: int) -> Booleans:
-        """Draw assignments; shape (size, J)."""
-        return _draw_accepted(
-            lambda n: rng.integers(0, 2, size=(n, self.clusters)).astype(bool),
-            self._accepts,
-            size,
-        )
-
-    def _accepts(self, assignment: Booleans) -> Booleans:
-        treated = assignment.sum(axis=-1)
-        return (treated >= self.least) & (treated <= self.clusters - self.least)
-
-    @property
-    def n_assignments(self) -> float:
-        """Number of patterns with enough clusters in each arm."""
-        counts = range(self.least, self.clusters - self.least + 1)
-        return sum(math.comb(self.clusters, k) for k in counts)
-
-    def enumerate(self) -> Iterator[Booleans]:
-        """Yield every possible assignment once; each of shape (J,)."""
-        for pattern in itertools.product((False, True), repeat=self.clusters):
-            assignment = np.array(pattern)
-            if self._accepts(assignment):
-                yield assignment
-
-    def probability(self) -> Floats:
-        """Return one half for every cluster, by symmetry."""
-        return np.full(self.clusters, 0.5)
-
-    def check(self, treated: ArrayLike) -> None:
-        """Raise DesignError where an arm has too few clusters."""
-        arm = _checked(treated, self.clusters)
-        if not self._accepts(arm):
-            raise DesignError(
-                f"{int(arm.sum())} of {self.clusters} clusters are treated, where the mechanism "
-                f"has at least {self.least} in each arm"
-            )
-
-
-@dataclass(frozen=True, eq=False)
-class Rerandomised(Assignment):
-    """Another mechanism, drawn again until the arms' cluster covariates are balanced.
-
-    Parameters
-    ----------
-    base : Assignment
-        What is drawn.
-    covariates : array-like, shape (J, k)
-        Cluster covariates, such as baseline means.
-    max_distance : float
-        Largest Mahalanobis distance between the arms' means that is accepted, n_T n_C / J x
-        d'S^-1 d with S the covariance matrix of the covariates (Morgan & Rubin 2012, Annals of
-        Statistics 40: 1263-1282).
-    """
-
-    base: Assignment
-    covariates: Floats
-    max_distance: float
-    _root: Floats = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        values = np.asarray(self.covariates, dtype=float).reshape(self.base.n_clusters, -1)
-        object.__setattr__(self, "covariates", values)
-        inverse = np.linalg.pinv(np.atleast_2d(np.cov(values.T)))
-        value, vector = np.linalg.eigh(inverse)
-        centred = values - values.mean(axis=0)
-        object.__setattr__(self, "_root", centred @ vector * np.sqrt(np.maximum(value, 0)))
-
-    @property
-    def n_clusters(self) -> int:
-        """Number of clusters, J."""
-        return self.base.n_clusters
-
-    def distance(self, assignment: Booleans) -> Floats:
-        """Return the Mahalanobis distance between the arms of assignments (..., J)."""
-        treated = assignment.sum(axis=-1)
-        control = self.n_clusters - treated
-        total = assignment @ self._root  # about the mean: the control total is its negative
-        with np.errstate(divide="ignore", invalid="ignore"):
-            difference = total / treated[..., None] + total / control[..., None]
-            distance = treated * control / self.n_clusters * (difference**2).sum(axis=-1)
-        return np.where((treated > 0) & (control > 0), distance, np.inf)
-
-    def _accepts(self, assignment: Booleans) -> Booleans:
-        return np.asarray(self.distance(assignment) <= self.max_distance)
-
-    def draw(self, rng: np.random.Generator, size: int) -> Booleans:
-        """Draw accepted assignments; shape (size, J)."""
-        return _draw_accepted(lambda n: self.base.draw(rng, n), self._accepts, size)
-
-    @property
-    def n_assignments(self) -> float:
-        """The number of the base mechanism's: an upper bound, exact only after enumeration."""
-        return self.base.n_assignments
-
-    def enumerate(self) -> Iterator[Booleans]:
-        """Yield every accepted assignment once; each of shape (J,)."""
-        return (assignment for assignment in self.base.enumerate() if self._accepts(assignment))
-
-    def probability(self) -> Floats:
-        """Return each cluster's probability of treatment, from 10,000 draws (error up to 0.005)."""
-        return self.draw(np.random.default_rng(0), PROBABILITY_DRAWS).mean(axis=0)
-
-    def check(self, treated: ArrayLike) -> None:
-        """Raise DesignError where the base cannot have made it, or it is out of balance."""
-        arm = _checked(treated, self.n_clusters)
-        self.base.check(arm)
-        if not self._accepts(arm):
-            raise DesignError(
-                f"the assignment's distance {float(self.distance(arm)):.3g} exceeds the accepted "
-                f"{self.max_distance:g}: the mechanism cannot have made it"
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,7 +202,7 @@ class Custom(Assignment):
 
     def draw(self, rng: np.random.Generator, size: int) -> Booleans:
         """Draw assignments; shape (size, J)."""
-        return np.array([_checked(self.function(rng), self.clusters) for _ in range(size)])
+        return np.array([checked(self.function(rng), self.clusters) for _ in range(size)])
 
     @property
     def n_assignments(self) -> float:
@@ -340,41 +215,23 @@ class Custom(Assignment):
 
     def probability(self) -> Floats:
         """Return each cluster's probability of treatment, from 10,000 draws (error up to 0.005)."""
-        return self.draw(np.random.default_rng(0), PROBABILITY_DRAWS).mean(axis=0)
+        return drawn_probability(self)
 
     def check(self, treated: ArrayLike) -> None:
         """Check the shape only: what a user's function can make is not known."""
-        _checked(treated, self.clusters)
+        checked(treated, self.clusters)
 
 
-def _checked(treated: ArrayLike, n_clusters: int) -> Booleans:
+def drawn_probability(mechanism: Assignment) -> Floats:
+    """Estimate each cluster's probability of treatment from draws; shape (J,)."""
+    return mechanism.draw(np.random.default_rng(0), PROBABILITY_DRAWS).mean(axis=0)
+
+
+def checked(treated: ArrayLike, n_clusters: int) -> Booleans:
+    """Return an assignment as booleans; raise DesignError where it is not one of all clusters."""
     values = np.asarray(treated)
     if values.shape != (n_clusters,) or not np.isin(values, (0, 1)).all():
         raise DesignError(
             f"an assignment has 0 or 1 for each of {n_clusters} clusters; given {values.shape}"
         )
     return values.astype(bool)
-
-
-def _draw_accepted(
-    draw: Callable[[int], Booleans], accepts: Callable[[Booleans], Booleans], size: int
-) -> Booleans:
-    """Draw until `size` assignments are accepted.
-
-    Raises
-    ------
-    DesignError
-        Where hardly any assignment is accepted.
-    """
-    kept: list[Booleans] = []
-    found = tried = 0
-    while found < size:
-        batch = draw(max(size, 100))
-        batch = batch[accepts(batch)]
-        kept.append(batch[: size - found])
-        found, tried = found + len(kept[-1]), tried + max(size, 100)
-        if tried >= 100_000 and found < tried * 1e-4:
-            raise DesignError(
-                f"only {found:,} of {tried:,} drawn assignments meet the criterion; relax it"
-            )
-    return np.concatenate(kept)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,11 +14,11 @@ from numpy.typing import NDArray
 from .._display import Tidy
 from ..errors import DesignError
 from ..experiment import Experiment
-from .covariance import covariance
 from .estimates import COLUMNS
 from .influence import leave_one_out
 from .ols import check_choice
 from .regression import RANK_TOLERANCE, Regression
+from .resampling import resampling_groups, resampling_weights
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -31,8 +30,6 @@ ESTIMATORS = {
     "naive_ols": "naive OLS",
     "cluster_wls": "cluster WLS",
 }
-#: Numbers held at once: bounds the memory of a block of replicates to some tens of megabytes.
-BLOCK_ELEMENTS = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +163,9 @@ def cluster_bootstrap(
         Seed of ``numpy.random.default_rng``.
     within_arm : bool
         Resample treated and control clusters apart (within strata, where there are any), so that
-        every replicate has the arms' sizes of the design and none loses an arm.
+        every replicate has the arms' sizes of the design and none loses an arm. Refused where an
+        arm of a stratum is a single cluster, as in matched pairs, whose clusters are resampled
+        within their pair without it.
 
     Returns
     -------
@@ -177,12 +176,15 @@ def cluster_bootstrap(
     Raises
     ------
     DesignError
-        Where no replicate identifies a coefficient.
+        Where no replicate identifies a coefficient, or `within_arm` would draw from single
+        clusters, whose resampling varies nothing.
 
     Warns
     -----
     UserWarning
-        Where replicates lose an arm or all exposed units: such a replicate does not identify the
+        Where strata of one cluster hold variation within the cluster (spillover, covariates), whose
+        resampling varies nothing: intervals of those coefficients are too narrow. Where replicates
+        lose an arm or all exposed units: such a replicate does not identify the
         coefficient, counts as undefined (NaN in `draws`, counted in `undefined`), and intervals
         condition on the others.
 
@@ -192,12 +194,17 @@ def cluster_bootstrap(
     Review of Economics and Statistics 90: 414-427, pairs cluster bootstrap), so it costs one
     product of the weights with the stacked Gram matrices and one small solve. Clusters are drawn in
     the order of ``exp.cluster_order``: by first appearance for a frame in memory, else by label.
+
+    Resampling the n clusters of a cell (a stratum, or an arm of it) gives (n - 1) / n of the
+    variance among them (Rao & Wu 1988, Journal of the American Statistical Association 83:
+    231-241): with arms of two clusters a stratum, `within_arm` halves it.
     """
     if draws < 2:
         raise ValueError(f"draws must be at least 2; given {draws}")
+    groups = resampling_groups(exp, within_arm)
     problems = _problems(exp)
-    width = problems[0].fit.gram.shape[1] ** 2
-    groups = _resampling_groups(exp, within_arm)
+    size = problems[0].fit.gram.shape[1]
+    width = size * max(size, problems[0].fit.n_strata)
     weights = resampling_weights(exp.cluster_order, groups, draws, seed, width)
     blocks = [np.concatenate([p.replicate(block) for p in problems], axis=2) for block in weights]
     replicates = np.concatenate(blocks, axis=1)
@@ -232,7 +239,7 @@ class _Problem:
     @property
     def std_error(self) -> Floats:
         """CR0 standard errors of the terms on the data themselves; shape (terms,)."""
-        return np.sqrt(np.diag(covariance(self.fit, "CR0")))[self.rows]
+        return np.sqrt(((self.fit.score @ self.fit.to_user[self.rows].T) ** 2).sum(axis=0))
 
     @property
     def acceleration(self) -> Floats:
@@ -243,7 +250,7 @@ class _Problem:
 
     def replicate(self, weights: Floats) -> Floats:
         """Return coefficients and CR0 standard errors under weights (B, J); (2, B, terms)."""
-        cross, means = self._cross(weights)
+        cross, mean = self._cross(weights)
         left, right = cross[:, :-1, :-1], cross[:, :-1, -1:]
         # In orthonormal coordinates `left` is near the identity, singular where an arm is lost.
         defined = np.linalg.eigvalsh(left)[:, 0] > RANK_TOLERANCE
@@ -254,42 +261,48 @@ class _Problem:
             left, np.broadcast_to(to_user.T, (len(left), *to_user.T.shape))
         )
         errors = [
-            self._std_error(weights, means, coefficients, directions[:, :, i])
+            self._std_error(weights, mean, coefficients, directions[:, :, i])
             for i in range(len(self.terms))
         ]
         found = np.stack([coefficients @ to_user.T, np.stack(errors, axis=1)])
         return np.where(defined[:, None], found, np.nan)
 
-    def _cross(self, weights: Floats) -> tuple[Floats, list[Floats]]:
+    def _cross(self, weights: Floats) -> tuple[Floats, Floats]:
         """Return cross-products of [x, y] about a replicate's stratum means, and these means.
 
-        Shapes (B, k + 1, k + 1) and (B, k + 1) a stratum.
+        Shapes (B, k + 1, k + 1) and (B, k + 1, S).
         """
         gram, size = self.fit.gram, self.fit.gram.shape[1]
-        cross = np.zeros((len(weights), size - 1, size - 1))
-        means = []
-        for at in self.fit.stratum_members:
-            total = (weights[:, at] @ gram[at].reshape(len(at), -1)).reshape(-1, size, size)
-            means.append(total[:, 0, 1:] / total[:, 0, 0, None])
-            cross += total[:, 1:, 1:] - total[:, 0, 1:, None] * means[-1][:, None, :]
-        return cross, means
+        total = weights @ self.fit.by_stratum(gram[:, 0, :])
+        total = total.reshape(len(weights), size, -1)
+        mean = total[:, 1:] / total[:, :1]
+        cross = (weights @ gram[:, 1:, 1:].reshape(len(gram), -1)).reshape(-1, size - 1, size - 1)
+        return cross - np.einsum("bas,bcs->bac", total[:, 1:], mean), mean
 
     def _std_error(
-        self, weights: Floats, means: list[Floats], coefficients: Floats, direction: Floats
+        self, weights: Floats, mean: Floats, coefficients: Floats, direction: Floats
     ) -> Floats:
         """Return the CR0 standard error of one linear combination under weights; shape (B,)."""
-        size, total = self.fit.gram.shape[1], np.zeros(len(weights))
+        gram, stratum = self.fit.gram, self.fit.stratum
         residual = np.column_stack([-coefficients, np.ones(len(weights))])  # over [x, y]
         regressor = np.column_stack([direction, np.zeros(len(weights))])
-        for at, mean in zip(self.fit.stratum_members, means, strict=True):
-            left, right = (
-                np.column_stack([-(part * mean).sum(axis=1), part])
-                for part in (regressor, residual)
-            )
-            products = (left[:, :, None] * right[:, None, :]).reshape(len(weights), -1)
-            scores = products @ self.fit.gram[at].reshape(len(at), size * size).T
-            total += np.einsum("bj,bj->b", weights[:, at], scores**2)
-        return np.sqrt(total)
+        # What the stratum's means take off the regressor and the residual; (B, S) each.
+        level_x, level_e = (np.einsum("bas,ba->bs", mean, v) for v in (regressor, residual))
+        if self.fit.n_strata == 1:
+            regressor = np.column_stack([-level_x, regressor])
+            residual = np.column_stack([-level_e, residual])
+            scores = _products(regressor, residual) @ gram.reshape(len(gram), -1).T
+        else:
+            level_x, level_e = level_x[:, stratum], level_e[:, stratum]
+            scores = _products(regressor, residual) @ gram[:, 1:, 1:].reshape(len(gram), -1).T
+            scores -= level_e * (regressor @ gram[:, 0, 1:].T)
+            scores -= level_x * (residual @ gram[:, 0, 1:].T - level_e * gram[:, 0, 0])
+        return np.sqrt(np.einsum("bj,bj,bj->b", weights, scores, scores))
+
+
+def _products(left: Floats, right: Floats) -> Floats:
+    """Return all products of one entry of each, row by row; shape (B, a x b)."""
+    return (left[:, :, None] * right[:, None, :]).reshape(len(left), -1)
 
 
 def _problems(exp: Experiment) -> list[_Problem]:
@@ -304,47 +317,6 @@ def _problems(exp: Experiment) -> list[_Problem]:
         means = Regression.of(naive.between())
         problems.append(_Problem("cluster_wls", ("direct",), means))
     return problems
-
-
-def _resampling_groups(exp: Experiment, within_arm: bool) -> NDArray[Any] | None:
-    """Return the group within which each cluster is resampled; None where that is everything."""
-    strata = exp.moments().strata
-    if not within_arm:
-        return strata
-    return 2 * exp.moments().stratum_code + exp.treated
-
-
-def resampling_weights(
-    order: Integers, strata: NDArray[Any] | None, draws: int, seed: int | None, width: int = 1
-) -> Iterator[Floats]:
-    """Yield blocks of multinomial cluster weights, shape (B, J), `draws` rows in all.
-
-    Parameters
-    ----------
-    order : ndarray, shape (J,)
-        Positions of the clusters in the moments, in the order in which they are drawn.
-    strata : ndarray, shape (J,), optional
-        Stratum of each cluster in the moments; clusters are then drawn within strata.
-    draws : int
-        Number of replicates. The result does not depend on the size of the blocks.
-    seed : int or None
-        Seed of the generator.
-    width : int
-        Numbers that the caller holds per replicate, where these are more than the clusters.
-    """
-    rng = np.random.default_rng(seed)
-    groups = len(order)
-    label = np.zeros(groups, dtype=int) if strata is None else pd.factorize(strata)[0]
-    order = order[np.argsort(label[order], kind="stable")]  # strata side by side
-    size = np.bincount(label)[label[order]]
-    first = np.searchsorted(label[order], label[order])
-    high: int | Integers = groups if strata is None else size
-    block = max(1, BLOCK_ELEMENTS // max(groups, width))
-    for start in range(0, draws, block):
-        rows = min(block, draws - start)
-        drawn = order[first + rng.integers(0, high, size=(rows, groups))]
-        flat = drawn + groups * np.arange(rows)[:, None]
-        yield np.bincount(flat.ravel(), minlength=rows * groups).reshape(rows, groups).astype(float)
 
 
 def _report_undefined(result: BootstrapEstimates) -> None:

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import DesignError
 from .regression import Regression
 
 Floats = NDArray[np.float64]
@@ -20,10 +21,12 @@ Vcov = Literal["iid", "CR0", "CR1", "CR2", "CR3"]
 
 #: A cluster's hat-matrix eigenvalue this close to one leaves it without residuals of its own.
 SINGULAR = 1e-10
+#: A standard error this small, against what the outcome's own variation could make it, is rounding.
+VANISHING = 1e-10
 
 
-def covariance(fit: Regression, vcov: Vcov) -> Floats:
-    """Return the covariance matrix of the terms in the user's units; shape (m, m).
+def covariance(fit: Regression, vcov: Vcov, rows: Floats | None = None) -> Floats:
+    """Return the covariance matrix of linear combinations in the user's units; shape (h, h).
 
     Parameters
     ----------
@@ -31,33 +34,64 @@ def covariance(fit: Regression, vcov: Vcov) -> Floats:
         The fit; G clusters, N units, p coefficients (absorbed stratum intercepts included).
     vcov : {"iid", "CR0", "CR1", "CR2", "CR3"}
         See :func:`bayescluster.ols` for each and its factor.
+    rows : ndarray, shape (h, m), optional
+        Linear combinations of the terms; the terms themselves by default.
+
+    Warns
+    -----
+    UserWarning
+        For a cluster-robust one, where a regressor varies in one cluster only.
     """
     n, groups, p = fit.moments.n_units, fit.moments.n_clusters, fit.n_coefficients
+    directions = (fit.to_user if rows is None else rows @ fit.to_user).T  # (q, h)
     if vcov == "iid":
-        meat = fit.residual_sum_of_squares / (n - p) * np.eye(fit.leverage.shape[1])
-    else:
-        scores = adjusted_scores(fit, vcov)
-        factor = {
-            "CR1": groups / (groups - 1) * (n - 1) / (n - p),
-            "CR3": (groups - 1) / groups,
-        }.get(vcov, 1.0)
-        meat = factor * scores.T @ scores
-    return fit.to_user @ meat @ fit.to_user.T
+        return fit.residual_sum_of_squares / (n - p) * directions.T @ directions
+    scores = adjusted_scores(fit, vcov) @ directions
+    factor = {
+        "CR1": groups / (groups - 1) * (n - 1) / (n - p),
+        "CR3": (groups - 1) / groups,
+    }.get(vcov, 1.0)
+    return factor * scores.T @ scores
+
+
+def vanishing(fit: Regression, rows: Floats) -> NDArray[np.bool_]:
+    """Say which linear combinations have cluster scores of zero, and so no standard error; (h,).
+
+    Every cluster's residuals then sum to zero along the combination, whatever the outcome: one
+    cluster an arm, or as many coefficients as clusters. (Or the fit is perfect.)
+    """
+    directions = (rows @ fit.to_user).T
+    found = ((fit.score @ directions) ** 2).sum(axis=0)
+    regressor = np.einsum("qh,jqr,rh->jh", directions, fit.leverage, directions)
+    possible = fit.gram[:, -1, -1] @ regressor  # by Cauchy-Schwarz
+    return np.asarray(found <= VANISHING**2 * possible)
+
+
+def check_scores(fit: Regression, rows: Floats, what: str) -> None:
+    """Raise DesignError where a linear combination has no cluster-robust standard error at all."""
+    if vanishing(fit, rows).any():
+        raise DesignError(
+            f"the cluster-robust standard error of {what} vanishes: in each of "
+            f"{fit.moments.n_clusters:,} clusters the residuals sum to zero along it, as with one "
+            "cluster an arm or as many coefficients as clusters; add clusters, or adjust for fewer "
+            "covariates"
+        )
 
 
 def adjusted_scores(fit: Regression, vcov: Vcov) -> Floats:
     """Return the scores whose outer products the covariance matrix sums; shape (J, q).
 
+    Where a regressor varies in one cluster only, CR2 and CR3 use a generalised inverse.
+
     Warns
     -----
     UserWarning
-        For CR2 and CR3, where a regressor lives in one cluster, whose adjustment is then a
-        generalised inverse; the message names the clusters.
+        Where a regressor varies in one cluster only; the message names clusters and terms.
     """
-    if vcov in ("CR0", "CR1"):
-        return fit.score
     value, vector = hat_eigen(fit)
     warn_of_singular(fit, value, vector)
+    if vcov in ("CR0", "CR1"):
+        return fit.score
     power = inverse_power(value, 0.5 if vcov == "CR2" else 1.0)
     rotated = np.einsum("jab,ja->jb", vector, fit.score)
     return np.einsum("jab,jb->ja", vector, power * rotated)
@@ -75,18 +109,39 @@ def inverse_power(value: Floats, power: float) -> Floats:
     return np.where(value > 1 - SINGULAR, 0.0, rest**-power)
 
 
-def warn_of_singular(fit: Regression, value: Floats, vector: Floats) -> None:
-    """Warn where a slope coordinate (not just a stratum's intercept) lives in a single cluster."""
+def alone(value: Floats, vector: Floats) -> NDArray[np.bool_]:
+    """Say which directions of which clusters no other cluster has; shape (J, q).
+
+    Directions of slopes: that of a stratum's intercept is alone in a stratum of one cluster.
+    """
     slope_share = (vector[:, 1:, :] ** 2).sum(axis=1)
-    alone = ((value > 1 - SINGULAR) & (slope_share > 1e-6)).any(axis=1)
-    if alone.any():
-        labels = [repr(label) for label in fit.moments.clusters[alone][:5].tolist()]
-        warnings.warn(
-            f"a regressor varies in a single cluster only ({', '.join(labels)}): its robust "
-            "standard error rests on a generalised inverse and is not to be trusted",
-            UserWarning,
-            stacklevel=5,
-        )
+    return np.asarray((value > 1 - SINGULAR) & (slope_share > 1e-6))
+
+
+def named(fit: Regression, clusters: NDArray[np.bool_]) -> str:
+    """Return the labels of some clusters, the first five of them."""
+    labels = fit.moments.clusters[clusters].tolist()
+    return ", ".join(repr(label) for label in labels[:5]) + ", ..." * (len(labels) > 5)
+
+
+def warn_of_singular(fit: Regression, value: Floats, vector: Floats) -> None:
+    """Warn where a slope coordinate lives in a single cluster, whose residuals say nothing of it.
+
+    The terms named are those of whose variance such a coordinate is more than one per cent.
+    """
+    found = alone(value, vector)
+    if not found.any():
+        return
+    share = (fit.to_user @ vector) ** 2 / (fit.to_user**2).sum(axis=1)[:, None]  # (J, m, q)
+    touched = ((share > 0.01) & found[:, None, :]).any(axis=(0, 2))
+    terms = ", ".join(repr(t) for t, yes in zip(fit.terms, touched, strict=True) if yes)
+    warnings.warn(
+        f"a regressor varies in a single cluster only ({named(fit, found.any(axis=1))}), whose "
+        f"residuals say nothing of it: the cluster-robust standard error of {terms} is too small "
+        "and not to be trusted",
+        UserWarning,
+        stacklevel=5,
+    )
 
 
 def satterthwaite_df(fit: Regression, contrasts: Floats) -> float:

@@ -18,6 +18,8 @@ Tail = Literal["symmetric", "equal"]
 
 #: A statistic this close to the observed one counts as equal to it.
 TIE = 1e-9
+#: A squared number this small, against the average of its kind over all draws, is rounding.
+ROUNDING = 1e-20
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,9 @@ class ResamplingTest(Tidy):
         Whether all possible draws were used, which makes the test exact given the data.
     seed : int or None
         Seed of the draws.
+    smallest_p_value : float
+        What the most extreme draw would have had for a p-value: a test cannot reject at a level
+        below it, whatever the effect.
     """
 
     method: str
@@ -60,6 +65,7 @@ class ResamplingTest(Tidy):
     draws: int
     enumerated: bool
     seed: int | None
+    smallest_p_value: float
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row, with the columns that all frequentist results share; df is NaN."""
@@ -93,7 +99,8 @@ class ReferenceDistribution:
     std_error : float
         Standard error of the estimate.
     exhaustive : bool
-        Whether the draws are all there are; otherwise the data count as one more of them.
+        Whether the draws are all there are, so that one of them is the data's own and a p-value is
+        no less than its share; otherwise the data count as one more.
     """
 
     numerator: Floats
@@ -108,10 +115,8 @@ class ReferenceDistribution:
 
     def p_value(self, distance: float, tail: Tail) -> float:
         """Return the share of draws at least as extreme as the data, ties included."""
-        n0, n1 = self.numerator
-        d0, d1, d2 = self.denominator
-        top = (n0 + n1 * distance) * self.std_error
-        square = np.maximum(d0 + distance * (d1 + distance * d2), 0.0) * distance**2
+        top, variance = self._at(distance)
+        top, square = top * self.std_error, variance * distance**2
         extreme = top * top >= square * (1 - TIE)
         if tail == "symmetric":
             return self._share(int(extreme.sum()))
@@ -120,9 +125,33 @@ class ReferenceDistribution:
         short = int(((signed < 0) | (top * top <= square * (1 + TIE))).sum())
         return min(1.0, 2 * self._share(min(beyond, short)))
 
+    def smallest(self, distance: float, tail: Tail) -> float:
+        """Return the p-value that the most extreme of the draws would have had."""
+        top, variance = self._at(distance)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            statistic = top / np.sqrt(variance)
+        statistic = np.where(variance > 0, statistic, np.copysign(np.inf, top))
+        sides = (np.abs(statistic),) if tail == "symmetric" else (statistic, -statistic)
+        most = [side.max() for side in sides]
+        ties = [
+            int((side >= m * (1 - TIE * np.sign(m))).sum())
+            for side, m in zip(sides, most, strict=True)
+        ]
+        return min(1.0, len(sides) * self._share(min(ties)))
+
+    def _at(self, distance: float) -> tuple[Floats, Floats]:
+        """Return numerators and squared standard errors of the draws, rounding errors as zero."""
+        n0, n1 = self.numerator
+        d0, d1, d2 = self.denominator
+        top = n0 + n1 * distance
+        top = np.where(top**2 > ROUNDING * (top**2).mean(), top, 0.0)
+        variance = d0 + distance * (d1 + distance * d2)
+        return top, np.where(variance > ROUNDING * np.abs(variance).mean(), variance, 0.0)
+
     def _share(self, count: int) -> float:
-        extra = 0 if self.exhaustive else 1
-        return (count + extra) / (self.n_draws + extra)
+        if self.exhaustive:
+            return max(count, 1) / self.n_draws
+        return (count + 1) / (self.n_draws + 1)
 
     def interval(self, estimate: float, ci_prob: float, tail: Tail) -> tuple[float, float]:
         """Return the smallest interval that holds every null value with p > 1 - ci_prob.

@@ -14,7 +14,7 @@ from .._display import Tidy
 from ..errors import DesignError
 from ..moments import ClusterMoments
 from ..spec import DEFAULT_CI_PROB
-from .covariance import Vcov, covariance, satterthwaite_df
+from .covariance import Vcov, check_scores, covariance, satterthwaite_df, vanishing
 from .estimates import Estimates
 from .regression import Regression
 
@@ -67,12 +67,17 @@ def ols(
     IdentificationError
         Where a regressor is constant or regressors are collinear.
     DesignError
-        Where there are too few units or clusters for the covariance matrix asked for.
+        Where there are too few units or clusters for the covariance matrix asked for, or where
+        every cluster's residuals sum to zero along every regressor, as with one cluster an arm.
 
     Warns
     -----
     UserWarning
-        For CR2 and CR3, where a regressor varies in a single cluster only.
+        For a cluster-robust matrix, where a regressor varies in a single cluster only, such as the
+        treatment of one treated cluster: that cluster's residuals sum to zero, so that CR0 and CR1
+        are far too small, and CR2 and CR3 rest on a generalised inverse (MacKinnon & Webb 2018,
+        Econometrics Journal 21: 114-135; Pustejovsky & Tipton 2018). A term whose scores all vanish
+        has a standard error of NaN.
 
     References
     ----------
@@ -94,11 +99,16 @@ def ols(
     rows = np.vstack(
         [np.eye(len(fit.terms)), *(fit.contrast(w) for w in (contrasts or {}).values())]
     )
+    undefined = vanishing(fit, rows) & (vcov != "iid")
+    if moments.names and undefined[len(fit.terms) - len(moments.names) : len(fit.terms)].all():
+        check_scores(fit, rows, ", ".join(map(repr, moments.names)))
+    cov = covariance(fit, vcov, rows)
+    cov[undefined] = cov[:, undefined] = np.nan
     return Estimates(
         method=method or f"OLS, {vcov}",
         terms=(*fit.terms, *(contrasts or {})),
         estimate=rows @ fit.estimate,
-        cov=rows @ covariance(fit, vcov) @ rows.T,
+        cov=cov,
         df=degrees_of_freedom(fit, vcov, rows, distribution),
         ci_prob=ci_prob,
         vcov=vcov,
@@ -114,7 +124,13 @@ def degrees_of_freedom(
     if distribution == "normal":
         return np.full(len(rows), np.inf)
     if vcov == "CR2":
-        return np.array([satterthwaite_df(fit, row[None, :]) for row in rows])
+        undefined = vanishing(fit, rows)
+        return np.array(
+            [
+                np.nan if none else satterthwaite_df(fit, row[None, :])
+                for row, none in zip(rows, undefined, strict=True)
+            ]
+        )
     n, groups = fit.moments.n_units, fit.moments.n_clusters
     return np.full(len(rows), float(n - fit.n_coefficients if vcov == "iid" else groups - 1))
 
@@ -127,6 +143,12 @@ def check_size(fit: Regression, vcov: Vcov) -> None:
             f"{n:,} units in {groups:,} clusters are too few for {p} coefficients with {vcov} "
             "standard errors"
         )
+
+
+def check_null(null: float) -> None:
+    """Raise ValueError where the value to test is not a finite number."""
+    if not np.isfinite(null):
+        raise ValueError(f"null must be a finite number; given {null}")
 
 
 def check_choice(name: str, value: str, valid: Sequence[str]) -> None:
@@ -188,7 +210,9 @@ def wald_test(
     Raises
     ------
     ValueError
-        Where a term is unknown or the combinations are linearly dependent.
+        Where a term is unknown, there are no combinations or they are linearly dependent.
+    DesignError
+        As :func:`ols`.
 
     References
     ----------
@@ -202,12 +226,17 @@ def wald_test(
     named = [{c: 1.0} if isinstance(c, str) else dict(c) for c in contrasts]
     rows = np.array([fit.contrast(weights) for weights in named])
     h = len(rows)
+    if not h:
+        raise ValueError("give at least one linear combination to test")
     if np.linalg.matrix_rank(rows) < h:
         raise ValueError(
             f"the {h} combinations are linearly dependent; leave out the redundant ones"
         )
+    names = tuple(" + ".join(f"{w:g} {term}" for term, w in weights.items()) for weights in named)
+    if vcov != "iid":
+        check_scores(fit, rows, " or ".join(names))
     value = rows @ fit.estimate
-    q = float(value @ np.linalg.solve(rows @ covariance(fit, vcov) @ rows.T, value))
+    q = float(value @ np.linalg.solve(covariance(fit, vcov, rows), value))
     df = float(degrees_of_freedom(fit, "iid" if vcov == "iid" else "CR1", rows[:1])[0])
     f_htz = df_htz = p_htz = np.nan
     if vcov == "CR2":
@@ -216,5 +245,4 @@ def wald_test(
         if df_htz > 0:
             f_htz = df_htz / (eta * h) * q
             p_htz = float(special.fdtrc(h, df_htz, f_htz))
-    names = tuple(" + ".join(f"{w:g} {term}" for term, w in weights.items()) for weights in named)
     return WaldTest(names, q, q / h, df, float(special.fdtrc(h, df, q / h)), f_htz, df_htz, p_htz)

@@ -11,15 +11,19 @@ from numpy.typing import NDArray
 from ..design.assignment import Assignment
 from ..errors import DesignError
 from ..experiment import Experiment
+from .covariance import check_scores
 from .influence import coordinate_sums
 from .inversion import ReferenceDistribution, ResamplingTest, Tail
-from .ols import check_choice
+from .ols import check_choice, check_null
 from .regression import Regression
 
 Floats = NDArray[np.float64]
 
 #: Numbers held at once: bounds the memory of a block of assignments.
 BLOCK_ELEMENTS = 1_000_000
+#: An assignment with no more than this share of its variation left by covariates and strata does
+#: not identify the effect.
+UNIDENTIFIED = 1e-9
 
 
 def randomization_test(
@@ -55,7 +59,8 @@ def randomization_test(
     null : float
         Constant effect to test, in the outcome's unit.
     mechanism : Assignment, optional
-        How clusters were assigned; the one that the specification names by default.
+        How clusters were assigned, in the order of ``exp.moments().clusters``; by default
+        ``exp.assignment``, the one that the specification names or the experiment was built with.
     studentise : bool
         Divide the contrast by its cluster-robust (CR0) standard error under each assignment, which
         keeps the level under unequal variances too (in large samples, for the null of no average
@@ -71,7 +76,8 @@ def randomization_test(
     Raises
     ------
     DesignError
-        Where the mechanism cannot have made the assignment in the data.
+        Where the mechanism cannot have made the assignment in the data, or where `studentise` and
+        the contrast has no cluster-robust standard error at all (see :func:`ols`).
     ValueError
         Where an argument is not valid.
 
@@ -79,6 +85,11 @@ def randomization_test(
     -----
     Assignments as extreme as the observed one count as extreme; among drawn ones the observed one
     counts as one more, so the level is never exceeded under the null.
+
+    Assignments that leave the effect unidentified given covariates and strata (coin flips can make
+    the treatment constant in every stratum) are left out: the test is conditional on the effect
+    being identified, which depends on the assignment alone, and holds its level so. `draws` of the
+    result counts the others.
 
     References
     ----------
@@ -89,22 +100,27 @@ def randomization_test(
     check_choice("tail", tail, ("symmetric", "equal"))
     if draws < 1:
         raise ValueError(f"draws must be at least 1; given {draws}")
+    check_null(null)
     mechanism = mechanism or exp.assignment
     mechanism.check(exp.treated)
+    if studentise:
+        fit = Regression.of(exp.moments().without("spillover"))
+        check_scores(fit, fit.contrast({term: 1.0})[None, :], repr(term))
     space = _Reassignment.of(exp)
     estimate, std_error = space.contrast(exp.treated[None, :].astype(float))
     enumerated = mechanism.n_assignments <= draws
     assignments = _assignments(mechanism, draws, seed, enumerated=enumerated)
     polynomials = [space.polynomials(block, float(estimate[0])) for block in assignments]
     numerator, denominator = (np.hstack(parts) for parts in zip(*polynomials, strict=True))
+    identified = ~np.isnan(numerator[0])
+    if not identified.any():
+        raise DesignError(
+            f"none of {len(identified):,} assignments by the mechanism identifies the effect given "
+            "covariates and strata; adjust for fewer of them, or name the mechanism that was used"
+        )
+    numerator, denominator = numerator[:, identified], denominator[:, identified]
     if not studentise:
         denominator = np.vstack([np.ones_like(denominator[0]), 0 * denominator[1:]])
-    defined = np.isfinite(numerator).all(axis=0) & np.isfinite(denominator).all(axis=0)
-    if not defined.all():
-        raise DesignError(
-            f"{int((~defined).sum()):,} of {len(defined):,} assignments leave the effect "
-            "unidentified given covariates and strata; adjust for fewer of them"
-        )
     scale = float(std_error[0]) if studentise else 1.0
     reference = ReferenceDistribution(numerator, denominator, scale, enumerated)
     ci_prob = exp.spec.report.ci_prob
@@ -120,6 +136,7 @@ def randomization_test(
         draws=reference.n_draws,
         enumerated=enumerated,
         seed=seed,
+        smallest_p_value=reference.smallest(float(estimate[0]) - null, tail),
     )
 
 
@@ -137,7 +154,7 @@ class _Reassignment:
     zz: Floats
     e: Floats  # (2, J): of the outcome, and of the observed treatment
     ze: Floats  # (2, J, q)
-    stratum: NDArray[np.int64]
+    fit: Regression
 
     @classmethod
     def of(cls, exp: Experiment) -> _Reassignment:
@@ -153,58 +170,66 @@ class _Reassignment:
         coefficient = np.column_stack([level, np.broadcast_to(gamma, (len(level), len(gamma)))])
         ze_treated = treated[:, None] * z - np.einsum("jab,jb->ja", zz, coefficient)
         e = np.stack([ze[:, 0], ze_treated[:, 0]]) * fit.stratum_root
-        return cls(moments.n, z, zz, e, np.stack([ze, ze_treated]), fit.stratum)
+        return cls(moments.n, z, zz, e, np.stack([ze, ze_treated]), fit)
 
     def contrast(self, assignment: Floats) -> tuple[Floats, Floats]:
         """Return the contrast (B,) and its CR0 standard error (B,) under assignments (B, J)."""
-        variation, coefficient = self._project(assignment)
-        estimate = assignment @ self.e[0] / variation
-        score = self._score(assignment, coefficient, 0)
-        score -= estimate[:, None] * self._square(assignment, coefficient)
-        return estimate, np.sqrt((score**2).sum(axis=1)) / variation
+        projection = self._project(assignment)
+        estimate = assignment @ self.e[0] / projection.variation
+        score = self._score(projection, 0) - estimate[:, None] * self._square(projection)
+        return estimate, np.sqrt((score**2).sum(axis=1)) / projection.variation
 
     def polynomials(self, assignment: Floats, estimate: float) -> tuple[Floats, Floats]:
         """Return numerators (2, B) and squared denominators (3, B) in x = estimate - null.
 
         Under the null value estimate - x the outcome loses (estimate - x) x observed treatment.
+        NaN where an assignment does not identify the contrast.
         """
-        variation, coefficient = self._project(assignment)
-        square = self._square(assignment, coefficient)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            slopes = assignment @ self.e.T / variation[:, None]
-            numerator = np.stack([slopes[:, 0] - estimate * slopes[:, 1], slopes[:, 1]])
-            scores = [self._score(assignment, coefficient, i) for i in (0, 1)]
-            error = [s - slopes[:, i, None] * square for i, s in enumerate(scores)]
-            constant, linear = error[0] - estimate * error[1], error[1]
-            products = [
-                np.einsum("bj,bj->b", a, b) / variation**2
-                for a, b in ((constant, constant), (2 * constant, linear), (linear, linear))
-            ]
+        projection = self._project(assignment)
+        variation, square = projection.variation, self._square(projection)
+        slopes = assignment @ self.e.T / variation[:, None]
+        numerator = np.stack([slopes[:, 0] - estimate * slopes[:, 1], slopes[:, 1]])
+        error = [self._score(projection, i) - slopes[:, i, None] * square for i in (0, 1)]
+        constant, linear = error[0] - estimate * error[1], error[1]
+        products = [
+            np.einsum("bj,bj->b", a, b) / variation**2
+            for a, b in ((constant, constant), (2 * constant, linear), (linear, linear))
+        ]
         return numerator, np.stack(products)
 
-    def _project(self, assignment: Floats) -> tuple[Floats, Floats]:
-        """Return the variation of the assignment left by z (B,), and its coefficients (B, J, q)."""
+    def _project(self, assignment: Floats) -> _Projection:
         slopes = assignment @ self.z[:, 1:]
-        levels = np.zeros((len(assignment), int(self.stratum.max()) + 1))
-        weighted = assignment * self.z[:, 0]
-        for s in range(levels.shape[1]):
-            levels[:, s] = weighted[:, self.stratum == s].sum(axis=1)
+        levels = assignment @ self.fit.by_stratum(self.z[:, :1])
         variation = assignment @ self.n - (slopes**2).sum(axis=1) - (levels**2).sum(axis=1)
-        variation[variation <= 1e-9 * self.n.sum()] = np.nan
-        coefficient = np.empty((*assignment.shape, self.z.shape[1]))
-        coefficient[:, :, 0] = levels[:, self.stratum]
-        coefficient[:, :, 1:] = slopes[:, None, :]
-        return variation, coefficient
+        variation[variation <= UNIDENTIFIED * self.n.sum()] = np.nan
+        return _Projection(assignment, variation, levels[:, self.fit.stratum], slopes)
 
-    def _score(self, assignment: Floats, coefficient: Floats, which: int) -> Floats:
+    def _score(self, to: _Projection, which: int) -> Floats:
         """Return sums of (residual of the assignment) x (residual) per cluster; (B, J)."""
-        return assignment * self.e[which] - np.einsum("bjq,jq->bj", coefficient, self.ze[which])
+        ze = self.ze[which]
+        return to.assignment * self.e[which] - to.levels * ze[:, 0] - to.slopes @ ze[:, 1:].T
 
-    def _square(self, assignment: Floats, coefficient: Floats) -> Floats:
+    def _square(self, to: _Projection) -> Floats:
         """Return sums of squared residuals of the assignment per cluster; (B, J)."""
-        cross = np.einsum("bjq,jq->bj", coefficient, self.z)
-        quadratic = np.einsum("bjq,jqr,bjr->bj", coefficient, self.zz, coefficient, optimize=True)
-        return assignment * self.n - 2 * assignment * cross + quadratic
+        fitted = to.levels * self.z[:, 0] + to.slopes @ self.z[:, 1:].T
+        pairs = (to.slopes[:, :, None] * to.slopes[:, None, :]).reshape(len(to.slopes), -1)
+        quadratic = to.levels * (to.levels * self.zz[:, 0, 0] + 2 * to.slopes @ self.zz[:, 0, 1:].T)
+        quadratic += pairs @ self.zz[:, 1:, 1:].reshape(len(self.zz), -1).T
+        return to.assignment * (self.n - 2 * fitted) + quadratic
+
+
+@dataclass(frozen=True, eq=False)
+class _Projection:
+    """Assignments (B, J), and their projection on covariates and strata.
+
+    The variation left by it (B,; NaN where there is none), and its coefficients: those of the
+    strata, at each cluster (B, J), and those of the covariates (B, k).
+    """
+
+    assignment: Floats
+    variation: Floats
+    levels: Floats
+    slopes: Floats
 
 
 def _assignments(

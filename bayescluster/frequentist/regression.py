@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,18 +102,41 @@ class Regression:
     @property
     def n_coefficients(self) -> int:
         """Number of coefficients that were fitted, absorbed stratum intercepts included."""
-        return len(self.coefficients) + int(self.stratum.max()) + 1
+        return len(self.coefficients) + self.n_strata
 
     @cached_property
     def stratum_root(self) -> Floats:
         """Square root of the number of units in each cluster's stratum; shape (J,)."""
         return np.sqrt(np.bincount(self.stratum, self.moments.n))[self.stratum]
 
-    @cached_property
-    def stratum_members(self) -> list[Integers]:
-        """Positions of each stratum's clusters."""
-        order = np.argsort(self.stratum, kind="stable")
-        return np.split(order, np.cumsum(np.bincount(self.stratum))[:-1])
+    @property
+    def n_strata(self) -> int:
+        """Number of absorbed intercepts; 1 without strata."""
+        return int(self.stratum.max()) + 1
+
+    def by_stratum(self, values: Floats) -> Any:
+        """Return M, (J, c x S), such that weights @ M sums weights x values by stratum.
+
+        Parameters
+        ----------
+        values : ndarray, shape (J, c)
+            Numbers of each cluster.
+
+        Returns
+        -------
+        ndarray or sparse array
+            Column i x S + s holds column i of the clusters in stratum s, zeros elsewhere; sparse
+            where there are several strata, since thousands of matched pairs are as common as one.
+        """
+        if self.n_strata == 1:
+            return values
+        from scipy import sparse
+
+        groups, c = values.shape
+        columns = self.stratum[:, None] + self.n_strata * np.arange(c)
+        starts = np.arange(0, groups * c + 1, c)
+        shape = (groups, c * self.n_strata)
+        return sparse.csr_array((values.ravel(), columns.ravel(), starts), shape=shape)
 
     @cached_property
     def leverage(self) -> Floats:
@@ -139,11 +163,17 @@ class Regression:
         Raises
         ------
         ValueError
-            Where a term is unknown.
+            Where a term is unknown, a weight is not finite, or no weight differs from zero.
         """
         if unknown := set(weights) - set(self.terms):
             raise ValueError(f"no term {sorted(unknown)}; there are {', '.join(self.terms)}")
-        return np.array([weights.get(term, 0.0) for term in self.terms])
+        row = np.array([weights.get(term, 0.0) for term in self.terms])
+        if not np.isfinite(row).all() or not row.any():
+            raise ValueError(
+                "a linear combination needs finite weights, at least one of them not zero; given "
+                f"{dict(weights)}"
+            )
+        return row
 
 
 def _means(values: Floats, n: Floats, stratum: Integers) -> Floats:

@@ -8,11 +8,12 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import DesignError
 from ..moments import ClusterMoments
 from ..spec import DEFAULT_CI_PROB
-from .covariance import covariance, hat_eigen, inverse_power
+from .covariance import alone, check_scores, covariance, inverse_power, named
 from .inversion import ReferenceDistribution, ResamplingTest, Tail
-from .ols import check_choice, check_size
+from .ols import check_choice, check_null, check_size
 from .regression import Regression
 
 Floats = NDArray[np.float64]
@@ -73,9 +74,17 @@ def wild_bootstrap(
     Raises
     ------
     ValueError
-        Where an argument is not valid or a term is unknown.
+        Where an argument is not valid, a term is unknown or all weights of a combination are zero.
     DesignError, IdentificationError
-        As :func:`ols`.
+        As :func:`ols`; also where the term has no cluster-robust standard error at all, and where
+        jackknifed scores are asked for and the fit without some cluster identifies less.
+
+    Warns
+    -----
+    UserWarning
+        Where a regressor varies in one cluster only, see :func:`ols`: with one treated cluster the
+        bootstrap cannot be trusted either (MacKinnon & Webb 2018, Econometrics Journal 21:
+        114-135).
 
     Notes
     -----
@@ -85,7 +94,9 @@ def wild_bootstrap(
     every value not rejected, found on a grid that reaches 10,000 standard errors and refined to
     machine precision. Draws as extreme as the observed statistic count as extreme, and a random
     sample of draws counts the data themselves as one more, (1 + count) / (1 + draws), so that the
-    test never exceeds its level by ties; other programs count strictly larger draws only.
+    test never exceeds its level by ties; other programs count strictly larger draws only. Of all
+    2^G sign patterns one, without a change of sign, is the data's own, and no p-value is less than
+    its share, 1 / 2^G. A draw whose own standard error vanishes counts as extreme.
 
     References
     ----------
@@ -101,20 +112,23 @@ def wild_bootstrap(
         raise ValueError(
             f"draws must be at least 1 and ci_prob in (0, 1); given {draws}, {ci_prob}"
         )
+    check_null(null)
     fit = Regression.of(moments)
     check_size(fit, "CR1")
     row = fit.contrast({term: 1.0} if isinstance(term, str) else term)
+    name = term if isinstance(term, str) else " + ".join(f"{w:g} {t}" for t, w in term.items())
+    check_scores(fit, row[None, :], repr(name))
     estimate = float(row @ fit.estimate)
-    variance = float(row @ covariance(fit, "CR1") @ row)
+    variance = float(covariance(fit, "CR1", row[None, :])[0, 0])
     enumerated = weights == "rademacher" and 2**moments.n_clusters <= draws
     drawn = _draw_weights(weights, moments.n_clusters, draws, enumerated, seed)
     null_part = _null_part(fit, row, impose_null=impose_null, scores=scores)
     polynomials = _polynomials(fit, row, *null_part, drawn)
     reference = ReferenceDistribution(*polynomials, float(np.sqrt(variance)), enumerated)
-    name = "WCR" if impose_null else "WCU"
+    form = "WCR" if impose_null else "WCU"
     kind = "" if scores == "classic" else ", jackknifed scores"
     return ResamplingTest(
-        term=term if isinstance(term, str) else " + ".join(f"{w:g} {t}" for t, w in term.items()),
+        term=name,
         estimate=estimate,
         std_error=reference.std_error,
         null=null,
@@ -123,8 +137,9 @@ def wild_bootstrap(
         ci_prob=ci_prob,
         draws=reference.n_draws,
         enumerated=enumerated,
-        method=f"wild cluster bootstrap ({name}, {weights}{kind})",
+        method=f"wild cluster bootstrap ({form}, {weights}{kind})",
         seed=seed,
+        smallest_p_value=reference.smallest(estimate - null, tail),
     )
 
 
@@ -136,14 +151,19 @@ def _null_part(
     if scores == "classic":
         slope = (fit.leverage @ t) / (t @ t)
         return fit.score, slope if impose_null else np.zeros_like(slope)
-    value, vector = hat_eigen(fit)
-    rest = np.einsum("jab,jb,jcb->jac", vector, inverse_power(value, 1.0), vector)
-    without = np.einsum("jab,jb->ja", rest, fit.score)  # (I - P)^-1 s: the leave-one-out score
-    if not impose_null:
-        return without, np.zeros_like(without)
-    moved = rest @ t  # (J, q)
-    slope = np.einsum("jab,jb->ja", fit.leverage, moved) / (moved @ t)[:, None]
-    return without - slope * (without @ t)[:, None], slope
+    # The fit's coordinates are orthonormal: imposing the null leaves those orthogonal to t.
+    free = np.eye(len(t)) - np.outer(t, t) / (t @ t) * impose_null
+    value, vector = np.linalg.eigh(free @ fit.leverage @ free)
+    if (lost := alone(value, vector).any(axis=1)).any():
+        raise DesignError(
+            f"the fit without cluster {named(fit, lost)} does not identify every coefficient, so "
+            "that its jackknifed scores are not defined; use scores='classic', or leave out what "
+            "varies in that cluster only"
+        )
+    moved = np.einsum("jab,jb,jcb->jac", vector, inverse_power(value, 1.0), vector)
+    adjust = np.eye(len(t)) + fit.leverage @ free @ moved @ free  # scores to leave-one-out ones
+    slope = fit.leverage @ t / (t @ t) * impose_null
+    return np.einsum("jab,jb->ja", adjust, fit.score), np.einsum("jab,jb->ja", adjust, slope)
 
 
 def _polynomials(
@@ -175,9 +195,8 @@ def _numerator_and_error(
         return weights @ along, weights @ (np.diag(along) - moved)
     slopes = weights @ scores[:, 1:]  # (B, k): the refitted slopes' deviation
     error = weights * along - slopes @ pull[:, 1:].T
-    for at in fit.stratum_members:
-        error[:, at] -= np.outer(weights[:, at] @ scores[at, 0], pull[at, 0])
-    return weights @ along, error
+    levels = weights @ fit.by_stratum(scores[:, :1])
+    return weights @ along, error - levels[:, fit.stratum] * pull[:, 0]
 
 
 def _draw_weights(

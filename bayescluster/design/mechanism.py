@@ -1,0 +1,57 @@
+"""From the mechanism that a specification names to the object that draws from it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DesignError
+from ..moments import ClusterMoments
+from ..spec import ModelSpec
+from ..validation import check_pairs
+from .acceptance import Bernoulli, Rerandomised
+from .assignment import Assignment, Complete, Stratified
+
+
+def mechanism_of(
+    moments: ClusterMoments, treated: NDArray[np.bool_], spec: ModelSpec
+) -> Assignment:
+    """Return the mechanism that a specification names, with the numbers of clusters in the data.
+
+    Parameters
+    ----------
+    moments : ClusterMoments
+        The data.
+    treated : ndarray, shape (J,)
+        Which clusters are treated.
+    spec : ModelSpec
+        The specification.
+
+    Raises
+    ------
+    DesignError
+        Where the mechanism cannot have made the assignment in the data; the message names the
+        column.
+    """
+    design, groups = spec.design, moments.n_clusters
+    if design.mechanism == "bernoulli":
+        return Bernoulli(groups)
+    if design.mechanism == "matched_pairs":
+        check_pairs(moments, spec)
+    mechanism: Assignment = Complete(groups, int(treated.sum()))
+    if moments.strata is not None and design.mechanism != "complete":
+        pairs = dict.fromkeys(moments.stratum_levels.tolist(), 1)
+        try:
+            if design.mechanism == "matched_pairs":
+                mechanism = Stratified(moments.strata, pairs)
+            else:
+                mechanism = Stratified.of(treated, moments.strata)
+            mechanism.check(treated)
+        except DesignError as error:
+            raise DesignError(f"column {design.strata!r} (strata): {error}") from None
+    if design.mechanism != "rerandomised":
+        return mechanism
+    at = [moments.column(name) for name in design.balance]
+    mechanism = Rerandomised(mechanism, moments.mean[:, at], float(design.max_distance or 0))
+    mechanism.check(treated)
+    return mechanism
