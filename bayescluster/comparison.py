@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-#: The effects that posterior and bootstrap are compared on.
-EFFECTS = ("direct", "spillover")
 #: Posterior and bootstrap agree where neither interval is wider by more than this factor ...
 MAX_WIDTH_RATIO = 1.25
 #: ... and the part that they share is at least this share of the part that either covers.
@@ -159,7 +157,7 @@ class Comparison(Tidy):
 
     @property
     def effects(self) -> list[str]:
-        """The effects that are estimated: direct, and spillover where there is a column of it."""
+        """The effects of the design, direct first."""
         return self.agreement["term"].tolist()
 
     @property
@@ -229,17 +227,18 @@ def compare(
         raise TypeError(f"{', '.join(sampling)} would sample again: give either these or posterior")
     _check_posterior(posterior, exp)
     truth = dict(truth or {})
-    if unknown := set(truth) - set(EFFECTS):
-        raise ValueError(f"truth names {sorted(unknown)}; valid names: {', '.join(EFFECTS)}")
+    effects = exp.spec.design.effects
+    if unknown := set(truth) - set(effects):
+        raise ValueError(f"truth names {sorted(unknown)}; valid names: {', '.join(effects)}")
     bootstrap = cluster_bootstrap(exp, draws=bootstrap_draws, seed=seed)
     estimands = summarise(estimand_draws(exp, posterior), exp.spec.report)
     naive, two = naive_ols(exp), two_exposure(exp)
     small, skipped, powerless = _small_sample(exp, seed)
     studentised = bootstrap.to_dataframe("percentile-t").iloc[: len(bootstrap.effects)]
     tables = [naive.to_dataframe(), two.to_dataframe(), *small, bootstrap.to_dataframe()]
-    tables += [studentised, _posterior_rows(estimands)]
+    tables += [studentised, _posterior_rows(estimands, effects)]
     estimates = pd.concat(tables, ignore_index=True)
-    estimates = estimates[estimates["term"].isin(EFFECTS)]
+    estimates = estimates[estimates["term"].isin(effects)]
     at = two.terms.index("direct")
     return Comparison(
         estimates=estimates.reset_index(drop=True),
@@ -286,7 +285,7 @@ def _small_sample(
         "cluster WLS": partial(cluster_wls, exp),
         "randomisation test": partial(randomization_test, exp, seed=seed),
     }
-    for effect in EFFECTS[: 1 + exp.has_spillover]:
+    for effect in exp.spec.design.effects:
         methods[f"wild cluster bootstrap of {effect}"] = partial(wild, effect)
     for name, run in methods.items():
         try:
@@ -304,9 +303,9 @@ def _small_sample(
     return tables, skipped, powerless
 
 
-def _posterior_rows(estimands: pd.DataFrame) -> pd.DataFrame:
-    effects = estimands[estimands["estimand"].isin(EFFECTS)]
-    named = effects.rename(columns={"estimand": "term", "mean": "estimate", "sd": "std_error"})
+def _posterior_rows(estimands: pd.DataFrame, effects: tuple[str, ...]) -> pd.DataFrame:
+    rows = estimands[estimands["estimand"].isin(effects)]
+    named = rows.rename(columns={"estimand": "term", "mean": "estimate", "sd": "std_error"})
     return named.assign(method="posterior", df=np.nan, p_value=np.nan)[COLUMNS]
 
 

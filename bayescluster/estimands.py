@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .bayes.families import RATIOS, mean_of
 from .experiment import Experiment
 from .spec import ReportSpec
 
@@ -20,42 +21,166 @@ Floats = NDArray[np.float64]
 DEFINITIONS = {
     "direct": "treated users against control users who are not exposed to spillover",
     "spillover": "fully exposed control users against control users who are not exposed",
+    "interaction": "what exposure adds for treated users beyond what it adds for control users",
+    "within_spillover": (
+        "untreated users of a fully treated cluster against users of a cluster without treated ones"
+    ),
+    "direct with exposure": "exposed treated users against control users who are not exposed",
     "direct - spillover": "treated users against exposed control users",
     "full rollout": (
         "all clusters treated against none; equals the direct effect, assuming that treated users "
         "gain nothing further from other treated clusters"
+    ),
+    "full rollout with exposure": (
+        "all clusters treated against none; equals the direct effect with exposure, assuming that "
+        "every user is then exposed"
     ),
     "tutorial projection": (
         "direct + exposed share of all users x spillover; kept for comparison with the tutorial "
         "only: under a full rollout no control users are left to be exposed"
     ),
     "ICC": "intracluster correlation: share of the outcome's variance that lies between clusters",
+    "ICC, control": "intracluster correlation among control clusters",
+    "ICC, treated": "intracluster correlation among treated clusters",
+}
+#: Scales beside the outcome's own, in words.
+LINK_WORDS = {
+    "bernoulli": "log odds ratio",
+    "poisson": "log rate ratio",
+    "negative_binomial": "log rate ratio",
 }
 
 
 def estimand_draws(exp: Experiment, posterior: xr.DataTree) -> dict[str, Floats]:
     """Return posterior draws of every estimand, each of shape (chains x draws,).
 
-    Estimands that need a spillover column are absent where the specification has none.
+    Effects under their own names are on the scale that the least-squares methods estimate, and that
+    threshold and ROPE are in: the outcome's (lognormal: its logarithm's). For families with a link
+    they are average differences: the mean outcome of all users of the experiment, with their own
+    clusters' intercepts and covariates, under one condition less that under another. The
+    coefficients and their exponentials follow, named "direct, log odds ratio" and so on. Estimands
+    that need a column that the specification does not have are absent.
+
+    Notes
+    -----
+    Of the lognormal family, "direct, difference of means" is on the outcome's own scale: the
+    average over users of exp(a_j + sigma^2 / 2) (exp(direct) - 1), covariates at their clusters'
+    means.
     """
-    draws = {
-        name: posterior["posterior"][name].to_numpy().ravel()
-        for name in ("direct", "spillover", "between_sd", "within_sd")
-        if name in posterior["posterior"]
-    }
-    direct = draws["direct"]
-    estimands = {"direct": direct}
-    if "spillover" in draws:
-        spillover = draws["spillover"]
-        estimands["spillover"] = spillover
-        estimands["direct - spillover"] = direct - spillover
-        estimands["full rollout"] = direct
-        estimands["tutorial projection"] = direct + exp.exposed_share * spillover
+    draws = posterior["posterior"].to_dataset()
+    effects = exp.spec.design.effects
+    if exp.spec.outcome.has_link:
+        estimands = _average_differences(exp, draws)
     else:
-        estimands["full rollout"] = direct
-    between, within = draws["between_sd"] ** 2, draws["within_sd"] ** 2
-    estimands["ICC"] = between / (between + within)
-    return estimands
+        estimands = {name: _flat(draws, name) for name in effects}
+        if "interaction" in effects:
+            both = estimands["direct"] + estimands["spillover"] + estimands["interaction"]
+            estimands["direct with exposure"] = both
+    if "spillover" in effects:
+        estimands["direct - spillover"] = estimands["direct"] - estimands["spillover"]
+    estimands["full rollout"] = estimands["direct"]
+    if "interaction" in effects:
+        estimands["full rollout with exposure"] = estimands["direct with exposure"]
+    if "spillover" in effects and exp.spec.design.level == "cluster":
+        projected = exp.exposed_share * estimands["spillover"]
+        estimands["tutorial projection"] = estimands["direct"] + projected
+    return estimands | _other_scales(exp, draws) | _intracluster(exp, draws)
+
+
+def _flat(draws: xr.Dataset, name: str) -> Floats:
+    values = draws[name].to_numpy()
+    return values.reshape(-1, *values.shape[2:])
+
+
+def _average_differences(exp: Experiment, draws: xr.Dataset) -> dict[str, Floats]:
+    """Return differences of the mean outcome between conditions, averaged over all users."""
+    effects, family = exp.spec.design.effects, exp.spec.outcome.family
+    base, weight, cluster = _baseline(exp, draws)
+
+    def of(name: str) -> Floats:
+        """Return an effect's coefficient for each baseline; (S, 1), or (S, B) where it varies."""
+        if f"{name}_of_cluster" in draws:
+            return _flat(draws, f"{name}_of_cluster")[:, cluster]
+        return _flat(draws, name)[:, None]
+
+    untreated = mean_of(family, base) @ weight
+
+    def shifted(by: Floats) -> Floats:
+        return mean_of(family, base + by) @ weight - untreated
+
+    found = {name: shifted(of(name)) for name in effects if name != "interaction"}
+    if "interaction" in effects:
+        both = shifted(of("direct") + of("spillover") + of("interaction"))
+        found["interaction"] = both - found["direct"] - found["spillover"]
+        found["direct with exposure"] = both
+    return {name: found.pop(name) for name in effects} | found
+
+
+def _baseline(exp: Experiment, draws: xr.Dataset) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """Return the linear predictor without treatment of users that are alike; (S, B).
+
+    With it the share of users of each, (B,), and their clusters, (B,).
+    """
+    cells = exp.cells()
+    effects = len(exp.spec.design.effects)
+    covariates = cells.x[:, effects:]
+    keyed = np.column_stack([cells.cluster, covariates])
+    alike, at = np.unique(keyed, axis=0, return_inverse=True)
+    n = np.bincount(at.ravel(), cells.n)
+    cluster = alike[:, 0].astype(np.int64)
+    base = _flat(draws, "intercept")[:, cluster]
+    if covariates.shape[1]:
+        moments = exp.moments()
+        center = (moments.grand_mean + moments.origin)[effects:-1]
+        slopes = np.stack([_flat(draws, name) for name in exp.covariates], axis=-1)
+        base = base + slopes @ (alike[:, 1:] - center).T
+    return base, n / n.sum(), cluster
+
+
+def _other_scales(exp: Experiment, draws: xr.Dataset) -> dict[str, Floats]:
+    """Return coefficients on the link scale and as ratios; for lognormal, differences of means."""
+    family, effects = exp.spec.outcome.family, exp.spec.design.effects
+    found: dict[str, Floats] = {}
+    if family in LINK_WORDS:
+        found |= {f"{name}, {LINK_WORDS[family]}": _flat(draws, name) for name in effects}
+    if family in RATIOS:
+        found |= {f"{name}, {RATIOS[family]}": np.exp(_flat(draws, name)) for name in effects}
+    if family == "lognormal":
+        moments = exp.moments()
+        half_variance = _flat(draws, "within_sd")[:, None] ** 2 / 2
+        base = _flat(draws, "intercept") + half_variance
+        if exp.covariates:
+            own = moments.mean[:, len(effects) : -1] - moments.grand_mean[len(effects) : -1]
+            base = base + np.stack([_flat(draws, x) for x in exp.covariates], axis=-1) @ own.T
+        untreated = np.exp(base) @ (moments.n / moments.n.sum())
+        for name in effects:
+            grown = untreated * np.expm1(_flat(draws, name))
+            found[f"{name}, difference of means"] = grown
+    return found
+
+
+def _intracluster(exp: Experiment, draws: xr.Dataset) -> dict[str, Floats]:
+    """Return the ICC where the variance within clusters is one number."""
+    if exp.spec.outcome.family not in ("gaussian", "lognormal"):
+        return {}
+    between, within = _flat(draws, "between_sd") ** 2, _flat(draws, "within_sd") ** 2
+    if between.ndim == 1:
+        return {"ICC": between / (between + within)}
+    arms = ("control", "treated")
+    return {f"ICC, {arm}": x / (x + within) for arm, x in zip(arms, between.T, strict=True)}
+
+
+def definition(name: str) -> str:
+    """Return what an estimand means, in words."""
+    effect, _, scale = name.partition(", ")
+    if name in DEFINITIONS or not scale:
+        return DEFINITIONS[name]
+    return f"{DEFINITIONS[effect]}, as a {scale}"
+
+
+def is_effect(name: str) -> bool:
+    """Whether an estimand is a difference on the scale of threshold and ROPE."""
+    return not name.startswith("ICC") and ", " not in name
 
 
 def summarise(draws: dict[str, Floats], report: ReportSpec) -> pd.DataFrame:
@@ -72,7 +197,9 @@ def summarise(draws: dict[str, Floats], report: ReportSpec) -> pd.DataFrame:
     -------
     DataFrame
         Columns estimand, mean, sd, ci_lower, ci_upper, ci_prob, prob_positive,
-        prob_above_threshold, prob_in_rope (NaN without a ROPE, and for the ICC), definition.
+        prob_above_threshold, prob_in_rope (NaN without a ROPE), definition. The three
+        probabilities are NaN for what is not a difference on the scale of the threshold: ratios,
+        coefficients on a link scale, the ICC.
     """
     return pd.DataFrame([_row(name, values, report) for name, values in draws.items()])
 
@@ -80,7 +207,7 @@ def summarise(draws: dict[str, Floats], report: ReportSpec) -> pd.DataFrame:
 def _row(name: str, values: Floats, report: ReportSpec) -> dict[str, object]:
     tail = (1 - report.ci_prob) / 2
     lower, upper = np.quantile(values, [tail, 1 - tail])
-    effect = name != "ICC"
+    effect = is_effect(name)
     in_rope = np.nan
     if effect and report.rope is not None:
         in_rope = float(np.mean((values > report.rope[0]) & (values < report.rope[1])))
@@ -94,5 +221,5 @@ def _row(name: str, values: Floats, report: ReportSpec) -> dict[str, object]:
         "prob_positive": float(np.mean(values > 0)) if effect else np.nan,
         "prob_above_threshold": float(np.mean(values > report.threshold)) if effect else np.nan,
         "prob_in_rope": in_rope,
-        "definition": DEFINITIONS[name],
+        "definition": definition(name),
     }

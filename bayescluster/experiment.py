@@ -166,6 +166,10 @@ class Experiment:
             )
         return self._cells
 
+    def naive_moments(self) -> ClusterMoments:
+        """Return the moments of treatment and covariates only, as an A/B test would have them."""
+        return self._moments.select(["direct", *self.covariates])
+
     @property
     def covariates(self) -> tuple[str, ...]:
         """Names of the covariates among the regressors; a category is named "column[level]"."""

@@ -15,6 +15,7 @@ from .._display import Tidy
 from ..errors import DesignError
 from ..experiment import Experiment
 from .estimates import COLUMNS
+from .estimators import check_whole_clusters
 from .influence import leave_one_out
 from .ols import check_choice
 from .regression import RANK_TOLERANCE, Regression
@@ -170,8 +171,8 @@ def cluster_bootstrap(
     Returns
     -------
     BootstrapEstimates
-        ``two_exposure`` (direct, spillover), ``naive_ols`` (direct) and, unless covariates leave it
-        unidentified, ``cluster_wls`` (direct), with percentile intervals by numpy's default rule.
+        ``two_exposure`` (the design's effects), ``naive_ols`` (direct) and, unless covariates leave
+        it unidentified, ``cluster_wls`` (direct), with percentile intervals by numpy's default rule.
 
     Raises
     ------
@@ -307,13 +308,14 @@ def _products(left: Floats, right: Floats) -> Floats:
 
 def _problems(exp: Experiment) -> list[_Problem]:
     full = exp.moments()
-    naive = full.without("spillover")
-    effects = tuple(term for term in ("direct", "spillover") if term in full.names)
+    naive = exp.naive_moments()
+    effects = exp.spec.design.effects
     problems = [
         _Problem("two_exposure", effects, Regression.of(full)),
         _Problem("naive_ols", ("direct",), Regression.of(naive)),
     ]
-    with suppress(DesignError):  # more covariates than clusters allow: documented
+    with suppress(DesignError):  # a partial rollout, or too many covariates: documented
+        check_whole_clusters(exp)
         means = Regression.of(naive.between())
         problems.append(_Problem("cluster_wls", ("direct",), means))
     return problems

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..errors import DesignError
 from ..experiment import Experiment
 from .covariance import Vcov
 from .estimates import Estimates
@@ -35,7 +36,7 @@ def naive_ols(
         covariates.
     """
     return ols(
-        exp.moments().without("spillover"),
+        exp.naive_moments(),
         vcov,
         distribution=distribution,
         ci_prob=exp.spec.report.ci_prob,
@@ -72,10 +73,11 @@ def cluster_wls(
     Raises
     ------
     DesignError
-        Where there are no more clusters than coefficients.
+        Where there are no more clusters than coefficients, or clusters are treated in part.
     """
+    check_whole_clusters(exp)
     return ols(
-        exp.moments().without("spillover").between(),
+        exp.naive_moments().between(),
         vcov,
         distribution=distribution,
         ci_prob=exp.spec.report.ci_prob,
@@ -119,3 +121,12 @@ def two_exposure(
         ci_prob=exp.spec.report.ci_prob,
         method=f"{kind}, {vcov}",
     )
+
+
+def check_whole_clusters(exp: Experiment) -> None:
+    """Raise DesignError where clusters are treated in part: their means then compare no arms."""
+    if exp.spec.design.level == "unit":
+        raise DesignError(
+            "single units of a cluster were treated (level = 'unit'): what compares or re-assigns "
+            "whole clusters does not apply"
+        )

@@ -12,6 +12,7 @@ from ..design.assignment import Assignment
 from ..errors import DesignError
 from ..experiment import Experiment
 from .covariance import check_scores
+from .estimators import check_whole_clusters
 from .influence import coordinate_sums
 from .inversion import ReferenceDistribution, ResamplingTest, Tail
 from .ols import check_choice, check_null
@@ -101,10 +102,11 @@ def randomization_test(
     if draws < 1:
         raise ValueError(f"draws must be at least 1; given {draws}")
     check_null(null)
+    check_whole_clusters(exp)
     mechanism = mechanism or exp.assignment
     mechanism.check(exp.treated)
     if studentise:
-        fit = Regression.of(exp.moments().without("spillover"))
+        fit = Regression.of(exp.naive_moments())
         check_scores(fit, fit.contrast({term: 1.0})[None, :], repr(term))
     space = _Reassignment.of(exp)
     estimate, std_error = space.contrast(exp.treated[None, :].astype(float))
@@ -158,7 +160,7 @@ class _Reassignment:
 
     @classmethod
     def of(cls, exp: Experiment) -> _Reassignment:
-        moments = exp.moments().without("spillover").without("direct")
+        moments = exp.naive_moments().without("direct")
         fit = Regression.of(moments)
         sd = fit.outcome_sd
         z = coordinate_sums(fit)

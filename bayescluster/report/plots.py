@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ..comparison import EFFECTS, Comparison
+from ..comparison import Comparison
 from ..experiment import Experiment
 from ..queries import CONDITIONS
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 #: Okabe & Ito's palette, distinct under colour blindness, by exposure condition and by path.
 COLOURS = {
     "direct": "#0072B2",
+    "direct_with_exposure": "#56B4E9",
     "spillover": "#D55E00",
+    "within_spillover": "#E69F00",
     "pure_control": "#767676",
     "posterior": "#0072B2",
     "bootstrap": "#009E73",
@@ -34,7 +36,7 @@ def forest(comparison: Comparison, figure: Figure | None = None) -> Figure:
     Dashed line: zero. Dotted line: the truth, for simulated data. Shaded band: the ROPE.
     """
     table = comparison.estimates
-    effects = [name for name in EFFECTS if (table["term"] == name).any()]
+    effects = comparison.effects
     heights = [int((table["term"] == name).sum()) + 1.5 for name in effects]
     figure = figure or _new_figure(7.2, 0.36 * sum(heights) + 0.4)
     axes = figure.subplots(len(effects), 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -76,7 +78,7 @@ def _forest_panel(ax: Axes, rows: pd.DataFrame, effect: str, comparison: Compari
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
     ax.set_yticks(at, [_plain(name) for name in rows["method"]])
     ax.set_ylim(-0.7, len(rows) - 0.3)
-    ax.set_title(f"{effect} effect", loc="left", fontsize=11, fontweight="bold")
+    ax.set_title(f"{effect.replace('_', ' ')} effect", loc="left", fontsize=11, fontweight="bold")
     ax.locator_params(axis="x", nbins=7)
     _clean(ax)
 
@@ -112,10 +114,12 @@ def ranks(posterior: xr.DataTree) -> Figure:
     """Draw ArviZ's rank plot (fractional ranks by chain, with their simultaneous envelope)."""
     import arviz as az
 
-    apart = ("intercept", "stratum_effect")  # one panel each would be too many
-    names = [name for name in posterior["posterior"].data_vars if name not in apart]
-    columns = min(len(names), 3)
-    size = (7.2, 2.2 * -(-len(names) // columns) + 0.4)
+    draws = posterior["posterior"].to_dataset()
+    apart = {"cluster", "stratum"}  # one panel each would be too many
+    names = [name for name in draws if not apart.intersection(draws[name].dims)]
+    panels = sum(int(np.prod(draws[name].shape[2:])) for name in names)
+    columns = min(panels, 3)
+    size = (7.2, 2.2 * -(-panels // columns) + 0.4)
     collection = az.plot_rank(
         posterior,
         var_names=names,
