@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 import bayescluster as bc
 from bayescluster.cli import app
 
-QUICK = ["--draws", "300", "--chains", "2"]
+QUICK = ["--draws", "600", "--chains", "2"]
 
 
 def run(*args):

@@ -172,7 +172,8 @@ def cluster_bootstrap(
     -------
     BootstrapEstimates
         ``two_exposure`` (the design's effects), ``naive_ols`` (direct) and, unless covariates leave
-        it unidentified, ``cluster_wls`` (direct), with percentile intervals by numpy's default rule.
+        it unidentified, ``cluster_wls`` (direct), with percentile intervals by numpy's default
+        rule.
 
     Raises
     ------

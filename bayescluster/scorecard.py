@@ -1,0 +1,227 @@
+"""Many metrics of one experiment: one reading of the data, one table, one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from ._display import Tidy
+from .errors import SpecError
+from .estimands import estimand_draws, summarise
+from .experiment import Experiment
+from .frequentist import two_exposure
+from .progress import step
+from .queries import columns_of_roles
+from .sources import open_source
+from .spec import ModelSpec
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+    from .comparison import Comparison
+
+Engine = Literal["auto", "exact", "nuts"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scorecard(Tidy):
+    """The effects on many metrics of one experiment.
+
+    Nothing is shrunk from one metric towards another: each is estimated on its own, so a row here
+    equals that metric's own analysis. What many looks cost is accounted for on the frequentist side
+    only: `q_value` and `discovery` control the false discovery rate over all rows of the table, by
+    Benjamini & Hochberg (1995, Journal of the Royal Statistical Society B 57: 289-300) on the CR2
+    p-values, which holds for independent and for positively dependent metrics (Benjamini &
+    Yekutieli 2001, Annals of Statistics 29: 1165-1188). Posterior probabilities are of one metric
+    at a time.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A row a metric and effect: metric, outcome, family, effect; of the posterior mean, sd,
+        ci_lower, ci_upper, ci_prob, prob_positive, prob_above_threshold, prob_in_rope; of OLS with
+        CR2 ols_estimate, ols_std_error, p_value, q_value, discovery; and outcome_sd. Effects are on
+        the scale that least squares estimates; see :func:`bayescluster.estimands.estimand_draws`.
+    experiments : dict of Experiment
+        By metric.
+    posteriors : dict of DataTree
+        By metric.
+    false_discovery_rate : float
+        Expected share of false rows among those marked as discoveries.
+    """
+
+    table: pd.DataFrame
+    experiments: Mapping[str, Experiment]
+    posteriors: Mapping[str, xr.DataTree]
+    false_discovery_rate: float
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return `table`."""
+        return self.table
+
+    def compare(self, metric: str, **settings: Any) -> Comparison:
+        """Return one metric's full comparison of methods; see :func:`bayescluster.compare`."""
+        from .comparison import compare
+
+        if metric not in self.experiments:
+            raise KeyError(f"no metric {metric!r}; there are {', '.join(self.experiments)}")
+        return compare(self.experiments[metric], self.posteriors[metric], **settings)
+
+    def plot(self, figure: Figure | None = None) -> Figure:
+        """Draw every metric's effects in SDs of its outcome; see `report.plots.scorecard`."""
+        from .report.plots import scorecard as draw
+
+        return draw(self, figure)
+
+
+def scorecard(
+    data: Any,
+    specs: Mapping[str, ModelSpec] | Iterable[ModelSpec],
+    *,
+    engine: Engine = "auto",
+    false_discovery_rate: float = 0.05,
+    draws: int = 1_000,
+    tune: int = 1_000,
+    chains: int = 4,
+    seed: int = 0,
+    progressbar: bool = True,
+) -> Scorecard:
+    """Analyse many metrics of one experiment.
+
+    The source is read once, for the columns that any of the specifications names; the engine that
+    holds the data keeps them for the queries of each metric. Metrics whose models have the same
+    structure share one compiled model.
+
+    Parameters
+    ----------
+    data : DataFrame, Table, path or ibis.Table
+        See :class:`Experiment`.
+    specs : mapping of str to ModelSpec, or iterable of ModelSpec
+        One specification a metric, by the metric's name; without names, the outcome's column. All
+        have the same design.
+    engine : {"auto", "exact", "nuts"}
+        ``exact`` integrates gaussian and lognormal posteriors (:func:`fit_exact`), ``nuts`` samples
+        all; ``auto`` integrates where that is possible and samples the rest.
+    false_discovery_rate : float
+        See :class:`Scorecard`.
+    draws, tune, chains, seed
+        See :func:`fit`; an integrated posterior has chains x draws draws.
+    progressbar : bool
+        Whether to show progress on standard error.
+
+    Returns
+    -------
+    Scorecard
+        Table, plot, and the posterior of every metric.
+
+    Raises
+    ------
+    SpecError
+        Where the designs differ or two metrics have one name.
+    DataError
+        Where the data cannot be analysed; the message names the metric.
+    """
+    named = _named(specs)
+    if not 0 < false_discovery_rate < 1:
+        raise ValueError(f"false_discovery_rate must be in (0, 1); given {false_discovery_rate}")
+    experiments, posteriors = {}, {}
+    with _read_once(data, named) as source:
+        for name, spec in named.items():
+            with step(f"{name}: reading", progressbar):
+                experiments[name] = _experiment(source, name, spec)
+            with step(f"{name}: posterior ({spec.outcome.family})", progressbar):
+                posteriors[name] = _fit(experiments[name], engine, draws, tune, chains, seed)
+    rows = [row for name in named for row in _rows(name, experiments[name], posteriors[name])]
+    table = pd.DataFrame(rows)
+    table["q_value"] = _q_values(table["p_value"].to_numpy())
+    table["discovery"] = table["q_value"] <= false_discovery_rate
+    return Scorecard(table, experiments, posteriors, false_discovery_rate)
+
+
+def _named(specs: Mapping[str, ModelSpec] | Iterable[ModelSpec]) -> dict[str, ModelSpec]:
+    if isinstance(specs, Mapping):
+        named = dict(specs)
+    else:
+        listed = list(specs)
+        named = {spec.outcome.column: spec for spec in listed}
+        if len(named) < len(listed):
+            raise SpecError("two metrics have one outcome column: give the specs by name")
+    if not named:
+        raise SpecError("a scorecard needs at least one specification")
+    first_name, first = next(iter(named.items()))
+    for name, spec in named.items():
+        if spec.design != first.design:
+            raise SpecError(
+                f"metrics {first_name!r} and {name!r} have different designs: a scorecard is of "
+                "one experiment"
+            )
+    return named
+
+
+@contextmanager
+def _read_once(data: Any, named: Mapping[str, ModelSpec]) -> Iterator[Any]:
+    """Yield the data such that a file or a warehouse table is scanned once."""
+    import ibis
+
+    if not isinstance(data, str | Path | ibis.Table):
+        yield data
+        return
+    columns: dict[str, str] = {}
+    for spec in named.values():
+        columns |= {name: name for name in columns_of_roles(spec).values()}
+    with open_source(data, columns).table.cache() as cached:
+        yield cached
+
+
+def _experiment(source: Any, name: str, spec: ModelSpec) -> Experiment:
+    try:
+        return Experiment(source, spec)
+    except Exception as error:
+        error.add_note(f"while reading metric {name!r}")
+        raise
+
+
+def _fit(
+    exp: Experiment, engine: Engine, draws: int, tune: int, chains: int, seed: int
+) -> xr.DataTree:
+    from .bayes.exact import fit_exact, is_integrable
+
+    if engine == "exact" or (engine == "auto" and is_integrable(exp.spec)):
+        return fit_exact(exp, draws=draws * chains, seed=seed)
+    from .bayes.fit import fit
+
+    return fit(exp, draws, tune, chains, seed, progressbar=False)
+
+
+def _rows(name: str, exp: Experiment, posterior: xr.DataTree) -> Iterator[dict[str, Any]]:
+    spec, effects = exp.spec, exp.spec.design.effects
+    summary = summarise(estimand_draws(exp, posterior), spec.report).set_index("estimand")
+    least_squares = two_exposure(exp).to_dataframe().set_index("term")
+    kept = ["mean", "sd", "ci_lower", "ci_upper", "ci_prob"]
+    kept += ["prob_positive", "prob_above_threshold", "prob_in_rope"]
+    for effect in effects:
+        theirs = least_squares.loc[effect]
+        yield {
+            "metric": name,
+            "outcome": spec.outcome.column,
+            "family": spec.outcome.family,
+            "effect": effect,
+            **summary.loc[effect, kept].to_dict(),
+            "ols_estimate": theirs["estimate"],
+            "ols_std_error": theirs["std_error"],
+            "p_value": theirs["p_value"],
+            "outcome_sd": float(exp.moments().sd[-1]),
+        }
+
+
+def _q_values(p_values: np.ndarray) -> np.ndarray:
+    from scipy import stats
+
+    return np.asarray(stats.false_discovery_control(p_values, method="bh"))
