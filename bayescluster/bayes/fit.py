@@ -180,7 +180,7 @@ def _draw_prior(
         if name == "stratum_effect":
             coords["stratum"] = labels["stratum"]
             shape, dims = (*shape, len(coords["stratum"])), (*dims, "stratum")
-        values = prior.to_scipy().rvs(size=shape, random_state=rng)
+        values = prior.draw(rng, shape)
         if name == "stratum_effect":  # a zero-sum normal is a normal less its mean
             values -= values.mean(axis=-1, keepdims=True)
         drawn[name] = (dims, values)
