@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .analysis import Analysis, analyze
     from .bayes.checks import convergence
+    from .bayes.exact import ExactPosterior, exact_posterior
     from .bayes.fit import fit
+    from .bayes.fit_exact import exact_posteriors, fit_exact
     from .bayes.model import build_model
     from .comparison import BiasAccounting, Comparison, compare
     from .design.assignment import (
@@ -59,7 +61,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "analysis": ("Analysis", "analyze"),
     "bayes.checks": ("convergence",),
+    "bayes.exact": ("ExactPosterior", "exact_posterior"),
     "bayes.fit": ("fit",),
+    "bayes.fit_exact": ("exact_posteriors", "fit_exact"),
     "bayes.model": ("build_model",),
     "comparison": ("BiasAccounting", "Comparison", "compare"),
     "design.assignment": (
@@ -119,6 +123,7 @@ __all__ = [
     "DesignSpec",
     "DuplicateUnitError",
     "Estimates",
+    "ExactPosterior",
     "Experiment",
     "FitError",
     "IdentificationError",
@@ -146,7 +151,10 @@ __all__ = [
     "convergence",
     "diagnose",
     "effective_clusters",
+    "exact_posterior",
+    "exact_posteriors",
     "fit",
+    "fit_exact",
     "influence",
     "load_spec",
     "load_tutorial",

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import special, stats
+from scipy import stats
 
 import bayescluster as bc
 from bayescluster.bayes.exact import exact_posterior

@@ -1,17 +1,17 @@
 """The locations of the Gaussian hierarchical model, given its two standard deviations.
 
 Given tau (between clusters) and sigma (within), the likelihood of :mod:`.likelihood` is Gaussian in
-theta = (intercept_mean, effects, stratum effects). With b = theta - `reference` and the rows [x, e]
-of regressors (the first of them 1) and of the outcome that `reference` leaves unexplained, twice the
-negative exponent is the quadratic form of one augmented matrix in (b, -1):
+theta = (intercept_mean, effects, stratum effects). With b = theta - `reference`, and rows [x, e] of
+regressors (one of them 1) and of the outcome that `reference` leaves unexplained, -2 times the
+exponent is the quadratic form of one augmented matrix in (b, -1):
 
     A = sum_j w_j [x_j, e_j]'[x_j, e_j] + [R, z]'[R, z] / sigma^2 + priors,
     w_j = 1 / (tau^2 + sigma^2 / n_j).
 
 Eliminating b leaves the evidence (Lindley & Smith 1972, JRSS B 34: 1-41, for the normal theory).
-The sums over clusters depend on a cluster's size only through w_j, so they are kept by distinct size
-(and stratum). Stratum effects, normal and summing to zero, are eliminated first: with the diagonal
-D = (sum of w in the stratum) + 1 / prior variance, their covariance given b is
+The sums over clusters depend on a cluster's size only through w_j, so they are kept by distinct
+size (and stratum). Stratum effects, normal and summing to zero, are eliminated first: with the
+diagonal D = (sum of w in the stratum) + 1 / prior variance, their covariance given b is
 D^-1 - D^-1 1 1' D^-1 / (1' D^-1 1), at a cost that is linear in the number of strata.
 """
 
@@ -28,8 +28,11 @@ from .likelihood import GaussianStatistics
 
 Floats = NDArray[np.float64]
 
-#: Numbers in the largest array that the sums over sizes make at once.
-CHUNK = 1_000_000
+#: Numbers in the arrays that the sums over sizes are made of, and least points at once.
+CHUNK, LEAST_POINTS = 16_384, 64
+#: Multiplications in a matrix product above which OpenBLAS wakes its threads, which on products of
+#: this shape, and with other processes about, take many times longer than one.
+ONE_THREAD = 200_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +116,9 @@ class Conditional:
         sd = float(priors["stratum_effect"].parameters["sigma"]) if has_strata else 1.0
         normal, log_precision = _normal_part([priors[name] for name in names], reference)
         log_sd, half = float(np.log(data.within_ss / data.within_df)) / 2, data.within_df / 2
-        scale = (len(data.n) + len(root) + data.within_df) * np.log(2 * np.pi) + np.log(data.n).sum()
+        scale = (len(data.n) + len(root) + data.within_df) * np.log(2 * np.pi) + np.log(
+            data.n
+        ).sum()
         return cls(
             names=names,
             reference=reference,
@@ -149,8 +154,8 @@ class Conditional:
         log_scale, augmented = np.empty(len(offset)), np.empty((k, k, len(offset)))
         for part in self._parts(len(offset)):
             spread, weight = self._weights(between_sd[part], offset[part])
-            log_scale[part] = -0.5 * (self.count @ np.log(spread))
-            total = (self.products @ weight).reshape(k, k, -1)
+            log_scale[part] = -0.5 * np.einsum("g,gk->k", self.count, np.log(spread))
+            total = _matmul(self.products, weight).reshape(k, k, -1)
             if len(self.starts):
                 log_factor, total = self._without_strata(weight, total)
                 log_scale[part] += log_factor
@@ -213,7 +218,7 @@ class Conditional:
 
     def _parts(self, points: int) -> Iterator[slice]:
         rows = 1 + len(self.reference) * bool(len(self.starts))
-        step = max(1, CHUNK // (len(self.size) * rows))
+        step = max(LEAST_POINTS, CHUNK // (len(self.size) * rows))
         return (slice(at, at + step) for at in range(0, points, step))
 
     def _weights(self, between_sd: Floats, offset: Floats) -> tuple[Floats, Floats]:
@@ -279,6 +284,13 @@ def solve(augmented: Floats) -> tuple[Floats, Floats]:
         swept[k] = swept[:, k] = row
         swept[k, k] = -1 / pivot
     return swept[:-1, -1], -swept[:-1, :-1]
+
+
+def _matmul(left: Floats, right: Floats) -> Floats:
+    """Return left @ right, in parts small enough for a single thread."""
+    step = max(1, ONE_THREAD // (len(left) * right.shape[1]))
+    parts = (slice(at, at + step) for at in range(0, len(right), step))
+    return np.sum([left[:, part] @ right[part] for part in parts], axis=0)
 
 
 def _is_student(prior: Prior) -> bool:

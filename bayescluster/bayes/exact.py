@@ -102,8 +102,9 @@ class Nodes:
 class ExactPosterior(Tidy):
     """The posterior by deterministic integration.
 
-    The log-evidence is right to about 1e-8, means and SDs to 1e-6 posterior SDs (the tolerances that
-    the grid is refined to; the error is far smaller, as halving the step squares it).
+    The grid is refined until doubling its step moves the log-evidence by less than 1e-8, and no
+    mean or SD by more than 1e-6 posterior SDs; halving a step squares the error, which is therefore
+    far smaller.
 
     Parameters
     ----------
@@ -223,7 +224,7 @@ class ExactPosterior(Tidy):
             case "between_sd":
                 return GridMarginal(grid.u, grid.weight.sum(axis=1), *between_map(grid.center))
             case "within_sd":
-                return GridMarginal(grid.l, grid.weight.sum(axis=0), *within_map(log_sd))
+                return GridMarginal(grid.offset, grid.weight.sum(axis=0), *within_map(log_sd))
             case _ if name in self.conditional.names:
                 at = self.conditional.names.index(name)
                 location = self.conditional.reference[at] + self.nodes.mean[at]
@@ -251,7 +252,7 @@ class ExactPosterior(Tidy):
         return Nodes(
             weight=share / share.sum(),
             between_sd=np.exp(self.grid.log_tau[i]),
-            within_offset=self.grid.l[j],
+            within_offset=self.grid.offset[j],
             mean=mean,
             cov=cov,
         )

@@ -54,7 +54,8 @@ def draw_scales(
             kept.append((u[take], offset[take], fields[:, take]))
             count += int(take.sum())
         if greatest <= envelope:
-            u, offset, fields = (np.concatenate(part, axis=-1)[..., :n] for part in zip(*kept))
+            parts = zip(*kept, strict=True)
+            u, offset, fields = (np.concatenate(part, axis=-1)[..., :n] for part in parts)
             return log_tau(grid.center, u), offset, fields
         envelope = 2 * greatest  # the interpolant was too low somewhere: begin again
     raise FitError("independent draws could not be made: the grid is too coarse; use fit")
@@ -77,7 +78,7 @@ def _propose(grid: Grid, n: int, rng: np.random.Generator) -> tuple[Floats, Floa
         density += corner * abs(1 - i - share[0]) * abs(1 - j - share[1])
     cell = grid.step[0] * grid.step[1]
     u = grid.u[0] + (moved[0] - 2) * grid.step[0]
-    offset = grid.l[0] + (moved[1] - 2) * grid.step[1]
+    offset = grid.offset[0] + (moved[1] - 2) * grid.step[1]
     return u, offset, np.log(density / cell)
 
 
@@ -110,7 +111,11 @@ def _draw_normal(augmented: Floats, rng: np.random.Generator) -> Floats:
 
 
 def draw_strata(
-    conditional: Conditional, between_sd: Floats, offset: Floats, b: Floats, rng: np.random.Generator
+    conditional: Conditional,
+    between_sd: Floats,
+    offset: Floats,
+    b: Floats,
+    rng: np.random.Generator,
 ) -> Floats:
     """Draw the stratum effects given all else; shape (n, S).
 

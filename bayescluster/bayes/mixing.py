@@ -1,6 +1,6 @@
 """Student's t priors as scale mixtures of normals, by Gauss rules made for the data at hand.
 
-theta ~ Student(nu, mu, s) is theta | g ~ Normal(mu, s / sqrt(g)) with g ~ Gamma(nu / 2, rate nu / 2)
+theta ~ Student(nu, mu, s) is theta | g ~ Normal(mu, s / sqrt(g)), g ~ Gamma(nu / 2, rate nu / 2)
 (Andrews & Mallows 1974, JRSS B 36: 99-102). Given all else, g enters the posterior through the
 weight x = g / (g + a) of the prior against the data, and mean and variance of theta are linear in
 x. So g is integrated by the Gauss rule in x of its own posterior at the mode of all else: a few

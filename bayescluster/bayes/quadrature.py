@@ -1,11 +1,11 @@
 """The trapezoid rule over the two standard deviations, refined until it agrees with itself.
 
-Coordinates are l = log sigma - constant, and u with log tau = c + u - exp(-u): for large u that is
-log tau, but as tau goes to zero, where its posterior has positive density and log tau a long left
-tail, u stays above -4. Smooth integrands that vanish at both ends are what the trapezoid rule
-converges on exponentially (Takahasi & Mori 1974, Publ. RIMS 9: 721-741; Trefethen & Weideman 2014,
-SIAM Review 56: 385-458): halving the step squares the error. The grid spans the posterior's mode by
-its true Hessian, and all points of a wide scan that matter; it grows until its edges hold nothing.
+Coordinates are the offset l = log sigma - constant, and u with log tau = c + u - exp(-u). For large
+u that is log tau; as tau goes to zero, where its posterior has positive density and log tau a long
+left tail, u stays above -4. The trapezoid rule converges exponentially on smooth integrands that
+vanish at both ends (Takahasi & Mori 1974, Publ. RIMS 9: 721-741; Trefethen & Weideman 2014, SIAM
+Review 56: 385-458): halving the step squares the error. The grid spans the posterior's mode by its
+true Hessian, and all points of a wide scan that matter; it grows until its edges hold nothing.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Grid:
         c of the map log tau = c + u - exp(-u).
     u : ndarray, shape (nu,)
         Equally spaced.
-    l : ndarray, shape (nl,)
+    offset : ndarray, shape (nl,)
         Equally spaced.
     log_density : ndarray, shape (nu, nl)
         Of (u, l), not normalised.
@@ -59,18 +59,18 @@ class Grid:
 
     center: float
     u: Floats
-    l: Floats  # noqa: E741
+    offset: Floats
     log_density: Floats
     fields: Floats
 
     @property
     def step(self) -> tuple[float, float]:
         """Spacing of the two axes."""
-        return self.u[1] - self.u[0], self.l[1] - self.l[0]
+        return self.u[1] - self.u[0], self.offset[1] - self.offset[0]
 
     @property
     def log_tau(self) -> Floats:
-        """log tau of the first axis; shape (nu,)."""
+        """The log tau of the first axis; shape (nu,)."""
         return log_tau(self.center, self.u)
 
     @property
@@ -100,9 +100,9 @@ def to_u(center: float, log_taus: Floats) -> Floats:
     return shifted + special.wrightomega(-shifted)
 
 
-def in_u(field: Field, center: float, u: Floats, l: Floats) -> tuple[Floats, Floats]:  # noqa: E741
+def in_u(field: Field, center: float, u: Floats, offset: Floats) -> tuple[Floats, Floats]:
     """Evaluate the density of (u, l), from that of (log tau, l); with the further fields."""
-    log_density, fields = field(log_tau(center, u), l)
+    log_density, fields = field(log_tau(center, u), offset)
     return log_density + np.log1p(np.exp(-u)), fields
 
 
@@ -185,10 +185,10 @@ def _first_grid(field: Field, scan: tuple[Floats, Floats], scales: tuple[float, 
         low, high = np.minimum(low, seen.min(axis=1)), np.maximum(high, seen.max(axis=1))
     low[0] = max(low[0], LEFT_END)
     step = np.minimum(STEP * conditional, MAX_STEP)
-    u, l = (
+    u, offset = (
         a + h * np.arange(int((b - a) / h) + 2) for a, b, h in zip(low, high, step, strict=True)
     )
-    return _evaluate(field, center, u, l)
+    return _evaluate(field, center, u, offset)
 
 
 def _find_mode(field: Field, start: Floats, scales: Floats) -> tuple[Floats, Floats, float]:
@@ -224,30 +224,29 @@ def _slopes(field: Field, at: Floats, step: Floats) -> tuple[Floats, Floats, flo
     return gradient, -second / np.outer(step, step), float(f[1, 1])
 
 
-def _evaluate(field: Field, center: float, u: Floats, l: Floats) -> Grid:  # noqa: E741
-    if len(u) * len(l) > MAX_NODES:
-        raise _failure(f"that would take a grid of {len(u):,} x {len(l):,} nodes")
-    points = (axis.ravel() for axis in np.meshgrid(u, l, indexing="ij"))
+def _evaluate(field: Field, center: float, u: Floats, offset: Floats) -> Grid:
+    if len(u) * len(offset) > MAX_NODES:
+        raise _failure(f"that would take a grid of {len(u):,} x {len(offset):,} nodes")
+    points = (axis.ravel() for axis in np.meshgrid(u, offset, indexing="ij"))
     log_density, fields = in_u(field, center, *points)
-    shape = (len(u), len(l))
-    return Grid(center, u, l, log_density.reshape(shape), fields.reshape(-1, *shape))
+    shape = (len(u), len(offset))
+    return Grid(center, u, offset, log_density.reshape(shape), fields.reshape(-1, *shape))
 
 
 def _join(first: Grid, second: Grid, axis: int) -> Grid:
     """Put two grids together along one axis, sorted."""
-    axes = [first.u, first.l]
-    axes[axis] = np.concatenate([axes[axis], (second.u, second.l)[axis]])
+    axes = [first.u, first.offset]
+    axes[axis] = np.concatenate([axes[axis], (second.u, second.offset)[axis]])
     order = np.argsort(axes[axis])
     axes[axis] = axes[axis][order]
     density = np.concatenate([first.log_density, second.log_density], axis=axis)
     fields = np.concatenate([first.fields, second.fields], axis=axis + 1)
-    return Grid(
-        first.center, *axes, np.take(density, order, axis), np.take(fields, order, axis + 1)
-    )
+    density, fields = np.take(density, order, axis), np.take(fields, order, axis + 1)
+    return Grid(first.center, axes[0], axes[1], density, fields)
 
 
 def _halve(field: Field, grid: Grid, axis: int) -> Grid:
-    axes = [grid.u, grid.l]
+    axes = [grid.u, grid.offset]
     axes[axis] = (axes[axis][1:] + axes[axis][:-1]) / 2
     return _join(grid, _evaluate(field, grid.center, *axes), axis)
 
@@ -259,7 +258,7 @@ def _hold(field: Field, grid: Grid) -> Grid:
         if not full:
             return _trim(grid)
         for axis, end in full:
-            axes, step = [grid.u, grid.l], grid.step[axis]
+            axes, step = [grid.u, grid.offset], grid.step[axis]
             steps = np.arange(1, len(axes[axis]) // 3 + 4) * (step if end else -step)
             more = axes[axis][end] + steps
             axes[axis] = more if axis else more[more >= LEFT_END]
@@ -272,7 +271,7 @@ def _hold(field: Field, grid: Grid) -> Grid:
 def _edge(grid: Grid, axis: int, end: int) -> float:
     """Return what an edge holds of the posterior and of its second moments."""
     marginal = grid.weight.sum(axis=1 - axis)
-    value = np.exp((grid.log_tau, grid.l)[axis] - (grid.log_tau, grid.l)[axis].max())
+    value = np.exp((grid.log_tau, grid.offset)[axis] - (grid.log_tau, grid.offset)[axis].max())
     mean = marginal @ value
     variance = marginal @ (value - mean) ** 2
     return float(marginal[end] * (1 + (value[end] - mean) ** 2 / variance))
@@ -286,7 +285,7 @@ def _trim(grid: Grid) -> Grid:
         keep.append(slice(max(held[0] - 1, 0), held[-1] + 2))
     at = tuple(keep)
     return Grid(
-        grid.center, grid.u[at[0]], grid.l[at[1]], grid.log_density[at], grid.fields[:, *at]
+        grid.center, grid.u[at[0]], grid.offset[at[1]], grid.log_density[at], grid.fields[:, *at]
     )
 
 
@@ -297,14 +296,14 @@ def _unresolved(
     weight = grid.weight
     held = weight > NEGLIGIBLE
     i, j = np.nonzero(held)
-    mean, variance = moments(grid.log_tau[i], grid.l[j], grid.fields[:, i, j])
+    mean, variance = moments(grid.log_tau[i], grid.offset[j], grid.fields[:, i, j])
 
     def results(used: NDArray[np.bool_]) -> tuple[float, Floats, Floats]:
         share = weight[i, j] * used
         total = share.sum()
-        center = mean @ share / total
-        spread = (variance + (mean - center[:, None]) ** 2) @ share / total
-        return float(np.log(total)), center, np.sqrt(spread)
+        center = np.einsum("qk,k->q", mean, share) / total
+        spread = variance + (mean - center[:, None]) ** 2
+        return float(np.log(total)), center, np.sqrt(np.einsum("qk,k->q", spread, share) / total)
 
     evidence, center, sd = results(np.ones(len(i), bool))
     failing = []
