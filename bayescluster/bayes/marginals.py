@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 #: Newton steps (or bisections) at most, and the error in probability that ends them.
-MAX_STEPS, PRECISION = 200, 1e-13
+MAX_STEPS, PRECISION = 200, 1e-12
 
 
 class Marginal(Protocol):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,12 +23,13 @@ Floats = NDArray[np.float64]
 #: From (log tau, l), each of shape (K,), to log-density (K,) and further fields (m, K).
 Field = Callable[[Floats, Floats], tuple[Floats, Floats]]
 
-#: Step of the first grid in conditional standard deviations at the mode, and its upper limits.
-STEP = 0.42
+#: Steps of the first grid in conditional standard deviations at the mode, and their upper limits;
+#: log tau is skewed, log sigma hardly.
+STEP = (0.36, 0.46)
 MAX_STEP = (0.11, 0.3)
 #: Nats below the maximum at which the density is left out, and left alone at the grid's edges.
 DEPTH = 36.0
-EDGE = 1e-11
+EDGE = 1e-10
 #: Largest change of the log-evidence, and of moments in posterior SDs, by doubling a step.
 EVIDENCE_TOLERANCE, MOMENT_TOLERANCE = 1e-8, 1e-6
 MAX_NODES, MAX_ROUNDS = 400_000, 40
@@ -73,7 +75,7 @@ class Grid:
         """The log tau of the first axis; shape (nu,)."""
         return log_tau(self.center, self.u)
 
-    @property
+    @cached_property
     def weight(self) -> Floats:
         """Posterior probabilities of the nodes; shape (nu, nl), sum 1."""
         weight = np.exp(self.log_density - self.log_density.max())
@@ -184,7 +186,7 @@ def _first_grid(field: Field, scan: tuple[Floats, Floats], scales: tuple[float, 
         seen = np.stack([to_u(center, near[0]), near[1]])
         low, high = np.minimum(low, seen.min(axis=1)), np.maximum(high, seen.max(axis=1))
     low[0] = max(low[0], LEFT_END)
-    step = np.minimum(STEP * conditional, MAX_STEP)
+    step = np.minimum(np.array(STEP) * conditional, MAX_STEP)
     u, offset = (
         a + h * np.arange(int((b - a) / h) + 2) for a, b, h in zip(low, high, step, strict=True)
     )
