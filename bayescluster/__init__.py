@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .analysis import Analysis, analyze
     from .bayes.checks import convergence
+    from .bayes.exact import ExactPosterior, exact_posterior
     from .bayes.fit import fit
+    from .bayes.fit_exact import exact_posteriors, fit_exact
     from .bayes.model import build_model
     from .cells import CellCounts
     from .comparison import BiasAccounting, Comparison, compare
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from .frequentist.wild import wild_bootstrap
     from .moments import ClusterMoments
     from .priors import Prior, PriorsSpec
+    from .scorecard import Scorecard, scorecard
     from .simulate import Scenario, load_tutorial, tutorial_spec
     from .spec import (
         DesignSpec,
@@ -63,7 +66,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "analysis": ("Analysis", "analyze"),
     "bayes.checks": ("convergence",),
+    "bayes.exact": ("ExactPosterior", "exact_posterior"),
     "bayes.fit": ("fit",),
+    "bayes.fit_exact": ("exact_posteriors", "fit_exact"),
     "bayes.model": ("build_model",),
     "cells": ("CellCounts",),
     "comparison": ("BiasAccounting", "Comparison", "compare"),
@@ -97,6 +102,7 @@ _HOMES = {
     "frequentist.wild": ("wild_bootstrap",),
     "moments": ("ClusterMoments",),
     "priors": ("Prior", "PriorsSpec"),
+    "scorecard": ("Scorecard", "scorecard"),
     "simulate": ("Scenario", "load_tutorial", "tutorial_spec"),
     "synthetic": ("SyntheticExperiment",),
     "spec": (
@@ -128,6 +134,7 @@ __all__ = [
     "DesignSpec",
     "DuplicateUnitError",
     "Estimates",
+    "ExactPosterior",
     "Experiment",
     "FitError",
     "HeterogeneitySpec",
@@ -143,6 +150,7 @@ __all__ = [
     "Rerandomised",
     "ResamplingTest",
     "Scenario",
+    "Scorecard",
     "SpecError",
     "SpilloverError",
     "StrataError",
@@ -158,13 +166,17 @@ __all__ = [
     "convergence",
     "diagnose",
     "effective_clusters",
+    "exact_posterior",
+    "exact_posteriors",
     "fit",
+    "fit_exact",
     "influence",
     "load_spec",
     "load_tutorial",
     "naive_ols",
     "ols",
     "randomization_test",
+    "scorecard",
     "tutorial_spec",
     "two_exposure",
     "wald_test",

@@ -191,7 +191,8 @@ def _experiment(source: Any, name: str, spec: ModelSpec) -> Experiment:
 def _fit(
     exp: Experiment, engine: Engine, draws: int, tune: int, chains: int, seed: int
 ) -> xr.DataTree:
-    from .bayes.exact import fit_exact, is_integrable
+    from .bayes.exact import is_integrable
+    from .bayes.fit_exact import fit_exact
 
     if engine == "exact" or (engine == "auto" and is_integrable(exp.spec)):
         return fit_exact(exp, draws=draws * chains, seed=seed)

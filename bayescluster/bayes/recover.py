@@ -142,7 +142,7 @@ def draw_prior(
         if name in axes:
             dim, coords[axes[name][0]] = axes[name]
             shape, dims = (*shape, len(coords[dim])), (*dims, dim)
-        values = prior.to_scipy().rvs(size=shape, random_state=rng)
+        values = prior.draw(rng, shape)
         if name == "stratum_effect":  # a zero-sum normal is a normal less its mean
             values -= values.mean(axis=-1, keepdims=True)
         drawn[name] = (dims, values)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ..scorecard import Scorecard
+
 #: Okabe & Ito's palette, distinct under colour blindness, by exposure condition and by path.
 COLOURS = {
     "direct": "#0072B2",
@@ -107,6 +109,36 @@ def distributions(exp: Experiment, figure: Figure | None = None, bins: int = 60)
         ax.set_yticks([])
         _clean(ax)
     axes[-1].set_xlabel(_plain(exp.spec.outcome.label or exp.spec.outcome.column))
+    return figure
+
+
+def scorecard(card: Scorecard, figure: Figure | None = None) -> Figure:
+    """Draw every metric's effects, one panel an effect, in standard deviations of the outcome.
+
+    Filled marks are discoveries at the scorecard's false discovery rate.
+    """
+    table = card.table
+    effects = list(dict.fromkeys(table["effect"]))
+    metrics = list(dict.fromkeys(table["metric"]))
+    figure = figure or _new_figure(1.2 + 3.2 * len(effects), 0.42 * len(metrics) + 1.1)
+    axes = figure.subplots(1, len(effects), sharey=True, squeeze=False)[0]
+    at = np.arange(len(metrics))[::-1]
+    for name, ax in zip(effects, axes, strict=True):
+        rows = table[table["effect"] == name].set_index("metric").loc[metrics]
+        low, mean, high = (
+            rows[column] / rows["outcome_sd"] for column in ("ci_lower", "mean", "ci_upper")
+        )
+        ax.hlines(at, low, high, color=COLOURS["posterior"], lw=3)
+        fill = np.where(rows["discovery"], COLOURS["posterior"], "white")
+        ax.scatter(mean, at, c=fill, edgecolors=COLOURS["posterior"], s=45, zorder=3)
+        ax.axvline(0, color="#333333", ls="--", lw=1)
+        title = f"{name.replace('_', ' ')} effect"
+        ax.set_title(title, loc="left", fontsize=11, fontweight="bold")
+        ax.locator_params(axis="x", nbins=5)
+        _clean(ax)
+    axes[0].set_yticks(at, [_plain(name) for name in metrics])
+    axes[0].set_ylim(-0.6, len(metrics) - 0.4)
+    figure.supxlabel("SDs of the metric", fontsize=10)
     return figure
 
 

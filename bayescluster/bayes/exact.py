@@ -1,0 +1,393 @@
+"""The Gaussian hierarchical posterior by integration: no sampler, no compilation.
+
+Given the two standard deviations all else is Gaussian (:mod:`.conditional`), so the posterior is a
+two-dimensional integral (:mod:`.quadrature`), with further sums where priors are Student's t
+(:mod:`.mixing`). See Gelman et al. (2013), Bayesian Data Analysis, 3rd edition, section 5.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from .._display import Tidy
+from ..errors import FitError
+from ..experiment import Experiment
+from ..priors import Prior
+from ..spec import DEFAULT_CI_PROB, ModelSpec
+from . import quadrature
+from .conditional import Conditional, solve
+from .iid import draw_locations, draw_scales, draw_strata
+from .likelihood import GaussianStatistics
+from .marginals import GridMarginal, Marginal, NormalMixture
+from .mixing import Mixing
+from .statistics import gaussian_statistics, resolved_priors
+
+Floats = NDArray[np.float64]
+Map = Callable[[Floats], Floats]
+
+#: Share of the posterior that a component must hold to be kept.
+LEAST_WEIGHT = 1e-14
+#: Standard deviations below this are taken for it.
+LEAST_SD = 1e-300
+#: Columns of the table.
+COLUMNS = ("parameter", "mean", "sd", "ci_lower", "ci_upper", "ci_prob")
+
+
+def is_integrable(spec: ModelSpec) -> bool:
+    """Whether all but two parameters of a specification's model are gaussian given these two."""
+    varying = spec.heterogeneity
+    closed = spec.outcome.family in ("gaussian", "lognormal")
+    return closed and not varying.slopes and not varying.between_sd_by_arm
+
+
+def exact_posterior(exp: Experiment) -> ExactPosterior:
+    """Integrate the posterior of an experiment.
+
+    Parameters
+    ----------
+    exp : Experiment
+        Data and specification.
+
+    Returns
+    -------
+    ExactPosterior
+        Means, SDs, quantiles, the log-evidence and draws, of every parameter.
+
+    Raises
+    ------
+    FitError
+        Where the model cannot be built or has no such integral (see `is_integrable`), or the
+        integral does not converge.
+
+    Examples
+    --------
+    >>> from bayescluster.simulate import Scenario
+    >>> scenario = Scenario(n_clusters=20, cluster_size=100)
+    >>> exp = Experiment.from_moments(scenario.simulate_moments(seed=1), scenario.spec)
+    >>> list(exact_posterior(exp).mean)
+    ['intercept_mean', 'direct', 'spillover', 'between_sd', 'within_sd']
+    """
+    if not is_integrable(exp.spec):
+        raise FitError(
+            f"the posterior of this {exp.spec.outcome.family} model is not a two-dimensional "
+            "integral: it is for gaussian and lognormal outcomes with one between_sd and effects "
+            "that are the same in every cluster; use fit"
+        )
+    moments = exp.moments()
+    return ExactPosterior.of(
+        gaussian_statistics(exp),
+        resolved_priors(exp),
+        stratum=moments.stratum_code,
+        stratum_levels=moments.stratum_levels,
+        ci_prob=exp.spec.report.ci_prob,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """The posterior as a mixture of K Gaussian distributions of the d locations.
+
+    Parameters
+    ----------
+    weight : ndarray, shape (K,)
+        Posterior probabilities.
+    between_sd, within_offset : ndarray, shape (K,)
+        tau, and log sigma less the conditional's `log_sd`.
+    mean : ndarray, shape (d, K)
+        Conditional means of the locations, less the conditional's reference.
+    cov : ndarray, shape (d, d, K)
+        Conditional covariance matrices.
+    """
+
+    weight: Floats
+    between_sd: Floats
+    within_offset: Floats
+    mean: Floats
+    cov: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class ExactPosterior(Tidy):
+    """The posterior by deterministic integration.
+
+    The grid is refined until doubling its step moves the log-evidence by less than 1e-8, and no
+    mean or SD by more than 1e-6 posterior SDs; halving a step squares the error, which is therefore
+    far smaller.
+
+    Parameters
+    ----------
+    conditional : Conditional
+        The Gaussian part.
+    mixing : Mixing
+        Nodes of Student's t priors.
+    between_prior, within_prior : Prior
+        Priors of the standard deviations, in the outcome's unit.
+    grid : Grid
+        Log-density of the standard deviations.
+    locations : tuple of str
+        Names of intercept_mean and the effects, in the specification's order.
+    stratum_levels : ndarray, shape (S,)
+        Labels of the strata; empty without stratum effects.
+    ci_prob : float
+        Level of the intervals in the table.
+    """
+
+    conditional: Conditional
+    mixing: Mixing
+    between_prior: Prior
+    within_prior: Prior
+    grid: quadrature.Grid
+    locations: tuple[str, ...]
+    stratum_levels: NDArray[Any] = field(default_factory=lambda: np.array([]))
+    ci_prob: float = DEFAULT_CI_PROB
+
+    @classmethod
+    def of(
+        cls,
+        data: GaussianStatistics,
+        priors: Mapping[str, Prior],
+        *,
+        stratum: NDArray[np.int64] | None = None,
+        stratum_levels: NDArray[Any] | None = None,
+        ci_prob: float = DEFAULT_CI_PROB,
+    ) -> ExactPosterior:
+        """Integrate the posterior of given statistics.
+
+        Parameters
+        ----------
+        data : GaussianStatistics
+            The data.
+        priors : mapping of str to Prior
+            Prior of intercept_mean, of every regressor, of between_sd and within_sd, and of
+            stratum_effect where there are strata; in the outcome's own unit.
+        stratum : ndarray, shape (J,), optional
+            Code of each cluster's stratum, 0 to S - 1.
+        stratum_levels : ndarray, shape (S,), optional
+            Labels of the strata.
+        ci_prob : float
+            Level of the intervals in the table.
+
+        Raises
+        ------
+        FitError
+            Where the integral does not converge.
+        """
+        conditional = Conditional.of(data, priors, stratum)
+        names, reference = conditional.names, conditional.reference
+        student = [priors[name] for name in names if priors[name].distribution == "student_t"]
+        mixing = Mixing.of(student, reference)
+        scales = (priors["between_sd"], priors["within_sd"])
+        scan, rough = _scan(data, conditional, scales)
+        if student:
+            around = quadrature.around_mode(
+                partial(_field, conditional, mixing, scales), scan, rough
+            )
+            mixing = mixing.adapted(conditional.evaluate(np.exp(around[0]), around[1])[1])
+        grid = quadrature.integrate(
+            partial(_field, conditional, mixing, scales),
+            partial(_moments, mixing),
+            scan,
+            rough,
+        )
+        levels = np.arange(len(conditional.starts)) if stratum_levels is None else stratum_levels
+        used = levels if "stratum_effect" in priors else levels[:0]
+        locations = ("intercept_mean", *data.names)
+        return cls(conditional, mixing, *scales, grid, locations, used, ci_prob)
+
+    @property
+    def log_evidence(self) -> float:
+        """Log of the marginal likelihood of all units."""
+        return self.grid.log_integral
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters; a stratum's effect is stratum_effect[label]."""
+        strata = [f"stratum_effect[{level}]" for level in self.stratum_levels]
+        return (*self.locations, *strata, "between_sd", "within_sd")
+
+    @cached_property
+    def mean(self) -> dict[str, float]:
+        """Posterior mean of every parameter."""
+        return {name: self.marginal(name).mean for name in self.parameters}
+
+    @cached_property
+    def sd(self) -> dict[str, float]:
+        """Posterior standard deviation of every parameter."""
+        return {name: self.marginal(name).sd for name in self.parameters}
+
+    def quantile(self, prob: ArrayLike) -> dict[str, Floats]:
+        """Return the quantiles of every parameter at the given probabilities; their shape."""
+        return {name: self.marginal(name).quantile(prob) for name in self.parameters}
+
+    def marginal(self, name: str) -> Marginal:
+        """Return the marginal posterior of one of `parameters`: mean, sd, cdf, pdf, quantile.
+
+        Raises
+        ------
+        ValueError
+            Where there is no such parameter.
+        """
+        grid, log_sd = self.grid, self.conditional.log_sd
+        match name:
+            case "between_sd":
+                return GridMarginal(grid.u, grid.weight.sum(axis=1), *between_map(grid.center))
+            case "within_sd":
+                return GridMarginal(grid.offset, grid.weight.sum(axis=0), *within_map(log_sd))
+            case _ if name in self.conditional.names:
+                at = self.conditional.names.index(name)
+                location = self.conditional.reference[at] + self.nodes.mean[at]
+                scale = np.sqrt(self.nodes.cov[at, at])
+                return NormalMixture(self.nodes.weight, location, scale)
+            case _ if name in self.parameters:
+                at = self.parameters.index(name) - len(self.locations)
+                location, scale = (part[at] for part in self._strata)
+                return NormalMixture(self.nodes.weight, location, scale)
+        raise ValueError(f"no parameter {name!r}; there are {', '.join(self.parameters)}")
+
+    @cached_property
+    def nodes(self) -> Nodes:
+        """The posterior as a mixture of Gaussian distributions of the locations."""
+        weight = self.grid.weight.ravel()
+        held = np.flatnonzero(weight > LEAST_WEIGHT)
+        fields = self.grid.fields.reshape(len(self.grid.fields), -1)[:, held]
+        augmented = _square(fields)
+        share = weight[held] * self.mixing.shares(augmented)
+        node, at = np.nonzero(share > LEAST_WEIGHT)
+        full = self.mixing.add(augmented[..., at], self.mixing.precision[:, node])
+        mean, cov = solve(full)
+        share = share[node, at]
+        i, j = np.unravel_index(held[at], self.grid.log_density.shape)
+        return Nodes(
+            weight=share / share.sum(),
+            between_sd=np.exp(self.grid.log_tau[i]),
+            within_offset=self.grid.offset[j],
+            mean=mean,
+            cov=cov,
+        )
+
+    @cached_property
+    def _strata(self) -> tuple[Floats, Floats]:
+        """Conditional means and SDs of the stratum effects at the nodes; each of shape (S, K)."""
+        return self.conditional.stratum_marginals(
+            self.nodes.between_sd, self.nodes.within_offset, self.nodes.mean, self.nodes.cov
+        )
+
+    def draw(self, n: int, rng: np.random.Generator) -> dict[str, Floats]:
+        """Draw independently from the posterior.
+
+        The standard deviations are drawn by rejection from the exact density (the proposal is its
+        bilinear interpolant), all else from its exact conditional; after Student's t priors, Gibbs
+        steps, which leave the posterior as it is, remove what the rule of `mixing` leaves.
+
+        Parameters
+        ----------
+        n : int
+            Number of draws.
+        rng : numpy.random.Generator
+            Source of randomness.
+
+        Returns
+        -------
+        dict of ndarray
+            Draws of shape (n,) by parameter; stratum_effect, where there are strata, is (n, S).
+        """
+        scales = self.between_prior, self.within_prior
+        integrand = partial(_field, self.conditional, self.mixing, scales)
+        log_tau, offset, fields = draw_scales(self.grid, integrand, n, rng)
+        b = draw_locations(self.mixing, _square(fields), rng)
+        between = np.exp(log_tau)
+        values = self.conditional.reference[:, None] + b
+        named = dict(zip(self.conditional.names, values, strict=True))
+        drawn = {name: named[name] for name in self.locations}
+        if len(self.stratum_levels):
+            drawn["stratum_effect"] = draw_strata(self.conditional, between, offset, b, rng)
+        drawn["between_sd"] = between
+        drawn["within_sd"] = np.exp(self.conditional.log_sd + offset)
+        return drawn
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return one row a parameter: parameter, mean, sd, ci_lower, ci_upper, ci_prob.
+
+        The intervals are equal-tailed, of level `ci_prob`.
+        """
+        tail = (1 - self.ci_prob) / 2
+        rows = []
+        for name in self.parameters:
+            marginal = self.marginal(name)
+            lower, upper = marginal.quantile([tail, 1 - tail])
+            rows.append([name, marginal.mean, marginal.sd, lower, upper, self.ci_prob])
+        return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def between_map(center: float) -> tuple[Map, Map, Map]:
+    """Return the map from u to tau, its inverse and its derivative."""
+
+    def forward(u: Floats) -> Floats:
+        return np.exp(quadrature.log_tau(center, u))
+
+    def backward(tau: Floats) -> Floats:
+        return quadrature.to_u(center, np.log(np.maximum(tau, LEAST_SD)))
+
+    return forward, backward, lambda u: forward(u) * (1 + np.exp(-u))
+
+
+def within_map(log_sd: float) -> tuple[Map, Map, Map]:
+    """Return the map from l to sigma, its inverse and its derivative."""
+
+    def forward(offset: Floats) -> Floats:
+        return np.exp(offset + log_sd)
+
+    def backward(sigma: Floats) -> Floats:
+        return np.log(np.maximum(sigma, LEAST_SD)) - log_sd
+
+    return forward, backward, forward
+
+
+def _field(
+    conditional: Conditional,
+    mixing: Mixing,
+    scales: tuple[Prior, Prior],
+    log_tau: Floats,
+    offset: Floats,
+) -> tuple[Floats, Floats]:
+    """Return the log-density of (log tau, l) with the data, and A; (K,) and ((d + 1)^2, K)."""
+    between, log_sigma = np.exp(log_tau), offset + conditional.log_sd
+    log_scale, augmented = conditional.evaluate(between, offset)
+    log_density = mixing.log_density(log_scale, augmented)
+    log_density += scales[0].log_density(between) + log_tau
+    log_density += scales[1].log_density(np.exp(log_sigma)) + log_sigma
+    return log_density, augmented.reshape(-1, len(offset))
+
+
+def _moments(
+    mixing: Mixing, log_tau: Floats, offset: Floats, fields: Floats
+) -> tuple[Floats, Floats]:
+    """Return conditional means and variances of the locations, of tau and of sigma's ratio."""
+    mean, variance = mixing.moments(_square(fields))
+    scales = np.exp(np.stack([log_tau, offset]))
+    return np.concatenate([mean, scales]), np.concatenate([variance, np.zeros_like(scales)])
+
+
+def _square(fields: Floats) -> Floats:
+    k = round(len(fields) ** 0.5)
+    return fields.reshape(k, k, -1)
+
+
+def _scan(
+    data: GaussianStatistics, conditional: Conditional, scales: tuple[Prior, Prior]
+) -> tuple[tuple[Floats, Floats], tuple[float, float]]:
+    """Return log tau and l to look for the posterior over, and their rough standard deviations."""
+    means = np.log(np.std(data.outcome_mean))
+    prior = scales[0].parameters
+    typical = np.log(prior.get("sigma") or prior.get("mean") or prior["median"])
+    low, high = min(means, typical) - 9, max(means, typical) + 4
+    rough = (2 / len(data.n)) ** 0.5, (2 * data.within_df) ** -0.5
+    offsets = rough[1] * np.array([-6.0, -3.0, -1.0, 0.0, 1.0, 3.0, 6.0])
+    return (np.arange(low, high, 0.5), offsets), rough
