@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .frequentist.wild import wild_bootstrap
     from .moments import ClusterMoments
     from .priors import Prior, PriorsSpec
-    from .scorecard import Scorecard, scorecard
+    from .scorecards import Scorecard, scorecard
     from .simulate import Scenario, load_tutorial, tutorial_spec
     from .spec import (
         DesignSpec,
@@ -102,7 +102,7 @@ _HOMES = {
     "frequentist.wild": ("wild_bootstrap",),
     "moments": ("ClusterMoments",),
     "priors": ("Prior", "PriorsSpec"),
-    "scorecard": ("Scorecard", "scorecard"),
+    "scorecards": ("Scorecard", "scorecard"),
     "simulate": ("Scenario", "load_tutorial", "tutorial_spec"),
     "synthetic": ("SyntheticExperiment",),
     "spec": (
