@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .bayes.fit import fit
     from .bayes.fit_exact import exact_posteriors, fit_exact
     from .bayes.model import build_model
+    from .calibration import Calibration, calibrate
     from .cells import CellCounts
     from .comparison import BiasAccounting, Comparison, compare
     from .design.acceptance import Bernoulli, Rerandomised
@@ -70,6 +71,7 @@ _HOMES = {
     "bayes.fit": ("fit",),
     "bayes.fit_exact": ("exact_posteriors", "fit_exact"),
     "bayes.model": ("build_model",),
+    "calibration": ("Calibration", "calibrate"),
     "cells": ("CellCounts",),
     "comparison": ("BiasAccounting", "Comparison", "compare"),
     "design.acceptance": ("Bernoulli", "Rerandomised"),
@@ -123,6 +125,7 @@ __all__ = [
     "Bernoulli",
     "BiasAccounting",
     "BootstrapEstimates",
+    "Calibration",
     "CellCounts",
     "ClusterMoments",
     "ColumnTypeError",
@@ -160,6 +163,7 @@ __all__ = [
     "WaldTest",
     "analyze",
     "build_model",
+    "calibrate",
     "cluster_bootstrap",
     "cluster_wls",
     "compare",
