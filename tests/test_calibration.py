@@ -57,7 +57,7 @@ def test_a_wrong_posterior_is_flagged():
 
 def test_priors_that_look_at_the_data_are_refused():
     spec = bc.ModelSpec(design=DESIGN, outcome={"column": "y"})
-    with pytest.raises(bc.SpecError, match="prior of intercept_mean, direct, .* from the data"):
+    with pytest.raises(bc.SpecError, match=r"prior of intercept_mean, direct, .* from the data"):
         bc.calibrate(bc.SyntheticExperiment(spec), 10)
     with pytest.raises(bc.SpecError, match="neither covariates nor strata"):
         bc.calibrate(generator(covariates=["age"]), 10)
