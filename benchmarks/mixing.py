@@ -35,7 +35,7 @@ def _grid(clusters: tuple[int, ...]) -> Section:
         title="Mixing",
         lead=(
             "Bulk ESS of 4 x 1,000 draws (after 1,000 of warm-up each), ICC 0.1, a quarter of "
-            "control users exposed. Asked for: 800 of the effects, 200 of between_sd; none divergent."
+            "control users exposed. Asked for: 800 of effects, 200 of between_sd, none divergent."
         ),
         columns=[
             *("family", "clusters", "users each", "nodes", "distinct clusters"),
