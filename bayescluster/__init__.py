@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from .bayes.checks import convergence
     from .bayes.fit import fit
     from .bayes.model import build_model
+    from .card.markdown import model_card
+    from .card.picture import plot_prior_predictive
     from .cells import CellCounts
     from .comparison import BiasAccounting, Comparison, compare
     from .design.acceptance import Bernoulli, Rerandomised
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
         StrataError,
         TreatmentError,
     )
+    from .examples import example
     from .experiment import Experiment
     from .frequentist.bootstrap import BootstrapEstimates, cluster_bootstrap
     from .frequentist.estimates import Estimates
@@ -65,6 +68,8 @@ _HOMES = {
     "bayes.checks": ("convergence",),
     "bayes.fit": ("fit",),
     "bayes.model": ("build_model",),
+    "card.markdown": ("model_card",),
+    "card.picture": ("plot_prior_predictive",),
     "cells": ("CellCounts",),
     "comparison": ("BiasAccounting", "Comparison", "compare"),
     "design.acceptance": ("Bernoulli", "Rerandomised"),
@@ -86,6 +91,7 @@ _HOMES = {
         "StrataError",
         "TreatmentError",
     ),
+    "examples": ("example",),
     "experiment": ("Experiment",),
     "frequentist.bootstrap": ("BootstrapEstimates", "cluster_bootstrap"),
     "frequentist.estimates": ("Estimates",),
@@ -158,12 +164,15 @@ __all__ = [
     "convergence",
     "diagnose",
     "effective_clusters",
+    "example",
     "fit",
     "influence",
     "load_spec",
     "load_tutorial",
+    "model_card",
     "naive_ols",
     "ols",
+    "plot_prior_predictive",
     "randomization_test",
     "tutorial_spec",
     "two_exposure",

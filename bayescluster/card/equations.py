@@ -37,7 +37,8 @@ def equations(exp: Experiment) -> str:
     spec = exp.spec
     outcome, linked = OUTCOMES[spec.outcome.family]
     lines = [outcome, *([linked] if linked else [])]
-    lines.append(r"\eta_{ij} &= " + " + ".join(["a_j", *_effects(exp), *_covariates(exp)]))
+    lines.append(r"\eta_{ij} &= " + " + ".join(["a_j", *_effects(exp)]))
+    lines += [rf"&\quad + {term}" for term in _covariates(exp)]  # one a line: they are long
     level = r"\mathrm{intercept\_mean}"
     if spec.design.strata:
         level += r" + \mathrm{stratum\_effect}_{k(j)}"

@@ -24,7 +24,8 @@ def graph(exp: Experiment) -> str:
     for name in sorted((variable.name for variable in model.basic_RVs), key=len, reverse=True):
         plain = re.sub(r"\W", "_", name)
         if plain != name:
-            text = text.replace(name, plain).replace(f"[{plain} ~", f"[{_quoted(name)} ~")
+            text = text.replace(name, plain)
+            text = re.sub(rf"\[{plain} ~ (\w+)\]", rf'["{name} ~ \1"]', text)
     for given, ours in FILLS.items():
         text = text.replace(f"fill:{given}", f"fill:{ours}")
     lines, plates = text.split("%% Plates:")
@@ -35,7 +36,3 @@ def graph(exp: Experiment) -> str:
         if re.search(r"[a-z]", label):  # a plate without a name says nothing to a reader
             kept += [f'subgraph "{label}"', *sorted(members.splitlines()), "end"]
     return "\n".join(kept)
-
-
-def _quoted(name: str) -> str:
-    return name.replace("[", "#91;").replace("]", "#93;")

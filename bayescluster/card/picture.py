@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 COUNTS = ("poisson", "negative_binomial")
 #: Probability that the picture shows; the tails beyond are cut off.
 SHOWN = 0.98
+#: Edges of the bars.
+BINS = 31
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,21 +60,30 @@ class PriorPredictive:
             treated=exp.treated,
         )
 
+    def arms(self, means: Floats) -> tuple[Floats, Floats]:
+        """Return the mean of treated and of control clusters, each of shape (...)."""
+        return means[..., self.treated].mean(axis=-1), means[..., ~self.treated].mean(axis=-1)
+
     @property
     def arm_difference(self) -> Floats:
         """Mean of treated clusters less mean of control ones, in each replicate; shape (S,)."""
-        return _difference(self.cluster_mean, self.treated)
+        treated, control = self.arms(self.cluster_mean)
+        return treated - control
 
     @property
     def observed_difference(self) -> float:
         """The same in the data."""
-        return float(_difference(self.observed, self.treated))
+        treated, control = self.arms(self.observed)
+        return float(treated - control)
 
 
 def plot_prior_predictive(
     exp: Experiment, *, seed: int = 0, figure: Figure | None = None
 ) -> Figure:
     """Draw what the priors expect: cluster means, and the difference between the arms.
+
+    Bars are replicated experiments, orange is observed. Counts are on logarithmic axes, and their
+    arms compared by ratio.
 
     Parameters
     ----------
@@ -88,23 +99,24 @@ def plot_prior_predictive(
 
         figure = plt.figure(figsize=(7.2, 2.3), layout="constrained")
     predicted = PriorPredictive.of(exp, seed)
-    means, difference = figure.subplots(1, 2)
+    left, right = figure.subplots(1, 2)
+    counts = exp.spec.outcome.family in COUNTS
+    _density(left, predicted.cluster_mean.ravel(), predicted.observed, logarithmic=counts)
+    left.set_title("mean of a cluster", loc="left", fontsize=10)
+    if counts:
+        (treated, control), observed = (
+            predicted.arms(predicted.cluster_mean),
+            predicted.arms(predicted.observed),
+        )
+        ratio = treated[control > 0] / control[control > 0]
+        _density(right, ratio, np.array([observed[0] / observed[1]]), logarithmic=True)
+        right.set_title("treated clusters' mean by control ones'", loc="left", fontsize=10)
+    else:
+        _density(right, predicted.arm_difference, np.array([predicted.observed_difference]))
+        right.set_title("treated less control clusters", loc="left", fontsize=10)
     name = exp.spec.outcome.label or exp.spec.outcome.column
-    _density(
-        means,
-        predicted.cluster_mean.ravel(),
-        predicted.observed,
-        logarithmic=exp.spec.outcome.family in COUNTS,
-    )
-    means.set_title("mean of a cluster", loc="left", fontsize=10)
-    _density(difference, predicted.arm_difference, np.array([predicted.observed_difference]))
-    difference.set_title("treated less control clusters", loc="left", fontsize=10)
     figure.supxlabel(name.replace("$", r"\$"), fontsize=9)
     return figure
-
-
-def _difference(means: Floats, treated: NDArray[np.bool_]) -> Floats:
-    return means[..., treated].mean(axis=-1) - means[..., ~treated].mean(axis=-1)
 
 
 def _density(ax: Axes, drawn: Floats, observed: Floats, *, logarithmic: bool = False) -> None:
@@ -113,9 +125,9 @@ def _density(ax: Axes, drawn: Floats, observed: Floats, *, logarithmic: bool = F
         observed = observed[observed > 0]
     low, high = np.quantile(drawn, [(1 - SHOWN) / 2, (1 + SHOWN) / 2])
     low, high = min(low, observed.min()), max(high, observed.max())
-    edges = np.geomspace(low, high, 50) if logarithmic else np.linspace(low, high, 50)
+    edges = np.geomspace(low, high, BINS) if logarithmic else np.linspace(low, high, BINS)
     weights = np.full(len(drawn), 1 / len(drawn))
-    ax.hist(drawn, edges, weights=weights, color="#9ecae1", lw=0)
+    ax.hist(drawn, edges.tolist(), weights=weights, color="#9ecae1", lw=0)
     if logarithmic:
         ax.set_xscale("log")
     if len(observed) == 1:

@@ -36,7 +36,7 @@ LINK_UNITS = {
 
 
 def prior_rows(exp: Experiment) -> list[dict[str, str]]:
-    """Return a row a parameter: its name, its meaning, its prior, where that is from, and 95% of it.
+    """Return a row a parameter: its name, meaning, prior, where that is from, and 95% of it.
 
     The prior is in the outcome's unit, or on the link scale; 95% of it is equal-tailed, and for
     families with a link also as a mean, an odds ratio or a rate ratio.
