@@ -1,6 +1,6 @@
 # Needs git, make and a Python >= 3.12; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench constraints clean
+.PHONY: help demo test lint format gallery bench constraints clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -9,6 +9,7 @@ help:
 	@echo "make test    run the tests"
 	@echo "make lint    check style, format and types"
 	@echo "make bench   compare with peers, side by side (some 15 minutes)"
+	@echo "make gallery write the models in models/ into models/README.md, with pictures"
 	@echo "make format  format the code"
 
 demo: .venv/.ready
@@ -25,6 +26,9 @@ lint: .venv/.ready-test
 format: .venv/.ready-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+gallery: .venv/.ready-test
+	$(BIN)/python models/gallery.py
 
 bench: .venv/.ready-bench
 	$(BIN)/python -m benchmarks all

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .bayes.fit_exact import exact_posteriors, fit_exact
     from .bayes.model import build_model
     from .calibration import Calibration, calibrate
+    from .card.markdown import model_card
+    from .card.picture import plot_prior_predictive
     from .cells import CellCounts
     from .comparison import BiasAccounting, Comparison, compare
     from .design.acceptance import Bernoulli, Rerandomised
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
         StrataError,
         TreatmentError,
     )
+    from .examples import example
     from .experiment import Experiment
     from .frequentist.bootstrap import BootstrapEstimates, cluster_bootstrap
     from .frequentist.estimates import Estimates
@@ -72,6 +75,8 @@ _HOMES = {
     "bayes.fit_exact": ("exact_posteriors", "fit_exact"),
     "bayes.model": ("build_model",),
     "calibration": ("Calibration", "calibrate"),
+    "card.markdown": ("model_card",),
+    "card.picture": ("plot_prior_predictive",),
     "cells": ("CellCounts",),
     "comparison": ("BiasAccounting", "Comparison", "compare"),
     "design.acceptance": ("Bernoulli", "Rerandomised"),
@@ -93,6 +98,7 @@ _HOMES = {
         "StrataError",
         "TreatmentError",
     ),
+    "examples": ("example",),
     "experiment": ("Experiment",),
     "frequentist.bootstrap": ("BootstrapEstimates", "cluster_bootstrap"),
     "frequentist.estimates": ("Estimates",),
@@ -172,13 +178,16 @@ __all__ = [
     "effective_clusters",
     "exact_posterior",
     "exact_posteriors",
+    "example",
     "fit",
     "fit_exact",
     "influence",
     "load_spec",
     "load_tutorial",
+    "model_card",
     "naive_ols",
     "ols",
+    "plot_prior_predictive",
     "randomization_test",
     "scorecard",
     "tutorial_spec",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from .spec import ModelSpec
+
+if TYPE_CHECKING:
+    from .experiment import Experiment
 
 Floats = NDArray[np.float64]
 
@@ -51,7 +54,10 @@ class SyntheticExperiment:
     saturations : tuple of float
         Shares treated of the clusters of a partial rollout, in turn.
     categories : mapping of str to tuple of str
-        Covariates that are text, with their levels; others are standard normal numbers.
+        Covariates that are text, with their levels; others are normal numbers.
+    scales : mapping of str to (float, float)
+        Mean and standard deviation of covariates that are numbers; else 0 and 1. Columns whose
+        names begin with "cluster_" have one value a cluster.
     parameters : mapping of str to float
         Values to make the data with; see `DEFAULT_PARAMETERS`. `covariate` and `pre_period` are
         slopes per standard deviation; a category's is `covariate` times its position.
@@ -73,6 +79,7 @@ class SyntheticExperiment:
     dose: bool = False
     saturations: tuple[float, ...] = (0.0, 0.3, 0.7)
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     parameters: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -88,6 +95,54 @@ class SyntheticExperiment:
         if "between_sd_treated" not in self.parameters:
             given["between_sd_treated"] = given["between_sd"]
         return given
+
+    def true_parameters(self, exp: Experiment) -> dict[str, float]:
+        """Return the truth under the posterior's names, for an experiment that was simulated here.
+
+        Parameters
+        ----------
+        exp : Experiment
+            Gives the covariates' means, from which the model's intercept counts, and the reference
+            levels of categories.
+
+        Returns
+        -------
+        dict of str to float
+            ``between_sd[control]`` and ``between_sd[treated]`` where it differs by arm. Without
+            ``intercept_mean`` where there are strata: it depends on those that were drawn.
+        """
+        from .bayes.families import EXTRA_PARAMETER
+
+        truth, spec, moments = self.truth, self.spec, exp.moments()
+        mean = dict(zip(moments.variables, moments.grand_mean + moments.origin, strict=True))
+        found = {name: truth[name] for name in spec.design.effects}
+        intercept = truth["intercept_mean"]
+        for name in spec.outcome.adjusted_for:
+            slope, origin = self._slope(name)
+            if name not in self.categories:
+                found[name] = slope
+                intercept += slope * (mean[name] - origin)
+                continue
+            values = {level: slope * i for i, level in enumerate(sorted(self.categories[name]))}
+            there = {level: f"{name}[{level}]" for level in values}
+            (reference,) = (values[level] for level in values if there[level] not in mean)
+            others = {there[level]: value - reference for level, value in values.items()}
+            found |= {column: value for column, value in others.items() if column in mean}
+            intercept += reference + sum(
+                value * mean[column] for column, value in others.items() if column in mean
+            )
+        if not spec.design.strata:
+            found["intercept_mean"] = float(intercept)
+        if spec.heterogeneity.between_sd_by_arm:
+            found["between_sd[control]"] = truth["between_sd"]
+            found["between_sd[treated]"] = truth["between_sd_treated"]
+        else:
+            found["between_sd"] = truth["between_sd"]
+        names = [f"{name}_sd" for name in spec.heterogeneity.slopes]
+        names += [] if spec.outcome.has_link else ["within_sd"]
+        if spec.outcome.family in EXTRA_PARAMETER:
+            names.append(EXTRA_PARAMETER[spec.outcome.family])
+        return found | {name: truth[name] for name in names}
 
     def simulate(self, seed: int | None = 0) -> pd.DataFrame:
         """Draw one experiment as a table of units, with the specification's columns."""
@@ -130,12 +185,13 @@ class SyntheticExperiment:
     def _covariates(self, rng: np.random.Generator, cluster: NDArray[np.int64]) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for name in self.spec.outcome.adjusted_for:
+            mean, sd = self.scales.get(name, (0.0, 1.0))
             if name in self.categories:
                 values[name] = rng.choice(self.categories[name], len(cluster))
             elif name.startswith("cluster_"):
-                values[name] = rng.standard_normal(self.n_clusters)[cluster]
+                values[name] = mean + sd * rng.standard_normal(self.n_clusters)[cluster]
             else:
-                values[name] = rng.standard_normal(len(cluster))
+                values[name] = mean + sd * rng.standard_normal(len(cluster))
         return values
 
     def _linear(
@@ -167,11 +223,17 @@ class SyntheticExperiment:
                 effect = effect + truth[f"{name}_sd"] * rng.standard_normal(self.n_clusters)
             eta = eta + effect[cluster] * regressor
         for name, values in covariates.items():
-            slope = truth["pre_period" if name == self.spec.outcome.pre_period else "covariate"]
+            slope, origin = self._slope(name)
             if name in self.categories:
                 values = np.searchsorted(np.sort(self.categories[name]), values)
-            eta = eta + slope * values
+            eta = eta + slope * (values - origin)
         return eta
+
+    def _slope(self, covariate: str) -> tuple[float, float]:
+        """Return a covariate's slope in its own unit (a category: per position), and its zero."""
+        is_before = covariate == self.spec.outcome.pre_period
+        mean, sd = self.scales.get(covariate, (0.0, 1.0))
+        return self.truth["pre_period" if is_before else "covariate"] / sd, mean
 
     def _outcome(self, rng: np.random.Generator, eta: Floats) -> Any:
         truth = self.truth

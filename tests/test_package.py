@@ -6,10 +6,13 @@ import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import bayescluster as bc
+from bayescluster.priors import default_priors
+from bayescluster.spec import LINK_FAMILIES, Family
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("pymc", "pytensor", "nutpie", "arviz", "numba", "matplotlib")
@@ -88,6 +91,7 @@ def test_the_readmes_commands_and_links_exist():
     assert targets == ["make demo", "make test"]
     for target in targets:
         assert re.search(rf"^{target.split()[1]}:", makefile, re.MULTILINE)
+    assert re.search("^gallery:", makefile, re.MULTILINE)
     for page in ("README.md", "models/README.md", "CONTRIBUTING.md"):
         here = ROOT / page
         for link in re.findall(r"\]\(([^)#]+)\)", here.read_text("utf-8")):
@@ -103,9 +107,21 @@ def test_models_readme_states_the_defaults_and_keys():
             stated = re.search(rf"^\|.*`{name}`.*\| (\w+)\(([^)]*)\)", text, re.MULTILINE)
             values = [f"{v:g}" for v in prior.parameters.values()]
             assert stated.groups() == (prior.distribution, ", ".join(values)), name
-    for table in (bc.DesignSpec, bc.OutcomeSpec, bc.ReportSpec, bc.PriorsSpec):
+    linked = text.split("### Defaults of the families with a link")[1].split("## Gallery")[0]
+    shared = {"within_sd", "overdispersion", "degrees_of_freedom"}  # not theirs, or as above
+    for family in LINK_FAMILIES:
+        for name, prior in default_priors(family):
+            if isinstance(prior, bc.Prior) and name not in shared:
+                stated = re.search(rf"^\|.*`{name}`.*\| (\w+)\(([^)]*)\)", linked, re.MULTILINE)
+                values = [f"{v:g}" for v in prior.parameters.values()]
+                assert stated.groups() == (prior.distribution, ", ".join(values)), name
+    assert default_priors("bernoulli").overdispersion == bc.PriorsSpec().overdispersion
+    tables = (bc.ModelSpec, bc.DesignSpec, bc.OutcomeSpec, bc.HeterogeneitySpec, bc.ReportSpec)
+    for table in (*tables, bc.PriorsSpec):
         for key in table.model_fields:
-            assert f"`{key}`" in text or f"priors.{key}" in text, key
+            assert any(said in text for said in (f"`{key}`", f"`[{key}", f"priors.{key}")), key
+    for family in get_args(Family):
+        assert f"`{family}`" in text, family
     assert {path.name for path in (ROOT / "models").glob("*.toml")} == set(
         re.findall(r"\[(\w+\.toml)\]", text)
     )

@@ -64,21 +64,18 @@ def add_sampled_likelihood(exp: Experiment, parameters: Parameters, hold: Holder
     import pymc as pm
     import pytensor.tensor as pt
 
-    from .model import linear
-
     data = cell_likelihood(exp)
     between, of_cluster = constant_within(data)
-    within_x = np.where(between, 0.0, data.x)
-    mean = parameters.level + linear(hold("x_between", of_cluster), parameters.effects)
+    mean = parameters.level + _part("x_between", of_cluster, parameters, between, hold)
     informed = is_informative(data, exp)
     intercept = _varying("cluster_level", mean, parameters.between_sd, centred=informed)
     code = hold("cluster_code", data.cells.cluster)
-    eta = intercept[code] + linear(hold("x_within", within_x), parameters.effects)
+    eta = intercept[code] + _part("x_within", data.x, parameters, ~between, hold)
     for name, sd in parameters.slope_sd.items():
         # Not centred: clusters in which the effect does not vary know nothing of their own.
         at = data.names.index(name)
         effect = _varying(f"{name}_of_cluster", parameters.effects[at], sd, centred=False)
-        eta = eta + hold(f"x_{name}", within_x[:, at]) * (effect - parameters.effects[at])[code]
+        eta = eta + hold(f"x_{name}", data.x[:, at]) * (effect - parameters.effects[at])[code]
     values = cell_log_likelihood(
         pt,
         data.family,
@@ -89,6 +86,18 @@ def add_sampled_likelihood(exp: Experiment, parameters: Parameters, hold: Holder
         parameters.within_sd,
     )
     pm.Potential("units", values.sum() + _own(data, parameters, hold))
+
+
+def _part(
+    name: str, x: Floats, parameters: Parameters, chosen: NDArray[np.bool_], hold: Holder
+) -> Any:
+    """Return the part of the linear predictor that the chosen regressors make."""
+    from .model import linear
+
+    if not chosen.any():
+        return 0.0
+    effects = [effect for effect, yes in zip(parameters.effects, chosen, strict=True) if yes]
+    return linear(hold(name, x[:, chosen]), effects)
 
 
 def _varying(name: str, mean: Any, sd: Any, *, centred: bool) -> Any:

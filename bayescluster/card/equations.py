@@ -1,0 +1,103 @@
+"""The equations of an experiment's model in LaTeX, from the structure of its specification."""
+
+from __future__ import annotations
+
+from ..experiment import Experiment
+
+#: Distribution of a unit's outcome, and how its parameter follows from the linear predictor.
+OUTCOMES = {
+    "gaussian": (r"y_{ij} &\sim \mathrm{Normal}(\eta_{ij},\ \mathrm{within\_sd})", ""),
+    "lognormal": (r"\log y_{ij} &\sim \mathrm{Normal}(\eta_{ij},\ \mathrm{within\_sd})", ""),
+    "student_t": (
+        r"y_{ij} &\sim \mathrm{StudentT}(\mathrm{degrees\_of\_freedom},\ \eta_{ij},\ "
+        r"\mathrm{within\_sd})",
+        "",
+    ),
+    "bernoulli": (
+        r"y_{ij} &\sim \mathrm{Bernoulli}(p_{ij})",
+        r"\log \frac{p_{ij}}{1 - p_{ij}} &= \eta_{ij}",
+    ),
+    "poisson": (
+        r"y_{ij} &\sim \mathrm{Poisson}(\lambda_{ij})",
+        r"\log \lambda_{ij} &= \eta_{ij}",
+    ),
+    "negative_binomial": (
+        r"y_{ij} &\sim \mathrm{NegativeBinomial}(\mathrm{mean}\ \lambda_{ij},\ "
+        r"\mathrm{variance}\ \lambda_{ij} + \mathrm{overdispersion}\ \lambda_{ij}^2)",
+        r"\log \lambda_{ij} &= \eta_{ij}",
+    ),
+}
+
+
+def equations(exp: Experiment) -> str:
+    """Return the likelihood and what varies between clusters, as an aligned LaTeX block.
+
+    Priors are apart: :func:`bayescluster.card.priors.prior_rows`.
+    """
+    spec = exp.spec
+    outcome, linked = OUTCOMES[spec.outcome.family]
+    lines = [outcome, *([linked] if linked else [])]
+    lines.append(r"\eta_{ij} &= " + " + ".join(["a_j", *_effects(exp)]))
+    lines += [rf"&\quad + {term}" for term in _covariates(exp)]  # one a line: they are long
+    level = r"\mathrm{intercept\_mean}"
+    if spec.design.strata:
+        level += r" + \mathrm{stratum\_effect}_{k(j)}"
+    spread = r"\mathrm{between\_sd}"
+    if spec.heterogeneity.between_sd_by_arm:
+        spread += "_{T_j}"
+    lines.append(rf"a_j &\sim \mathrm{{Normal}}({level},\ {spread})")
+    for name in spec.heterogeneity.slopes:
+        mean, sd = _name(name), _name(f"{name}_sd")
+        lines.append(rf"{mean}_j &\sim \mathrm{{Normal}}({mean},\ {sd})")
+    if spec.design.strata:
+        lines.append(r"\textstyle\sum_k \mathrm{stratum\_effect}_k &= 0")
+    return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
+
+
+def symbols(exp: Experiment) -> str:
+    """Return in words what the symbols of `equations` are, naming columns."""
+    spec, design = exp.spec, exp.spec.design
+    whole = design.level == "cluster"
+    said = [f"user i of cluster j (`{design.cluster}`)"]
+    said[0] = said[0].replace("user", f"unit (`{design.unit}`)") if design.unit else said[0]
+    said.append(f"y `{spec.outcome.column}`")
+    said.append(f"T {'the arm of the cluster' if whole else 'treatment'} (`{design.treatment}`)")
+    if design.spillover:
+        said.append(f"s exposure to spillover (`{design.spillover}`)")
+    if design.saturation:
+        said.append(f"q share of the cluster assigned to treatment (`{design.saturation}`)")
+    if design.strata:
+        said.append(f"k(j) the stratum (`{design.strata}`)")
+    if spec.outcome.adjusted_for:
+        said.append("a bar over a covariate its mean over all units")
+    return ", ".join(said)
+
+
+def _effects(exp: Experiment) -> list[str]:
+    design = exp.spec.design
+    treated = "T_j" if design.level == "cluster" else "T_{ij}"
+    regressors = {
+        "direct": treated,
+        "spillover": "s_{ij}",
+        "interaction": rf"{treated}\, s_{{ij}}",
+        "within_spillover": f"(1 - {treated})" + r"\, q_j",
+    }
+    varying = exp.spec.heterogeneity.slopes
+    return [
+        rf"{_name(name)}{'_j' if name in varying else ''}\, {regressors[name]}"
+        for name in design.effects
+    ]
+
+
+def _covariates(exp: Experiment) -> list[str]:
+    terms = []
+    for name in exp.covariates:
+        column = _name(name)
+        terms.append(rf"\beta_{{{column}}} ({column}_{{ij}} - \overline{{{column}}})")
+    return terms
+
+
+def _name(text: str) -> str:
+    """Return a name upright, its special characters escaped."""
+    escaped = "".join("\\" + c if c in "_%&#$" else c for c in text)
+    return rf"\mathrm{{{escaped}}}"

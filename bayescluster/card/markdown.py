@@ -1,0 +1,92 @@
+"""The model card of an experiment: question, equations, graph and priors in one Markdown text."""
+
+from __future__ import annotations
+
+from ..bayes.statistics import cell_likelihood, samples_intercepts
+from ..experiment import CELL_FAMILIES, Experiment
+from .equations import equations, symbols
+from .graph import graph
+from .priors import prior_rows, unit_of_parameters
+
+
+def model_card(exp: Experiment) -> str:
+    """Return an experiment's model for reading, as Markdown that GitHub shows.
+
+    Parameters
+    ----------
+    exp : Experiment
+        Data and specification. Priors in SDs of the outcome resolve in the data.
+
+    Returns
+    -------
+    str
+        The question, the decision rule, the equations (LaTeX), how the model is fitted, the PyMC
+        graph (Mermaid), and the priors in words with 95% ranges.
+    """
+    spec = exp.spec
+    parts = [
+        *([f"**{spec.question}**"] if spec.question else []),
+        decision_rule(exp),
+        f"```math\n{equations(exp)}\n```",
+        f"Here {symbols(exp)}.",
+        fitted_as(exp),
+        f"```mermaid\n{graph(exp)}\n```",
+        f"Priors, in {unit_of_parameters(exp)}:",
+        table(prior_rows(exp)),
+    ]
+    return "\n\n".join(parts)
+
+
+def decision_rule(exp: Experiment) -> str:
+    """Return the specification's decision rule in a sentence."""
+    spec, report = exp.spec, exp.spec.report
+    side = "above" if report.direction == "increase" else "below"
+    scale = {"bernoulli": ", a difference of shares"}.get(spec.outcome.family, "")
+    scale = scale or (", a difference of means" if spec.outcome.has_link else "")
+    scale = ", on the log scale" if spec.outcome.family == "lognormal" else scale
+    said = (
+        f"Outcome: {spec.outcome.label or spec.outcome.column} ({spec.outcome.family}). Act where "
+        f"the direct effect is {side} {report.threshold:g} with probability "
+        f"{report.decision_prob:g}{scale}"
+    )
+    if report.rope is not None:
+        low, high = report.rope
+        said += f"; between {low:g} and {high:g} it is practically none"
+    return said + "."
+
+
+def fitted_as(exp: Experiment) -> str:
+    """Say how the posterior is computed: what is observed, integrated out and sampled."""
+    family, slopes = exp.spec.outcome.family, exp.spec.heterogeneity.slopes
+    clusters = f"{exp.moments().n_clusters:,} clusters"
+    if family in CELL_FAMILIES:
+        data = cell_likelihood(exp)
+        seen = f"{data.cells.n_cells:,} cells of {clusters}"
+        if not samples_intercepts(exp):
+            return (
+                f"Fitted to {seen}; the cluster intercepts are integrated out by adaptive "
+                f"quadrature with {data.nodes} nodes, in the potential `units`."
+            )
+        from ..bayes.cell_models import is_informative
+
+        how = "centred on" if is_informative(data, exp) else "scaled standard normals about"
+        return (
+            f"Fitted to {seen}; the cluster intercepts are sampled (`cluster_level`), {how} a mean "
+            "that holds the regressors which are constant within clusters."
+        )
+    if slopes:
+        return (
+            f"Fitted to the moments of {clusters}; the intercepts and the effects that vary are "
+            "integrated out exactly, in the potential `units`."
+        )
+    return (
+        f"Fitted to the moments of {clusters} by three observed nodes; the cluster intercepts are "
+        "integrated out exactly."
+    )
+
+
+def table(rows: list[dict[str, str]]) -> str:
+    """Return rows as a Markdown table."""
+    head = list(rows[0])
+    lines = [head, ["---"] * len(head), *(list(row.values()) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

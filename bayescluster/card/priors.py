@@ -1,0 +1,108 @@
+"""The priors of an experiment's model as they resolve in its data, in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..bayes.families import mean_of
+from ..bayes.statistics import resolved_priors
+from ..experiment import Experiment
+from ..priors import Prior, default_priors
+
+#: What each parameter is, in words.
+MEANINGS = {
+    "intercept_mean": "mean of the cluster intercepts, among pure controls",
+    "direct": "effect of treatment",
+    "spillover": "effect of full exposure on control units",
+    "interaction": "what exposure adds for treated units beyond what it adds for control ones",
+    "within_spillover": "effect on untreated units of a wholly treated cluster",
+    "between_sd": "SD of the cluster intercepts",
+    "within_sd": "SD of units within a cluster",
+    "direct_sd": "SD of the direct effect between clusters",
+    "spillover_sd": "SD of the spillover effect between clusters",
+    "overdispersion": "variance = mean + overdispersion x mean²",
+    "degrees_of_freedom": "weight of the tails: small is heavy",
+    "stratum_effect": "difference from the average stratum; they sum to zero",
+}
+#: Unit of the parameters in families whose linear predictor is not in the outcome's own.
+LINK_UNITS = {
+    "bernoulli": "log odds",
+    "poisson": "log rate",
+    "negative_binomial": "log rate",
+    "lognormal": "log of the outcome",
+}
+
+
+def prior_rows(exp: Experiment) -> list[dict[str, str]]:
+    """Return a row a parameter: its name, meaning, prior, where that is from, and 95% of it.
+
+    The prior is in the outcome's unit, or on the link scale; 95% of it is equal-tailed, and for
+    families with a link also as a mean, an odds ratio or a rate ratio.
+    """
+    rows = []
+    for name, prior in resolved_priors(exp).items():
+        meaning = MEANINGS.get(name, f"slope of the covariate, {name}")
+        if name == "within_sd" and exp.spec.outcome.family == "student_t":
+            meaning = "scale of units within a cluster"
+        rows.append(
+            {
+                "parameter": f"`{name}`",
+                "meaning": meaning,
+                "prior": in_words(prior),
+                "from": _origin(exp, name),
+                "95% of it": _range(exp, name, prior),
+            }
+        )
+    return rows
+
+
+def in_words(prior: Prior) -> str:
+    """Return a prior as distribution(values), to three significant digits."""
+    values = ", ".join(f"{float(f'{v:.3g}'):g}" for v in prior.parameters.values())
+    return f"{prior.distribution}({values})"
+
+
+def unit_of_parameters(exp: Experiment) -> str:
+    """Return the unit of intercepts and effects, in words."""
+    outcome = exp.spec.outcome
+    return LINK_UNITS.get(outcome.family, f"the outcome's unit: {outcome.label or outcome.column}")
+
+
+def _origin(exp: Experiment, name: str) -> str:
+    """Say whether a prior is declared or the default, and in which unit it is stated."""
+    spec = exp.spec
+    if name in exp.covariates:
+        named = spec.priors.covariates.by_name
+        declared = name in named or name.split("[")[0] in named
+        stated = spec.prior_of(name)
+        declared = declared or stated != default_priors(spec.outcome.family).covariate
+    else:
+        stated = getattr(spec.priors, name)
+        declared = stated != getattr(default_priors(spec.outcome.family), name)
+    said = "**declared**" if declared else "default"
+    if stated.unit == "outcome" or spec.outcome.has_link:
+        return said
+    return f"{said}, {in_words(stated)} in SDs"
+
+
+def _range(exp: Experiment, name: str, prior: Prior) -> str:
+    ends = prior.to_scipy().ppf([0.025, 0.975])
+    said = _between(ends)
+    family = exp.spec.outcome.family
+    if not exp.spec.outcome.has_link or name.endswith("_sd") or name == "overdispersion":
+        return said
+    if name == "intercept_mean":
+        return f"{said}; mean {_between(mean_of(family, ends))}"
+    ratio = "odds" if family == "bernoulli" else "rate"
+    return f"{said}; {ratio} ratio {_between(np.exp(ends))}"
+
+
+def _between(ends: Any) -> str:
+    return " to ".join(_short(float(end)) for end in ends)
+
+
+def _short(value: float) -> str:
+    """Return a number to two significant digits, or four before the point."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{float(f'{value:.2g}'):g}"
