@@ -17,8 +17,22 @@ if TYPE_CHECKING:
     from .bayes.fit import fit
     from .bayes.fit_exact import exact_posteriors, fit_exact
     from .bayes.model import build_model
+    from .bayes.model_comparison import (
+        LeaveOneOut,
+        ModelComparison,
+        compare_fits,
+        compare_models,
+        loo,
+    )
+    from .bayes.predictive import (
+        PredictiveCheck,
+        posterior_predictive_check,
+        prior_predictive_check,
+    )
+    from .bayes.sensitivity import PowerScaling, PriorSensitivity, power_scaling, prior_sensitivity
     from .cells import CellCounts
     from .comparison import BiasAccounting, Comparison, compare
+    from .decisions import Decision, decide
     from .design.acceptance import Bernoulli, Rerandomised
     from .design.assignment import Assignment, Complete, Custom, Stratified
     from .diagnostics import diagnose
@@ -49,6 +63,7 @@ if TYPE_CHECKING:
     from .frequentist.wild import wild_bootstrap
     from .moments import ClusterMoments
     from .priors import Prior, PriorsSpec
+    from .projections import Rollout, rollout
     from .scorecard import Scorecard, scorecard
     from .simulate import Scenario, load_tutorial, tutorial_spec
     from .spec import (
@@ -70,8 +85,18 @@ _HOMES = {
     "bayes.fit": ("fit",),
     "bayes.fit_exact": ("exact_posteriors", "fit_exact"),
     "bayes.model": ("build_model",),
+    "bayes.model_comparison": (
+        "LeaveOneOut",
+        "ModelComparison",
+        "compare_fits",
+        "compare_models",
+        "loo",
+    ),
+    "bayes.predictive": ("PredictiveCheck", "posterior_predictive_check", "prior_predictive_check"),
+    "bayes.sensitivity": ("PowerScaling", "PriorSensitivity", "power_scaling", "prior_sensitivity"),
     "cells": ("CellCounts",),
     "comparison": ("BiasAccounting", "Comparison", "compare"),
+    "decisions": ("Decision", "decide"),
     "design.acceptance": ("Bernoulli", "Rerandomised"),
     "design.assignment": ("Assignment", "Complete", "Custom", "Stratified"),
     "diagnostics": ("diagnose",),
@@ -102,6 +127,7 @@ _HOMES = {
     "frequentist.wild": ("wild_bootstrap",),
     "moments": ("ClusterMoments",),
     "priors": ("Prior", "PriorsSpec"),
+    "projections": ("Rollout", "rollout"),
     "scorecard": ("Scorecard", "scorecard"),
     "simulate": ("Scenario", "load_tutorial", "tutorial_spec"),
     "synthetic": ("SyntheticExperiment",),
@@ -130,6 +156,7 @@ __all__ = [
     "Complete",
     "Custom",
     "DataError",
+    "Decision",
     "DesignError",
     "DesignSpec",
     "DuplicateUnitError",
@@ -139,16 +166,22 @@ __all__ = [
     "FitError",
     "HeterogeneitySpec",
     "IdentificationError",
+    "LeaveOneOut",
     "MissingColumnError",
     "MissingValueError",
+    "ModelComparison",
     "ModelSpec",
     "OutcomeError",
     "OutcomeSpec",
+    "PowerScaling",
+    "PredictiveCheck",
     "Prior",
+    "PriorSensitivity",
     "PriorsSpec",
     "ReportSpec",
     "Rerandomised",
     "ResamplingTest",
+    "Rollout",
     "Scenario",
     "Scorecard",
     "SpecError",
@@ -163,7 +196,10 @@ __all__ = [
     "cluster_bootstrap",
     "cluster_wls",
     "compare",
+    "compare_fits",
+    "compare_models",
     "convergence",
+    "decide",
     "diagnose",
     "effective_clusters",
     "exact_posterior",
@@ -173,9 +209,15 @@ __all__ = [
     "influence",
     "load_spec",
     "load_tutorial",
+    "loo",
     "naive_ols",
     "ols",
+    "posterior_predictive_check",
+    "power_scaling",
+    "prior_predictive_check",
+    "prior_sensitivity",
     "randomization_test",
+    "rollout",
     "scorecard",
     "tutorial_spec",
     "two_exposure",

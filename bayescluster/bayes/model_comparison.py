@@ -322,13 +322,13 @@ def _check_same_data(experiments: Mapping[str, Experiment]) -> None:
         if not np.array_equal(m.n, other.n):
             raise DataError(
                 f"models {first_name!r} and {name!r} are of different users "
-                f"({m.n_units:,} and {other.n_units:,}): drop the rows that are missing a covariate "
-                "of either model first"
+                f"({m.n_units:,} and {other.n_units:,}): drop the rows that are missing a "
+                "covariate of either model first"
             )
         if (exp.spec.outcome.family == "lognormal") != (first.spec.outcome.family == "lognormal"):
             continue
-        means = [x.mean[:, -1] + x.origin[-1] for x in (m, other)]
-        if not np.allclose(*means, rtol=1e-6, atol=1e-9 * float(m.sd[-1])):
+        ours, theirs = (x.mean[:, -1] + x.origin[-1] for x in (m, other))
+        if not np.allclose(ours, theirs, rtol=1e-6, atol=1e-9 * float(m.sd[-1])):
             raise DataError(f"models {first_name!r} and {name!r} are of different outcomes")
 
 
