@@ -81,7 +81,9 @@ def decide(
     smaller expected loss is the sign of the mean's, while its size is what a perfect experiment
     would be worth per user: the expected value of perfect information (Raiffa & Schlaifer 1961,
     Applied Statistical Decision Theory, chapter 4). Draws give each loss with a Monte Carlo error
-    of its standard deviation over the square root of their effective number.
+    of its standard deviation over the square root of their effective number. Effects of the
+    lognormal family are differences of logarithms, and so are threshold and losses; hand over the
+    "difference of means" of :func:`estimand_draws` to decide in the outcome's unit.
     """
     draws = dict(estimands) if estimands is not None else estimand_draws(exp, tree)
     if estimands is None:

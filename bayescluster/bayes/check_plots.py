@@ -31,6 +31,7 @@ def predictive(check: PredictiveCheck, figure: Figure | None = None) -> Figure:
         ax.remove()
     for row, ax in zip(table.itertuples(), axes, strict=False):
         values = check.draws[row.statistic]
+        values = values[~np.isnan(values)]
         low, high = np.quantile(values, [0.005, 0.995], method="inverted_cdf")
         low, high = min(low, row.observed), max(high, row.observed)
         wide = bool(low > 0 and high > 1e3 * low) or not np.isfinite(high)

@@ -234,19 +234,25 @@ def _of_means(exp: Experiment) -> dict[str, Any]:
         "largest cluster mean": lambda m: m.max(axis=-1),
     }
     if not treated.all():
-        functions["treated less control clusters"] = lambda m: (
-            m[..., treated].mean(axis=-1) - m[..., ~treated].mean(axis=-1)
-        )
+        functions["treated less control clusters"] = lambda m: _difference(m, treated)
     return functions
 
 
 def _sd(values: Floats) -> Floats:
-    with np.errstate(invalid="ignore", over="ignore"):  # infinite counts of a wide prior
-        return values.std(axis=-1, ddof=1)
+    """Return standard deviations; infinite where a value is, as counts of a wide prior may be."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        sd = values.std(axis=-1, ddof=1)
+    return np.where(np.isnan(sd), np.inf, sd)
+
+
+def _difference(means: Floats, treated: NDArray[np.bool_]) -> Floats:
+    """Return the difference between the arms; NaN where both are infinite."""
+    with np.errstate(invalid="ignore"):
+        return means[..., treated].mean(axis=-1) - means[..., ~treated].mean(axis=-1)
 
 
 def _row(name: str, observed: float, values: Floats, ci_prob: float) -> dict[str, Any]:
-    values = np.where(np.isnan(values), np.inf, values)
+    values = values[~np.isnan(values)]
     tail = (1 - ci_prob) / 2
     # By order statistics: draws may be infinite.
     lower, middle, upper = np.quantile(values, [tail, 0.5, 1 - tail], method="inverted_cdf")

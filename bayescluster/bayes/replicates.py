@@ -65,6 +65,11 @@ class Groups:
             data = cell_likelihood(exp)
             cells = data.cells
             condition = _conditions(exp, cells.x, None)
+            if cells.by_value:  # users with one outcome are drawn apart
+                at = np.repeat(np.arange(cells.n_cells), cells.n.astype(np.int64))
+                one = np.ones(len(at))
+                mean = (cells.total / cells.n)[at]
+                return cls(cells.cluster[at], data.x[at], one, mean, condition[at])
             return cls(cells.cluster, data.x, cells.n, cells.total, condition)
         return _from_moments(exp)
 
