@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         prior_predictive_check,
     )
     from .bayes.sensitivity import PowerScaling, PriorSensitivity, power_scaling, prior_sensitivity
+    from .calibration import Calibration, calibrate
     from .cells import CellCounts
     from .comparison import BiasAccounting, Comparison, compare
     from .decisions import Decision, decide
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     from .moments import ClusterMoments
     from .priors import Prior, PriorsSpec
     from .projections import Rollout, rollout
-    from .scorecard import Scorecard, scorecard
+    from .scorecards import Scorecard, scorecard
     from .simulate import Scenario, load_tutorial, tutorial_spec
     from .spec import (
         DesignSpec,
@@ -94,6 +95,7 @@ _HOMES = {
     ),
     "bayes.predictive": ("PredictiveCheck", "posterior_predictive_check", "prior_predictive_check"),
     "bayes.sensitivity": ("PowerScaling", "PriorSensitivity", "power_scaling", "prior_sensitivity"),
+    "calibration": ("Calibration", "calibrate"),
     "cells": ("CellCounts",),
     "comparison": ("BiasAccounting", "Comparison", "compare"),
     "decisions": ("Decision", "decide"),
@@ -128,7 +130,7 @@ _HOMES = {
     "moments": ("ClusterMoments",),
     "priors": ("Prior", "PriorsSpec"),
     "projections": ("Rollout", "rollout"),
-    "scorecard": ("Scorecard", "scorecard"),
+    "scorecards": ("Scorecard", "scorecard"),
     "simulate": ("Scenario", "load_tutorial", "tutorial_spec"),
     "synthetic": ("SyntheticExperiment",),
     "spec": (
@@ -149,6 +151,7 @@ __all__ = [
     "Bernoulli",
     "BiasAccounting",
     "BootstrapEstimates",
+    "Calibration",
     "CellCounts",
     "ClusterMoments",
     "ColumnTypeError",
@@ -193,6 +196,7 @@ __all__ = [
     "WaldTest",
     "analyze",
     "build_model",
+    "calibrate",
     "cluster_bootstrap",
     "cluster_wls",
     "compare",

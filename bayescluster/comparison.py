@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ._display import Tidy, number
+from .bayes.exact import ExactPosterior, exact_posterior, is_integrable
 from .errors import DataError
 from .estimands import estimand_draws, summarise
 from .experiment import Experiment
@@ -142,6 +143,9 @@ class Comparison(Tidy):
     powerless : dict
         Methods that cannot reject at the specification's level, whatever the effect, with the
         reason.
+    exact : ExactPosterior or None
+        The same posterior by integration, where there is such an integral: an independent check of
+        the sampler.
     """
 
     estimates: pd.DataFrame
@@ -154,6 +158,7 @@ class Comparison(Tidy):
     truth: Mapping[str, float]
     skipped: Mapping[str, str]
     powerless: Mapping[str, str] = field(default_factory=dict)
+    exact: ExactPosterior | None = None
 
     @property
     def effects(self) -> list[str]:
@@ -236,7 +241,8 @@ def compare(
     small, skipped, powerless = _small_sample(exp, seed)
     studentised = bootstrap.to_dataframe("percentile-t").iloc[: len(bootstrap.effects)]
     tables = [naive.to_dataframe(), two.to_dataframe(), *small, bootstrap.to_dataframe()]
-    tables += [studentised, _posterior_rows(estimands, effects)]
+    exact = exact_posterior(exp) if is_integrable(exp.spec) else None
+    tables += [studentised, *_exact_rows(exact, effects), _posterior_rows(estimands, effects)]
     estimates = pd.concat(tables, ignore_index=True)
     estimates = estimates[estimates["term"].isin(effects)]
     at = two.terms.index("direct")
@@ -256,6 +262,7 @@ def compare(
         truth=truth,
         skipped=skipped,
         powerless=powerless,
+        exact=exact,
     )
 
 
@@ -307,6 +314,15 @@ def _posterior_rows(estimands: pd.DataFrame, effects: tuple[str, ...]) -> pd.Dat
     rows = estimands[estimands["estimand"].isin(effects)]
     named = rows.rename(columns={"estimand": "term", "mean": "estimate", "sd": "std_error"})
     return named.assign(method="posterior", df=np.nan, p_value=np.nan)[COLUMNS]
+
+
+def _exact_rows(exact: ExactPosterior | None, effects: tuple[str, ...]) -> list[pd.DataFrame]:
+    if exact is None:
+        return []
+    found = exact.to_dataframe().rename(columns={"parameter": "term", "mean": "estimate"})
+    named = found[found["term"].isin(effects)].rename(columns={"sd": "std_error"})
+    rows = named.assign(method="posterior by integration", df=np.nan, p_value=np.nan)
+    return [rows[COLUMNS]]
 
 
 def _agreement(bootstrap: BootstrapEstimates, estimands: pd.DataFrame) -> pd.DataFrame:

@@ -16,6 +16,8 @@ from .recommendation import FEW_CLUSTERS, MIN_CLUSTERS
 
 #: Partial leverage above this multiple of the average share is a reason for caution.
 MAX_LEVERAGE_RATIO = 4.0
+#: Means by sampling and by integration may differ by this many Monte Carlo standard errors.
+MAX_MONTE_CARLO_ERRORS = 4.0
 
 Row = tuple[str, str, str, str]
 
@@ -30,7 +32,7 @@ def diagnose(comparison: Comparison) -> pd.DataFrame:
         first.
     """
     sampler = sampler_checks(convergence(comparison.posterior))
-    rows = [*_design(comparison), *sampler, *_agreement(comparison)]
+    rows = [*_design(comparison), *sampler, *_integration(comparison), *_agreement(comparison)]
     table = pd.DataFrame(rows, columns=["check", "figure", "verdict", "advice"])
     rank = table["verdict"].map({"problem": 0, "caution": 1, "ok": 2})
     table.loc[table["verdict"] == "ok", "advice"] = ""
@@ -147,6 +149,26 @@ def _influence(comparison: Comparison, effect: str) -> Iterator[Row]:
         f"{partial.max():.1%} of what identifies it, {ratio:.1f} times the average cluster's share",
         "ok" if ratio <= MAX_LEVERAGE_RATIO else "caution",
         "the effect rests on a few clusters: prefer CR2 or CR3 and the wild bootstrap",
+    )
+
+
+def _integration(comparison: Comparison) -> Iterator[Row]:
+    """Compare the sampler's means with those by integration, in Monte Carlo standard errors."""
+    if comparison.exact is None:
+        return
+    table = convergence(comparison.posterior).set_index("parameter")
+    errors = {
+        name: abs(table.loc[name, "mean"] - comparison.exact.mean[name])
+        / table.loc[name, "mcse_mean"]
+        for name in comparison.effects
+    }
+    name = max(errors, key=lambda effect: errors[effect])
+    yield (
+        "sampler v. integration",
+        f"{errors[name]:.1f} Monte Carlo standard errors apart at most ({name})",
+        "ok" if errors[name] <= MAX_MONTE_CARLO_ERRORS else "problem",
+        "the sampler and the integral of the same posterior disagree: take more draws, and believe "
+        "the integral",
     )
 
 

@@ -23,6 +23,7 @@ def test_every_method_is_there(tutorial_analysis):
             "cluster bootstrap, naive OLS",
             "cluster bootstrap, cluster WLS",
             "cluster bootstrap (percentile-t), two-exposure OLS",
+            "posterior by integration",
             "posterior",
         ],
         "spillover": [
@@ -30,6 +31,7 @@ def test_every_method_is_there(tutorial_analysis):
             "wild cluster bootstrap (WCR, rademacher)",
             "cluster bootstrap, two-exposure OLS",
             "cluster bootstrap (percentile-t), two-exposure OLS",
+            "posterior by integration",
             "posterior",
         ],
     }

@@ -7,8 +7,8 @@ from matplotlib import pyplot as plt
 
 import bayescluster as bc
 from bayescluster.bayes.checks import sampler_checks
+from bayescluster.bayes.discrepancies import draw_within_sd
 from bayescluster.bayes.draws import ParameterDraws
-from bayescluster.bayes.predictive import _within_sd
 from bayescluster.bayes.replicates import (
     Groups,
     _draw_frequencies,
@@ -204,7 +204,7 @@ def test_the_sd_within_clusters_is_that_of_replicated_rows():
     exp = bc.Experiment(data, spec)
     size, rng = 20_000, np.random.default_rng(1)
     effects = np.array([0.5, 0.7, 1.1])
-    drawn = _within_sd(
+    drawn = draw_within_sd(
         rng, exp, repeated(size, level=[0.0], effects=effects, between_sd=0.4, within_sd=0.8)
     )
     eta = data[["treated", "exposed", "age"]].to_numpy() @ effects

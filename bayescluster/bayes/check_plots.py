@@ -117,7 +117,9 @@ def power_scaled(result: PowerScaling) -> Figure:
     effects = ("direct", "spillover", "interaction", "within_spillover")
     names = [name for name in effects if name in result.tree["log_prior"]]
     collection = az.plot_psense_dist(result.tree, var_names=names, backend="matplotlib")
-    return collection.viz["figure"].item()
+    figure = collection.viz["figure"].item()
+    figure.set_layout_engine("constrained")
+    return figure
 
 
 def effects_by_prior(result: PriorSensitivity, figure: Figure | None = None) -> Figure:

@@ -258,9 +258,10 @@ class ExactPosterior(Tidy):
         held = np.flatnonzero(weight > LEAST_WEIGHT)
         fields = self.grid.fields.reshape(len(self.grid.fields), -1)[:, held]
         augmented = _square(fields)
-        share = weight[held] * self.mixing.shares(augmented)
+        mixing = self.mixing.finer()
+        share = weight[held] * mixing.shares(augmented)
         node, at = np.nonzero(share > LEAST_WEIGHT)
-        full = self.mixing.add(augmented[..., at], self.mixing.precision[:, node])
+        full = mixing.add(augmented[..., at], mixing.precision[:, node])
         mean, cov = solve(full)
         share = share[node, at]
         i, j = np.unravel_index(held[at], self.grid.log_density.shape)

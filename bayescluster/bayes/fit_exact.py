@@ -26,7 +26,8 @@ Floats = NDArray[np.float64]
 def fit_exact(exp: Experiment, draws: int = 4_000, seed: int = 0) -> xr.DataTree:
     """Integrate the posterior of an experiment, without a sampler, and draw from it.
 
-    The draws are independent, so every one counts as an effective one; they come as one chain.
+    The draws are independent, so every one counts as an effective one. They come as four chains
+    (one, where their number is not a multiple of four) for the diagnostics that compare chains.
 
     Parameters
     ----------
@@ -78,10 +79,14 @@ def _groups(drawn: Mapping[str, Floats]) -> dict[str, xr.Dataset]:
     """Return the groups that the sampler would give, positions for labels."""
     import xarray as xr
 
-    steps = {"chain": np.arange(1), "draw": np.arange(len(drawn["between_sd"]))}
+    size = len(drawn["between_sd"])
+    chains = 1 if size % 4 else 4
+    steps = {"chain": np.arange(chains), "draw": np.arange(size // chains)}
     dims = ("chain", "draw", "stratum")
-    variables = {name: (dims[: v.ndim + 1], v[None]) for name, v in drawn.items()}
-    diverging = np.zeros((1, len(steps["draw"])), dtype=bool)
+    variables = {
+        name: (dims[: v.ndim + 1], v.reshape(chains, -1, *v.shape[1:])) for name, v in drawn.items()
+    }
+    diverging = np.zeros((chains, size // chains), dtype=bool)
     return {
         "posterior": xr.Dataset(variables, coords=steps),
         "sample_stats": xr.Dataset({"diverging": (dims[:2], diverging)}, coords=steps),

@@ -29,6 +29,8 @@ RULES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 TOLERANCE = 1e-8
 #: Nodes of all rules together, beyond which the integral would take minutes.
 MAX_RULE = 10_000
+#: Nodes of each rule, and of all together, where the density of a location is asked for.
+FINE_RULE, FINE_NODES = 64, 400
 #: Components that are expanded at once.
 CHUNK = 100_000
 
@@ -45,6 +47,8 @@ class Mixing:
         Nodes g.
     log_weight : ndarray, shape (T,)
         Log of the nodes' prior weights.
+    factors : tuple of pair of float
+        What the data say of each of the q locations, see `_cavities`.
     """
 
     nu: Floats
@@ -52,6 +56,7 @@ class Mixing:
     sigma: Floats
     precision: Floats
     log_weight: Floats
+    factors: tuple[tuple[float, float], ...] = ()
 
     @classmethod
     def of(cls, priors: Sequence[Prior], reference: Floats) -> Mixing:
@@ -87,6 +92,15 @@ class Mixing:
                 f"({' x '.join(map(str, sizes))}); use fit, or normal priors for some of them"
             )
         return self._tensor(factors, sizes)
+
+    def finer(self) -> Mixing:
+        """Return rules for densities and quantiles, which need more nodes than moments do."""
+        if not self.factors:
+            return self
+        size = min(FINE_RULE, int(FINE_NODES ** (1 / len(self.factors))))
+        if size ** len(self.factors) <= len(self.log_weight):
+            return self
+        return self._tensor(self.factors, [size] * len(self.factors))
 
     def log_density(self, log_scale: Floats, augmented: Floats) -> Floats:
         """Integrate all locations and g out; shape (K,).
@@ -213,7 +227,7 @@ class Mixing:
         ]
         nodes = np.array(list(product(*(rule[0] for rule in rules)))).T
         weights = np.array([sum(x) for x in product(*(rule[1] for rule in rules))])
-        return replace(self, precision=nodes, log_weight=weights)
+        return replace(self, precision=nodes, log_weight=weights, factors=tuple(factors))
 
 
 def _gauss_rule(nu: float, a: float, c: float, size: int) -> tuple[Floats, Floats]:

@@ -18,6 +18,8 @@ Integers = NDArray[np.int64]
 #: More evaluations of a cell's density than this for one of the likelihood, and integrating the
 #: intercepts out costs more than sampling them.
 MAX_EVALUATIONS = 600_000
+#: Likewise where a cluster has more cells than this: it then knows its intercept well.
+MAX_CELLS = 40
 
 
 def gaussian_statistics(exp: Experiment) -> GaussianStatistics:
@@ -50,7 +52,7 @@ def samples_intercepts(exp: Experiment) -> bool:
     if exp.spec.outcome.family == "student_t" or exp.spec.heterogeneity.slopes:
         return True
     data = cell_likelihood(exp)
-    return data.laid.n.size * data.nodes > MAX_EVALUATIONS
+    return data.laid.n.shape[1] > MAX_CELLS or data.laid.n.size * data.nodes > MAX_EVALUATIONS
 
 
 def intercept_groups(exp: Experiment) -> Integers:

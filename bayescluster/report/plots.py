@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..scorecard import Scorecard
+    from ..scorecards import Scorecard
 
 #: Okabe & Ito's palette, distinct under colour blindness, by exposure condition and by path.
 COLOURS = {

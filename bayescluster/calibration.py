@@ -1,0 +1,233 @@
+"""Simulation-based calibration: whether the posterior holds the truth as often as it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ._display import Tidy
+from .cells import CellCounts
+from .errors import SpecError
+from .experiment import CELL_FAMILIES, Experiment
+from .moments import ClusterMoments
+from .priors import Prior
+from .spec import ModelSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .synthetic import SyntheticExperiment
+
+Floats = NDArray[np.float64]
+
+#: Probability of a false alarm over all parameters together at which the verdict changes.
+FALSE_ALARM = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration(Tidy):
+    """Where the truth lay in the posteriors of simulated experiments.
+
+    Parameters
+    ----------
+    pit : DataFrame
+        A row a simulation, a column a parameter: the posterior probability of being below the
+        parameter's true value, which is uniform where the posterior is right.
+    spec : ModelSpec
+        The specification.
+    seed : int
+        Seed of the simulations.
+    """
+
+    pit: pd.DataFrame
+    spec: ModelSpec
+    seed: int
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return a row a parameter: parameter, n_simulations, mean, largest_gap, p_value, verdict.
+
+        `mean` is of the probabilities, 0.5 where they are uniform; `largest_gap` is between their
+        empirical and the uniform distribution, `p_value` Kolmogorov & Smirnov's for it. The verdict
+        is problem where p falls below 0.01 over the number of parameters.
+        """
+        from scipy import stats
+
+        rows = []
+        for name, values in self.pit.items():
+            test = stats.kstest(values, "uniform")
+            rows.append((name, len(values), values.mean(), test.statistic, test.pvalue))
+        columns = ["parameter", "n_simulations", "mean", "largest_gap", "p_value"]
+        table = pd.DataFrame(rows, columns=columns)
+        flagged = table["p_value"] < FALSE_ALARM / len(table)
+        return table.assign(verdict=np.where(flagged, "problem", "ok"))
+
+    def plot(self) -> Figure:
+        """Draw ArviZ's plot of the probabilities' distribution, with its simultaneous envelope."""
+        import arviz as az
+        import xarray as xr
+
+        values = {name: ("sample", column.to_numpy()) for name, column in self.pit.items()}
+        tree = xr.DataTree.from_dict({"prior_sbc": xr.Dataset(values)})
+        collection = az.plot_ecdf_pit(
+            tree, sample_dims=["sample"], envelope_prob=1 - FALSE_ALARM, backend="matplotlib"
+        )
+        figure = collection.viz["figure"].item()
+        figure.set_layout_engine("constrained")
+        return figure
+
+
+def calibrate(
+    generator: SyntheticExperiment,
+    n_simulations: int = 500,
+    *,
+    draws: int = 250,
+    tune: int = 500,
+    chains: int = 4,
+    seed: int = 0,
+) -> Calibration:
+    """Draw parameters from the prior, data from the model, and look where the truth lies.
+
+    Each experiment has the same design (clusters, treatment, exposure), drawn once. Gaussian and
+    lognormal posteriors are integrated, so that the probabilities are exact; others are sampled,
+    with one compiled model for all.
+
+    Parameters
+    ----------
+    generator : SyntheticExperiment
+        The design and its specification. Every prior must be in the outcome's own unit
+        (unit = "outcome"): one that takes its scale from the data is not a prior to draw from.
+        Covariates, strata and varying effects are not simulated.
+    n_simulations : int
+        Number of experiments.
+    draws, tune, chains : int
+        Of each sampled posterior; see :func:`fit`.
+    seed : int
+        Seed of everything.
+
+    Returns
+    -------
+    Calibration
+        The probabilities, a verdict a parameter, and a plot.
+
+    Raises
+    ------
+    SpecError
+        Where a prior takes its scale from the data, or the design is not simulated.
+
+    References
+    ----------
+    Cook, Gelman & Rubin (2006), Journal of Computational and Graphical Statistics 15: 675-692;
+    Talts, Betancourt, Simpson, Vehtari & Gelman (2018), arXiv 1804.06788.
+    """
+    spec = generator.spec
+    priors = _own_priors(spec)
+    rng = np.random.default_rng(seed)
+    cluster, x = _design(generator, seed)
+    truths, experiments = [], []
+    for truth, y in _simulate(rng, spec, priors, cluster, x, n_simulations):
+        if spec.outcome.family == "lognormal":
+            y = np.log(y)
+        exact = spec.outcome.family not in CELL_FAMILIES
+        by_value = {} if exact else {"by_value": spec.outcome.family == "student_t"}
+        compress: Any = ClusterMoments.from_arrays if exact else CellCounts.from_arrays
+        data = compress(y, x, cluster, spec.design.effects, outcome=spec.outcome.column, **by_value)
+        build = Experiment.from_moments if exact else Experiment.from_cells
+        truths.append(truth)
+        experiments.append(partial(build, data, spec))
+    table = pd.DataFrame(truths)
+    if spec.outcome.family not in CELL_FAMILIES:
+        return Calibration(_integrated(experiments, table), spec, seed)
+    sampling = {"draws": draws, "tune": tune, "chains": chains, "progressbar": False}
+    rows = [
+        _sampled(build(), truth, seed + i, sampling)
+        for i, (build, truth) in enumerate(zip(experiments, truths, strict=True))
+    ]
+    return Calibration(pd.DataFrame(rows), spec, seed)
+
+
+def _own_priors(spec: ModelSpec) -> dict[str, Prior]:
+    """Return the prior of each parameter, all of them in the outcome's unit."""
+    varying, design = spec.heterogeneity, spec.design
+    if spec.outcome.adjusted_for or design.strata or varying.slopes or varying.between_sd_by_arm:
+        raise SpecError("calibrate simulates neither covariates nor strata nor varying effects")
+    from .bayes.families import EXTRA_PARAMETER
+
+    names = ["intercept_mean", *design.effects, "between_sd"]
+    names += [] if spec.outcome.has_link else ["within_sd"]
+    if spec.outcome.family in EXTRA_PARAMETER:
+        names.append(EXTRA_PARAMETER[spec.outcome.family])
+    priors = {name: getattr(spec.priors, name) for name in names}
+    if scaled := [name for name, prior in priors.items() if prior.unit != "outcome"]:
+        raise SpecError(
+            f"the prior of {', '.join(scaled)} takes its scale from the data: give it "
+            "unit = 'outcome' to calibrate"
+        )
+    return priors
+
+
+def _design(generator: SyntheticExperiment, seed: int) -> tuple[NDArray[np.int64], Floats]:
+    """Return cluster and regressors of every unit, drawn once; shapes (N,) and (N, p)."""
+    spec = generator.spec
+    rows = generator.simulate(seed)
+    columns = {"direct": rows[spec.design.treatment].to_numpy(float)}
+    if spec.design.spillover:
+        columns["spillover"] = rows[spec.design.spillover].to_numpy(float)
+        columns["interaction"] = columns["direct"] * columns["spillover"]
+    if spec.design.saturation:
+        saturation = rows[spec.design.saturation].to_numpy(float)
+        columns["within_spillover"] = (1 - columns["direct"]) * saturation
+    x = np.column_stack([columns[name] for name in spec.design.effects])
+    return rows[spec.design.cluster].to_numpy(), x
+
+
+def _simulate(
+    rng: np.random.Generator,
+    spec: ModelSpec,
+    priors: dict[str, Prior],
+    cluster: NDArray[np.int64],
+    x: Floats,
+    count: int,
+) -> Iterator[tuple[dict[str, float], Floats]]:
+    """Yield parameters drawn from the prior, and outcomes drawn given them."""
+    from .bayes.families import EXTRA_PARAMETER, draw_totals
+
+    family, clusters = spec.outcome.family, int(cluster.max()) + 1
+    for _ in range(count):
+        truth = {name: float(prior.draw(rng, (1,))[0]) for name, prior in priors.items()}
+        intercept = rng.normal(truth["intercept_mean"], truth["between_sd"], clusters)
+        eta = intercept[cluster] + x @ [truth[name] for name in spec.design.effects]
+        if family in ("gaussian", "lognormal"):
+            y = rng.normal(eta, truth["within_sd"])
+            y = np.exp(y) if family == "lognormal" else y
+        else:
+            shape = truth.get(EXTRA_PARAMETER.get(family, ""), 1.0)
+            scale = truth.get("within_sd", 1.0)
+            y = draw_totals(rng, family, eta, np.ones(len(eta)), shape, scale)
+        yield truth, y
+
+
+def _integrated(experiments: list[partial[Experiment]], truths: pd.DataFrame) -> pd.DataFrame:
+    from .bayes.fit_exact import exact_posteriors
+
+    known = {name: truths[name].to_numpy() for name in truths}
+    table = exact_posteriors((build() for build in experiments), truth=known)
+    return table.pivot_table("cdf", index="experiment", columns="parameter")[list(truths)]
+
+
+def _sampled(
+    exp: Experiment, truth: dict[str, float], seed: int, sampling: dict[str, Any]
+) -> dict[str, float]:
+    import warnings
+
+    from .bayes.fit import fit
+
+    with warnings.catch_warnings():  # short chains: what counts is where the truths lie together
+        warnings.simplefilter("ignore", UserWarning)
+        posterior = fit(exp, seed=seed, **sampling)["posterior"]
+    return {name: float((posterior[name] < value).mean()) for name, value in truth.items()}
