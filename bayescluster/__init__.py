@@ -17,11 +17,25 @@ if TYPE_CHECKING:
     from .bayes.fit import fit
     from .bayes.fit_exact import exact_posteriors, fit_exact
     from .bayes.model import build_model
+    from .bayes.model_comparison import (
+        LeaveOneOut,
+        ModelComparison,
+        compare_fits,
+        compare_models,
+        loo,
+    )
+    from .bayes.predictive import (
+        PredictiveCheck,
+        posterior_predictive_check,
+        prior_predictive_check,
+    )
+    from .bayes.sensitivity import PowerScaling, PriorSensitivity, power_scaling, prior_sensitivity
     from .calibration import Calibration, calibrate
     from .card.markdown import model_card
     from .card.picture import plot_prior_predictive
     from .cells import CellCounts
     from .comparison import BiasAccounting, Comparison, compare
+    from .decisions import Decision, decide
     from .design.acceptance import Bernoulli, Rerandomised
     from .design.assignment import Assignment, Complete, Custom, Stratified
     from .diagnostics import diagnose
@@ -53,6 +67,7 @@ if TYPE_CHECKING:
     from .frequentist.wild import wild_bootstrap
     from .moments import ClusterMoments
     from .priors import Prior, PriorsSpec
+    from .projections import Rollout, rollout
     from .scorecards import Scorecard, scorecard
     from .simulate import Scenario, load_tutorial, tutorial_spec
     from .spec import (
@@ -74,11 +89,21 @@ _HOMES = {
     "bayes.fit": ("fit",),
     "bayes.fit_exact": ("exact_posteriors", "fit_exact"),
     "bayes.model": ("build_model",),
+    "bayes.model_comparison": (
+        "LeaveOneOut",
+        "ModelComparison",
+        "compare_fits",
+        "compare_models",
+        "loo",
+    ),
+    "bayes.predictive": ("PredictiveCheck", "posterior_predictive_check", "prior_predictive_check"),
+    "bayes.sensitivity": ("PowerScaling", "PriorSensitivity", "power_scaling", "prior_sensitivity"),
     "calibration": ("Calibration", "calibrate"),
     "card.markdown": ("model_card",),
     "card.picture": ("plot_prior_predictive",),
     "cells": ("CellCounts",),
     "comparison": ("BiasAccounting", "Comparison", "compare"),
+    "decisions": ("Decision", "decide"),
     "design.acceptance": ("Bernoulli", "Rerandomised"),
     "design.assignment": ("Assignment", "Complete", "Custom", "Stratified"),
     "diagnostics": ("diagnose",),
@@ -110,6 +135,7 @@ _HOMES = {
     "frequentist.wild": ("wild_bootstrap",),
     "moments": ("ClusterMoments",),
     "priors": ("Prior", "PriorsSpec"),
+    "projections": ("Rollout", "rollout"),
     "scorecards": ("Scorecard", "scorecard"),
     "simulate": ("Scenario", "load_tutorial", "tutorial_spec"),
     "synthetic": ("SyntheticExperiment",),
@@ -139,6 +165,7 @@ __all__ = [
     "Complete",
     "Custom",
     "DataError",
+    "Decision",
     "DesignError",
     "DesignSpec",
     "DuplicateUnitError",
@@ -148,16 +175,22 @@ __all__ = [
     "FitError",
     "HeterogeneitySpec",
     "IdentificationError",
+    "LeaveOneOut",
     "MissingColumnError",
     "MissingValueError",
+    "ModelComparison",
     "ModelSpec",
     "OutcomeError",
     "OutcomeSpec",
+    "PowerScaling",
+    "PredictiveCheck",
     "Prior",
+    "PriorSensitivity",
     "PriorsSpec",
     "ReportSpec",
     "Rerandomised",
     "ResamplingTest",
+    "Rollout",
     "Scenario",
     "Scorecard",
     "SpecError",
@@ -173,7 +206,10 @@ __all__ = [
     "cluster_bootstrap",
     "cluster_wls",
     "compare",
+    "compare_fits",
+    "compare_models",
     "convergence",
+    "decide",
     "diagnose",
     "effective_clusters",
     "exact_posterior",
@@ -184,11 +220,17 @@ __all__ = [
     "influence",
     "load_spec",
     "load_tutorial",
+    "loo",
     "model_card",
     "naive_ols",
     "ols",
     "plot_prior_predictive",
+    "posterior_predictive_check",
+    "power_scaling",
+    "prior_predictive_check",
+    "prior_sensitivity",
     "randomization_test",
+    "rollout",
     "scorecard",
     "tutorial_spec",
     "two_exposure",

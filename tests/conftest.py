@@ -59,3 +59,32 @@ def units():
             "minutes": 5 + treated + 0.5 * exposed + rng.normal(0, 1, 40) + workspace / 10,
         }
     )
+
+
+def make_counts(family, seed, **parameters):
+    """An experiment whose users' counts are poisson or negative binomial."""
+    spec = bc.ModelSpec(
+        design={"cluster": "team", "treatment": "treated", "spillover": "exposed"},
+        outcome={"column": "visits", "family": family},
+    )
+    known = {"intercept_mean": 0.7, "overdispersion": 0.6, **parameters}
+    return bc.SyntheticExperiment(spec, n_clusters=40, cluster_size=40, parameters=known).simulate(
+        seed
+    )
+
+
+@pytest.fixture(scope="session")
+def count_comparisons():
+    """Poisson and negative binomial models of data of either kind, by the data's family."""
+    found = {}
+    for family in ("poisson", "negative_binomial"):
+        data, specs = make_counts(family, seed=1), {}
+        for fitted in ("poisson", "negative_binomial"):
+            specs[fitted] = bc.ModelSpec(
+                design={"cluster": "team", "treatment": "treated", "spillover": "exposed"},
+                outcome={"column": "visits", "family": fitted},
+            )
+        found[family] = bc.compare_models(
+            data, specs, fitter=lambda exp: bc.fit(exp, seed=1, progressbar=False)
+        )
+    return found

@@ -1,0 +1,345 @@
+"""Predictive checks: what the model expects data to look like, before and after seeing them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .._display import Tidy
+from ..experiment import Experiment
+from .discrepancies import (
+    draw_within_sd,
+    observed_totals,
+    observed_within_sd,
+    of_cluster_means,
+    of_groups,
+)
+from .draws import ParameterDraws
+from .replicates import Groups, replicate
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+
+#: Two-sided tail probabilities below which what was observed is a surprise, and a misfit.
+SURPRISING, MISFIT = 0.05, 0.01
+#: Share of absurd cluster means that a prior may imply, before caution and before it is a problem.
+MAX_ABSURD, MOSTLY_ABSURD = 0.2, 0.5
+#: What absurd is: conversion rates this near 0 or 1, ...
+EXTREME_RATE = 0.01
+#: ... counts and money this many times above or below the observed mean, ...
+ABSURD_RATIO = 100.0
+#: ... and other means this many standard deviations of users away from it.
+ABSURD_SDS = 10.0
+
+COLUMNS = ["statistic", "observed", "predicted", "ci_lower", "ci_upper", "ci_prob", "tail_prob"]
+COLUMNS += ["verdict", "advice"]
+
+
+@dataclass(frozen=True, eq=False)
+class PredictiveCheck(Tidy):
+    """Statistics of the data beside those of experiments that the model predicts.
+
+    Parameters
+    ----------
+    kind : {"prior", "posterior"}
+        What the parameters of the predicted experiments were drawn from.
+    table : DataFrame
+        Columns statistic, observed, predicted (median), ci_lower, ci_upper, ci_prob (equal-tailed),
+        tail_prob (probability that a predicted experiment has more, ties counted half), verdict
+        (ok, caution, problem), advice (empty where ok).
+    draws : dict of ndarray
+        The statistics of the predicted experiments, by name.
+    scale : str
+        Scale of the statistics, in words.
+    """
+
+    kind: Literal["prior", "posterior"]
+    table: pd.DataFrame
+    draws: Mapping[str, Floats]
+    scale: str
+
+    @property
+    def verdict(self) -> str:
+        """The worst of the verdicts."""
+        return worst(self.table["verdict"])
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return `table`."""
+        return self.table
+
+    def plot(self, figure: Figure | None = None) -> Figure:
+        """Draw each statistic's predicted distribution with its interval and the observed value."""
+        from .check_plots import predictive
+
+        return predictive(self, figure)
+
+
+def prior_predictive_check(
+    exp: Experiment, tree: xr.DataTree | None = None, *, seed: int = 0
+) -> PredictiveCheck:
+    """Check what the priors imply for the clusters' means, on the outcome's scale.
+
+    Needs no fit: where there is none, parameters are drawn from their priors. The data then give
+    the scale and the design, and what was observed is for comparison.
+
+    Parameters
+    ----------
+    exp : Experiment
+        Data and specification.
+    tree : DataTree, optional
+        The result of :func:`fit`, whose prior draws are used.
+    seed : int
+        Seed of draws where there is no tree.
+
+    Returns
+    -------
+    PredictiveCheck
+        Of the clusters' means (lognormal: geometric means; bernoulli: rates): all of them together,
+        their mean over clusters, spread, smallest and largest, and the difference (lognormal:
+        ratio) between treated and control clusters. The row "all cluster means" has as observed the
+        observed mean and is judged by the share of absurd means, in its advice; the others by
+        whether the prior allows for what was observed: a standard deviation is in conflict only
+        where the prior's are too small, as priors are wider than posteriors by intention.
+
+    Notes
+    -----
+    Tail probabilities are those of Box (1980, Journal of the Royal Statistical Society A 143:
+    383-430). Absurd are rates below 1% or above 99%, counts and money 100 times the observed mean
+    or a hundredth of it, and other means 10 standard deviations of users away.
+    """
+    drawn = _prior_means(exp, tree, seed)
+    observed = exp.moments().mean[:, -1] + exp.moments().origin[-1]
+    logs = exp.spec.outcome.family == "lognormal"
+    statistics, known = {}, {}
+    for name, of in of_cluster_means(exp).items():
+        label, change = _from_logs(name) if logs else (name, np.asarray)
+        statistics[label], known[label] = change(of(drawn)), float(change(of(observed)))
+    everything = drawn.ravel()
+    first = _absurd_row(exp, everything)
+    rows = [first]
+    for name, values in statistics.items():
+        row = _row(name, known[name], values, exp.spec.report.ci_prob)
+        upper_only = name.startswith("SD")
+        rows.append(row | _prior_verdict(name, float(row["tail_prob"]), upper_only))
+    draws = {"all cluster means": _exp(everything) if logs else everything, **statistics}
+    scale = {"lognormal": "geometric mean of a cluster", "bernoulli": "rate of a cluster"}
+    return PredictiveCheck(
+        "prior",
+        pd.DataFrame(rows, columns=COLUMNS),
+        draws,
+        scale.get(exp.spec.outcome.family, "mean of a cluster"),
+    )
+
+
+def posterior_predictive_check(
+    exp: Experiment, tree: xr.DataTree, *, draws: int = 1_000, seed: int = 0
+) -> PredictiveCheck:
+    """Check whether experiments that the fitted model predicts look like the one observed.
+
+    Parameters
+    ----------
+    exp : Experiment
+        Data and specification.
+    tree : DataTree
+        The result of :func:`fit` or :func:`fit_exact`.
+    draws : int
+        Replicated experiments; posterior draws are thinned to as many.
+    seed : int
+        Seed of the replicates.
+
+    Returns
+    -------
+    PredictiveCheck
+        Of the mean over users; the standard deviation between clusters (by arm, where whole
+        clusters are treated); the smallest and largest cluster mean; the mean over users in each
+        exposure condition (in each arm, where spillover is a dose and the outcome gaussian); of
+        gaussian outcomes the standard deviation within clusters by arm; of counts the share of
+        zeros and the ratio of variance to mean over all users. Lognormal outcomes are checked on
+        the log scale.
+
+    Notes
+    -----
+    A replicate has the same design, covariates and cluster sizes but new clusters. Posterior
+    predictive p-values (Gelman, Meng & Stern 1996, Statistica Sinica 6: 733-807) are conservative:
+    parameters were fitted to the data that they are compared with, so that values near 0 or 1 mean
+    a misfit and values near 1/2 are no proof of a fit. With S replicates their Monte Carlo error is
+    at most 1 / (2 sqrt(S)).
+    """
+    rng = np.random.default_rng(seed)
+    groups = Groups.of(exp)
+    parameters = ParameterDraws.of(tree["posterior"].to_dataset(), exp).flattened()
+    size = len(parameters.effects)
+    parameters = parameters[:: max(1, size // draws)]
+    replicates = replicate(rng, exp, groups, parameters)
+    predicted = of_groups(exp, groups, replicates)
+    observed = of_groups(exp, groups, observed_totals(exp, groups, replicates))
+    predicted |= draw_within_sd(rng, exp, parameters)
+    observed |= observed_within_sd(exp)
+    rows = []
+    for name, values in predicted.items():
+        row = _row(name, float(np.squeeze(observed[name])), values, exp.spec.report.ci_prob)
+        rows.append(row | _posterior_verdict(exp, name, float(row["tail_prob"])))
+    logs = exp.spec.outcome.family == "lognormal"
+    scale = "log outcome" if logs else "outcome"
+    return PredictiveCheck("posterior", pd.DataFrame(rows, columns=COLUMNS), predicted, scale)
+
+
+def worst(verdicts: Any) -> str:
+    """Return the worst of verdicts: problem, then caution, then ok."""
+    return max(verdicts, key=("ok", "caution", "problem").index, default="ok")
+
+
+def _prior_means(exp: Experiment, tree: xr.DataTree | None, seed: int) -> Floats:
+    """Return cluster means (S, J) of experiments with parameters from the prior."""
+    from .recover import draw_prior, labels_of, likelihood_of
+
+    if tree is not None:
+        means = tree["prior_predictive"]["cluster_mean"].to_numpy()
+    else:
+        moments, rng = exp.moments(), np.random.default_rng(seed)
+        labels = {
+            "cluster": labels_of(moments.clusters),
+            "stratum": labels_of(moments.stratum_levels),
+        }
+        prior = ParameterDraws.of(draw_prior(exp, labels, rng), exp)
+        means = likelihood_of(exp).draw_cluster_means(rng, prior)
+    return means.reshape(-1, means.shape[-1])
+
+
+def _from_logs(name: str) -> tuple[str, Any]:
+    """Return a statistic's name on the outcome's own scale, and how to get there from logarithms.
+
+    Quantiles of an increasing function are that function of the quantiles.
+    """
+    if name.startswith("SD"):
+        return f"{name} (log scale)", np.asarray
+    if name == "treated less control clusters":
+        return "treated over control clusters (ratio)", _exp
+    return name, _exp
+
+
+def _exp(values: Floats) -> Floats:
+    with np.errstate(over="ignore"):
+        return np.exp(values)
+
+
+def _row(name: str, observed: float, values: Floats, ci_prob: float) -> dict[str, Any]:
+    values = values[~np.isnan(values)]
+    tail = (1 - ci_prob) / 2
+    # By order statistics: draws may be infinite.
+    lower, middle, upper = np.quantile(values, [tail, 0.5, 1 - tail], method="inverted_cdf")
+    more = float(np.mean(values > observed) + 0.5 * np.mean(values == observed))
+    return {
+        "statistic": name,
+        "observed": observed,
+        "predicted": float(middle),
+        "ci_lower": float(lower),
+        "ci_upper": float(upper),
+        "ci_prob": ci_prob,
+        "tail_prob": more,
+    }
+
+
+def _absurd_row(exp: Experiment, means: Floats) -> dict[str, Any]:
+    """Describe all cluster means that the prior implies, and judge whether they can be."""
+    m, family = exp.moments(), exp.spec.outcome.family
+    center, sd = float(m.grand_mean[-1] + m.origin[-1]), float(m.sd[-1])
+    match family:
+        case "bernoulli":
+            absurd = (means < EXTREME_RATE) | (means > 1 - EXTREME_RATE)
+            what = f"rates below {EXTREME_RATE:.0%} or above {1 - EXTREME_RATE:.0%}"
+        case "poisson" | "negative_binomial":
+            absurd = (means > ABSURD_RATIO * center) | (means < center / ABSURD_RATIO)
+            what = f"means {ABSURD_RATIO:.0f} times the observed one or a hundredth of it"
+        case "lognormal":
+            absurd = np.abs(means - center) > np.log(ABSURD_RATIO)
+            what = f"geometric means {ABSURD_RATIO:.0f} times the observed one or a hundredth of it"
+        case _:
+            absurd = np.abs(means - center) > ABSURD_SDS * sd
+            what = f"means {ABSURD_SDS:.0f} standard deviations of users from the observed one"
+    share = float(absurd.mean())
+    verdict = "ok" if share <= MAX_ABSURD else "caution"
+    verdict = "problem" if share > MOSTLY_ABSURD else verdict
+    advice = (
+        f"{share:.0%} of the clusters that the priors imply have {what}: use smaller scales for "
+        "intercept_mean, between_sd and the effects"
+    )
+    logs = family == "lognormal"
+    row = _row(
+        "all cluster means",
+        float(np.exp(center)) if logs else center,
+        _exp(means) if logs else means,
+        exp.spec.report.ci_prob,
+    )
+    return row | {"verdict": verdict, "advice": "" if verdict == "ok" else advice}
+
+
+def _prior_verdict(name: str, tail: float, upper_only: bool) -> dict[str, str]:
+    surprise = 2 * tail if upper_only else 2 * min(tail, 1 - tail)
+    verdict = _verdict(surprise)
+    side = "below" if tail < 0.5 else "above"
+    prior = "between_sd" if upper_only else "intercept_mean"
+    if name.startswith("treated"):
+        prior = "direct (and the other effects)"
+    elif name.startswith(("smallest", "largest")):
+        prior = "intercept_mean and between_sd"
+    advice = (
+        f"nearly all experiments that the priors imply have their {name} {side} the observed one: "
+        f"the prior of {prior} conflicts with the data; state where it comes from, or widen it"
+    )
+    return {"verdict": verdict, "advice": "" if verdict == "ok" else advice}
+
+
+def _verdict(surprise: float) -> str:
+    if surprise >= SURPRISING:
+        return "ok"
+    return "caution" if surprise >= MISFIT else "problem"
+
+
+def _posterior_verdict(exp: Experiment, name: str, tail: float) -> dict[str, str]:
+    verdict = _verdict(2 * min(tail, 1 - tail))
+    more = "more" if tail < 0.5 else "less"
+    return {
+        "verdict": verdict,
+        "advice": "" if verdict == "ok" else _misfit_advice(exp, name, more),
+    }
+
+
+def _misfit_advice(exp: Experiment, name: str, more: str) -> str:
+    family = exp.spec.outcome.family
+    start = f"the data have {more} of it than the model predicts: "
+    if name.startswith("SD between clusters, "):
+        return start + "the arms differ in how much clusters vary; set between_sd_by_arm"
+    if name.startswith("SD between"):
+        return start + "look at the prior of between_sd, and at slopes that vary between clusters"
+    if name.startswith("SD within"):
+        return start + (
+            "users of the two arms vary by different amounts; read a cluster-robust interval "
+            "beside the posterior, and ask what treatment does to the spread"
+        )
+    if name.startswith(("smallest", "largest")):
+        return start + (
+            "one cluster lies apart from the normal distribution of the others; look at it, and "
+            "report the effect without it too"
+        )
+    if name == "share of zeros" or name.startswith("variance / mean"):
+        if family == "poisson":
+            return start + "the counts are not poisson; use family = 'negative_binomial'"
+        return start + (
+            "one overdispersion does not describe all users; if many can never have the event, "
+            "analyse whether they have any (bernoulli) and how many apart"
+        )
+    if name == "mean over users":
+        return start + "a prior pulls the level away from the data; look at intercept_mean's"
+    return start + (
+        "an effect is not what the model says it is: look for an interaction, a dose or a "
+        "covariate that is left out, and at the effects' priors"
+    )

@@ -1,0 +1,243 @@
+"""What a rollout to a share of the clusters would change, under named assumptions on exposure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ._display import Tidy, percent
+from .estimands import estimand_draws
+from .experiment import Experiment
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+
+#: Shares of a default projection.
+SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+PROPORTIONAL = "exposure proportional to the treated share"
+CONSTANT = "exposure constant at the observed level"
+NONE = "no spillover"
+#: What each assumption says, in words.
+ASSUMPTIONS = {
+    PROPORTIONAL: (
+        "the mean exposure of users grows in proportion to the share treated, from nothing at 0 "
+        "through the observed level at the experiment's own share, to 1 at most"
+    ),
+    CONSTANT: (
+        "the mean exposure of users is what it was in the experiment whatever share is treated, "
+        "and nothing where none is"
+    ),
+    NONE: "nobody is exposed: each user's outcome depends on their own treatment only",
+}
+#: Colour of each assumption's curve.
+COLOURS = {PROPORTIONAL: "#0072B2", CONSTANT: "#D55E00", NONE: "#767676"}
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Mean exposures in the experiment.
+
+    Parameters
+    ----------
+    share : float
+        Share treated: of the clusters, or of the users where single users were treated.
+    untreated, treated : float
+        Mean spillover exposure of untreated and of treated users.
+    """
+
+    share: float
+    untreated: float
+    treated: float
+
+    @classmethod
+    def of(cls, exp: Experiment) -> Exposure:
+        """Read them off an experiment."""
+        m = exp.moments()
+        mean = dict(zip(m.names, m.grand_mean + m.origin, strict=False))
+        treated = float(mean["direct"])
+        share = treated if exp.spec.design.level == "unit" else float(exp.treated.mean())
+        both = float(mean.get("interaction", 0.0))
+        alone = float(mean.get("spillover", 0.0)) - both
+        return cls(share, max(alone, 0.0) / (1 - treated), both / treated)
+
+    def at(self, share: float, assumption: str) -> tuple[float, float]:
+        """Return the mean exposure of untreated and of treated users at another share."""
+        if assumption == NONE or share == 0:
+            return 0.0, 0.0
+        factor = share / self.share if assumption == PROPORTIONAL else 1.0
+        return min(1.0, factor * self.untreated), min(1.0, factor * self.treated)
+
+
+@dataclass(frozen=True, eq=False)
+class Rollout(Tidy):
+    """Projected change of the mean outcome per user, against none treated.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A row a share and assumption: share, assumption, mean, sd, ci_lower, ci_upper, ci_prob,
+        exposure (mean, of untreated users), words (what is assumed).
+    exposure : Exposure
+        What the experiment had.
+    outcome : str
+        Words for the outcome.
+    unit : str
+        What the share is of: "clusters" or "users of every cluster".
+    """
+
+    table: pd.DataFrame
+    exposure: Exposure
+    outcome: str
+    unit: str
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return `table`."""
+        return self.table
+
+    def plot(self, figure: Figure | None = None) -> Figure:
+        """Draw the change over the share treated, with its interval, a curve an assumption.
+
+        The vertical line is the experiment's own share: what lies beyond it is extrapolated.
+        """
+        import matplotlib.pyplot as plt
+
+        figure = figure or plt.figure(figsize=(7.2, 4.2), layout="constrained")
+        ax = figure.subplots()
+        for assumption, rows in self.table.groupby("assumption", sort=False):
+            colour = COLOURS[str(assumption)]
+            ax.plot(rows["share"], rows["mean"], color=colour, lw=2, label=assumption)
+            ax.fill_between(
+                rows["share"], rows["ci_lower"], rows["ci_upper"], color=colour, alpha=0.15
+            )
+        ax.axhline(0, color="#333333", ls="--", lw=1)
+        ax.axvline(self.exposure.share, color="#333333", ls=":", lw=1.2, label="the experiment")
+        ax.set_xlabel(f"share treated of the {self.unit}")
+        ax.set_ylabel(f"change per user in {self.outcome}".replace("$", r"\$"))
+        ax.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
+        ax.legend(frameon=False, fontsize=8)
+        ax.spines[["top", "right"]].set_visible(False)
+        return figure
+
+
+def rollout(
+    exp: Experiment,
+    tree: xr.DataTree,
+    shares: Sequence[float] = SHARES,
+    *,
+    estimands: Mapping[str, Floats] | None = None,
+) -> Rollout:
+    """Project the mean change per user, against none treated, of treating a share.
+
+    Parameters
+    ----------
+    exp : Experiment
+        Data and specification.
+    tree : DataTree
+        The result of :func:`fit` or :func:`fit_exact`.
+    shares : sequence of float
+        Shares treated, in [0, 1]: of the clusters, or, where the experiment treated single users
+        (a partial rollout), of the users of every cluster.
+    estimands : mapping of str to ndarray, optional
+        Draws of the effects, (S,) each, under the names of :func:`estimand_draws`; its by default.
+
+    Returns
+    -------
+    Rollout
+        Projections under each assumption; where no spillover is modelled, that one only.
+
+    Raises
+    ------
+    ValueError
+        Where a share is outside [0, 1].
+
+    Notes
+    -----
+    At share q the change is
+
+      q (direct + e_T(q) (spillover + interaction)) + (1 - q) (e(q) spillover + q within_spillover),
+
+    where e(q) and e_T(q) are the mean exposures of untreated and of treated users; treated users
+    are exposed only where the interaction is modelled. within_spillover is that of users whose
+    cluster is treated fully, in proportion to the share that is. Clusters are taken to be alike in
+    size. For families with a link the effects are average differences, between which the change is
+    interpolated: exact at q = 0 and 1, an approximation where exposures are doses or two kinds of
+    spillover meet.
+    """
+    grid = np.asarray(shares, dtype=float).ravel()
+    if not len(grid) or not ((grid >= 0) & (grid <= 1)).all():
+        raise ValueError(f"shares must lie in [0, 1]; given {list(shares)}")
+    draws = estimand_draws(exp, tree) if estimands is None else estimands
+    exposure = Exposure.of(exp)
+    assumptions = [PROPORTIONAL, CONSTANT, NONE] if exp.has_spillover else [NONE]
+    tail = (1 - exp.spec.report.ci_prob) / 2
+    rows = []
+    for assumption in assumptions:
+        for q in grid.tolist():
+            at = exposure.at(q, assumption)
+            values = _change(draws, q, *at, within=assumption != NONE or not exp.has_spillover)
+            lower, upper = np.quantile(values, [tail, 1 - tail])
+            rows.append(
+                {
+                    "share": q,
+                    "assumption": assumption,
+                    "mean": float(values.mean()),
+                    "sd": float(values.std(ddof=1)),
+                    "ci_lower": float(lower),
+                    "ci_upper": float(upper),
+                    "ci_prob": exp.spec.report.ci_prob,
+                    "exposure": at[0],
+                    "words": _words(exp, exposure, assumption),
+                }
+            )
+    outcome = exp.spec.outcome
+    by_users = exp.spec.design.level == "unit"
+    return Rollout(
+        pd.DataFrame(rows),
+        exposure,
+        outcome.label or outcome.column,
+        "users of every cluster" if by_users else "clusters",
+    )
+
+
+def _change(
+    draws: Mapping[str, Floats], q: float, untreated: float, treated: float, *, within: bool
+) -> Floats:
+    """Return draws of the change at share q, given the mean exposures."""
+    direct = np.asarray(draws["direct"], dtype=float)
+    own = direct
+    if treated and "direct with exposure" in draws:
+        own = (1 - treated) * direct + treated * draws["direct with exposure"]
+    others = np.zeros_like(direct)
+    if "spillover" in draws:
+        others = others + untreated * draws["spillover"]
+    if within and "within_spillover" in draws:
+        others = others + q * draws["within_spillover"]
+    return q * own + (1 - q) * others
+
+
+def _words(exp: Experiment, exposure: Exposure, assumption: str) -> str:
+    words = ASSUMPTIONS[assumption]
+    if not exp.has_spillover:
+        within = exp.spec.design.saturation is not None
+        words = (
+            "untreated users gain from treated ones of their own cluster only, in proportion to "
+            "the share treated"
+            if within
+            else "no spillover is modelled: each user's outcome depends on their own treatment only"
+        )
+    elif assumption != NONE:
+        words += f" (observed: {percent(round(exposure.untreated, 4))} of untreated users"
+        if exp.spec.design.interaction:
+            words += f", {percent(round(exposure.treated, 4))} of treated ones"
+        words += f", at {percent(round(exposure.share, 4))} treated)"
+        if exp.spec.design.saturation is not None:
+            words += "; untreated users gain from treated ones of their own cluster in proportion"
+    return words
