@@ -118,6 +118,8 @@ class CellCounts(Tidy):
         keys = ["cluster", *(f"x{i}" for i in range(len(names)))]
         cells = rows.groupby([*keys, "y"] if by_value else keys, sort=True)["y"]
         counted = cells.agg(n="size", total="sum").reset_index()
+        if by_value:  # not by summing: exactly n times the outcome
+            counted["total"] = counted["n"] * counted["y"]
         values = rows.groupby(["cluster", "y"], sort=True).size().reset_index(name="count")
         return cls(
             clusters=checked.clusters,
@@ -147,8 +149,10 @@ class CellCounts(Tidy):
         moments = self.to_moments() + other.to_moments()  # checks names, labels and strata
         parts = [self._frames(moments.clusters), other._frames(moments.clusters)]
         cells, values = (pd.concat(frames) for frames in zip(*parts, strict=True))
-        keys = [name for name in cells.columns if name not in ("n", "total")]
+        keys = ["cluster", *(f"x{i}" for i in range(len(self.names)))] + ["y"] * self.by_value
         cells = cells.groupby(keys, sort=True)[["n", "total"]].sum().reset_index()
+        if self.by_value:
+            cells["total"] = cells["n"] * cells["y"]
         values = values.groupby(["cluster", "value"], sort=True)["count"].sum().reset_index()
         return CellCounts(
             clusters=moments.clusters,
@@ -169,10 +173,25 @@ class CellCounts(Tidy):
         at = np.searchsorted(clusters, self.clusters)
         cells = pd.DataFrame(self.x, columns=[f"x{i}" for i in range(self.x.shape[1])])
         if self.by_value:
-            cells["y"] = self.total / self.n
+            cells["y"] = self._value_of_cells()
         cells = cells.assign(cluster=at[self.cluster], n=self.n, total=self.total)
         values = {"cluster": at[self.value_cluster], "value": self.value, "count": self.value_count}
         return cells, pd.DataFrame(values)
+
+    def _value_of_cells(self) -> Floats:
+        """Return the outcome of each cell: the one among its cluster's that total / n rounds to."""
+        values = pd.DataFrame({"cluster": self.value_cluster, "value": self.value})
+        cells = pd.DataFrame({"cluster": self.cluster, "rounded": self.total / self.n})
+        cells = cells.reset_index().sort_values("rounded", kind="stable")
+        matched = pd.merge_asof(
+            cells,
+            values.sort_values("value"),
+            left_on="rounded",
+            right_on="value",
+            by="cluster",
+            direction="nearest",
+        )
+        return matched.sort_values("index")["value"].to_numpy(float)
 
     @property
     def n_clusters(self) -> int:

@@ -170,7 +170,7 @@ class Units:
         cells = run(t.group_by(keys).aggregate(n=t.count(), total=t.outcome.sum()))
         if by_value:  # n x value: exactly the outcome for a unit alone
             cells["total"] = cells["n"] * cells["outcome"]
-        cells = _ordered(cells, moments, [*columns, "total"])
+        cells = _ordered(cells, moments, [*columns, "outcome" if by_value else "total"])
         if spec.outcome.family == "bernoulli":
             values = _binary_values(cells)
         else:

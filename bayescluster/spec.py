@@ -26,7 +26,9 @@ RESERVED_NAMES = frozenset(
     {"intercept", "intercept_mean", "direct", "spillover", "between_sd", "within_sd", "stratum"}
     | {"stratum_effect", "cluster", "chain", "draw", "cluster_mean", "within_score", "within_ss"}
     | {"within", "interaction", "within_spillover", "direct_sd", "spillover_sd", "arm", "units"}
-    | {"overdispersion", "degrees_of_freedom"}
+    | {"overdispersion", "degrees_of_freedom", "cluster_level", "cluster_level_standard"}
+    | {"direct_of_cluster", "direct_of_cluster_standard"}
+    | {"spillover_of_cluster", "spillover_of_cluster_standard"}
 )
 
 ColumnName = Annotated[str, Field(min_length=1)]

@@ -321,6 +321,11 @@ def check_moments(moments: ClusterMoments, spec: ModelSpec) -> None:
 def check_values(cells: CellCounts, spec: ModelSpec) -> None:
     """Raise where counts hold outcomes that the family does not have."""
     family = spec.outcome.family
+    if family in ("gaussian", "lognormal"):
+        raise DataError(
+            f"family {family!r} is fitted to moments, not to counts; build the experiment from "
+            "units, or by Experiment.from_moments(cells.to_moments(), spec)"
+        )
     allowed = {
         "bernoulli": np.isin(cells.value, (0.0, 1.0)),
         "student_t": np.full(len(cells.value), cells.by_value),

@@ -14,12 +14,14 @@ from ..cells import CellCounts
 from .cell_quadrature import (
     BLOCK_ELEMENTS,
     NODES,
+    ROUNDING,
     TOLERANCE,
     ClusterCells,
     Layout,
     find_mode,
     integrated_log_likelihood,
 )
+from .cell_slopes import SlopesGroup
 from .draws import ParameterDraws
 from .families import (
     cell_log_likelihood,
@@ -31,8 +33,9 @@ from .families import (
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-#: Steps of Newton's method from which the density of an intercept is drawn from.
-EXACT_STEPS = 25
+#: Numbers of nodes in each dimension to choose from where slopes are integrated out too, and the
+#: error of the log-likelihood of all units that they may have.
+SLOPES_NODES, SLOPES_TOLERANCE = (5, 7, 9, 11, 15, 21), 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,15 +116,36 @@ class CellLikelihood:
         Judged at plausible parameters: standard deviations between clusters from a half to twice
         that of their smoothed means, against twice as many nodes as are ever used.
         """
-        start = Layout.of(self.laid, self.family).start
-        spread = math.sqrt(np.cov(start, fweights=self.laid.count.astype(int)))
-        trials = [self._trial(max(0.1, factor * spread)) for factor in (0.5, 1.0, 2.0)]
-        reference = [self._total(trial, 2 * NODES[-1] - 1) for trial in trials]
+        reference = np.array([self._total(trial, 2 * NODES[-1] - 1) for trial in self._trials])
+        tolerance = max(TOLERANCE, ROUNDING * np.abs(reference).max())
         for nodes in NODES:
-            found = [self._total(trial, nodes) for trial in trials]
-            if np.abs(np.array(found) - reference).max() < TOLERANCE:
+            found = [self._total(trial, nodes) for trial in self._trials]
+            if np.abs(np.array(found) - reference).max() < tolerance:
                 return nodes
         return NODES[-1]
+
+    @cached_property
+    def slopes_nodes(self) -> int:
+        """Smallest number of nodes in each dimension that integrates intercepts and slopes out.
+
+        Judged as `nodes`, to `SLOPES_TOLERANCE`, against half as many again as are ever used.
+        """
+
+        def total(nodes: int) -> Floats:
+            found = [self._slopes_integrated(trial, nodes)[0] for trial in self._trials]
+            return np.array(found) @ self.laid.count
+
+        reference = total(SLOPES_NODES[-1] * 3 // 2)
+        for nodes in SLOPES_NODES:
+            if np.abs(total(nodes) - reference).max() < SLOPES_TOLERANCE:
+                return nodes
+        return SLOPES_NODES[-1]
+
+    @cached_property
+    def _trials(self) -> list[ParameterDraws]:
+        start = Layout.of(self.laid, self.family).start
+        spread = math.sqrt(np.cov(start, fweights=self.laid.count.astype(int)))
+        return [self._trial(max(0.1, factor * spread)) for factor in (0.5, 1.0, 2.0)]
 
     def _trial(self, between_sd: float) -> ParameterDraws:
         mean = float(self.cells.total.sum() / self.cells.n.sum())
@@ -135,13 +159,14 @@ class CellLikelihood:
             between_sd=np.array([between_sd]),
             within_sd=np.array([spread]),
             shape=np.array([4.0 if self.family == "student_t" else 1.0]),
+            slope_sd=np.full((1, len(self.slopes)), between_sd) if self.slopes else None,
         )
 
     def _total(self, draws: ParameterDraws, nodes: int) -> float:
         return float(self._integrated(draws, nodes)[0] @ self.laid.count)
 
     def log_likelihood(self, draws: ParameterDraws) -> Floats:
-        """Return the log-density of each cluster's units, its intercept integrated out.
+        """Return the log-density of each cluster's units; what varies is integrated out.
 
         Returns
         -------
@@ -151,7 +176,11 @@ class CellLikelihood:
         from scipy import special
 
         def of_block(part: ParameterDraws) -> Floats:
-            values = self._integrated(part, self.nodes)[:, self.laid.profile]
+            if self.slopes:
+                values = self._slopes_integrated(part, self.slopes_nodes)
+            else:
+                values = self._integrated(part, self.nodes)
+            values = values[:, self.laid.profile]
             shape, scale = part.shape_or_one[:, None], part.within_or_one[:, None]
             value, gammaln = self._distinct_values, special.gammaln
             own = value_log_likelihood(np, self.family, value, shape, scale, gammaln)
@@ -177,9 +206,39 @@ class CellLikelihood:
         level, between_sd, offset = self._laid_out(part)
         shape, scale = (x[:, None, None, None] for x in (part.shape_or_one, part.within_or_one))
         layout = Layout.of(self.laid, self.family)
-        return integrated_log_likelihood(
-            self.family, layout, level, offset, between_sd, shape, scale, nodes
-        )
+        size, width = layout.n.shape
+        columns = max(1, BLOCK_ELEMENTS // (len(level) * width * nodes))
+        blocks = []
+        for at in (slice(first, first + columns) for first in range(0, size, columns)):
+            cells = Layout(layout.n[at], layout.total[at], layout.start[at])
+            priors = level[:, at], offset[:, at], between_sd[:, at]
+            blocks.append(
+                integrated_log_likelihood(self.family, cells, *priors, shape, scale, nodes)
+            )
+        return np.concatenate(blocks, axis=1)
+
+    def _slopes_integrated(self, part: ParameterDraws, nodes: int) -> Floats:
+        """Return log L_k of draws (B, ...), intercepts and slopes integrated out; shape (B, K)."""
+        assert part.slope_sd is not None
+        level, between_sd, offset = self._laid_out(part)
+        values = np.empty(level.shape)
+        for group in self._slopes_groups:
+            values[:, group.at] = group.log_likelihood(
+                self.family,
+                level[:, group.at],
+                offset[:, group.at],
+                between_sd[:, group.at],
+                part.slope_sd,
+                part.shape_or_one,
+                part.within_or_one,
+                (self.nodes, nodes),
+            )
+        return values
+
+    @cached_property
+    def _slopes_groups(self) -> list[SlopesGroup]:
+        at = [self.names.index(name) for name in self.slopes]
+        return SlopesGroup.all_of(self.laid, Layout.of(self.laid, self.family), at)
 
     def _laid_out(self, part: ParameterDraws) -> tuple[Floats, Floats, Floats]:
         """Return level and between_sd of each profile (B, K), and x'b of each cell (B, K, P)."""
@@ -201,16 +260,7 @@ class CellLikelihood:
             )
             shape, scale = (x[:, None, None] for x in (part.shape_or_one, part.within_or_one))
             expanded = Layout.of(self.laid, self.family, each_cluster=True)
-            mode, _ = find_mode(
-                self.family,
-                expanded,
-                level,
-                offset,
-                between_sd,
-                shape,
-                scale,
-                steps=EXACT_STEPS,
-            )
+            mode, _ = find_mode(self.family, expanded, level, offset, between_sd, shape, scale)
             log_mass = self._integrated(part, self.nodes)[:, self.laid.profile]
 
             def log_density(a: Floats, row: Integers, column: Integers) -> Floats:

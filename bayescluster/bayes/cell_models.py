@@ -121,7 +121,7 @@ def is_informative(data: CellLikelihood, exp: Experiment) -> bool:
     if data.family == "student_t":
         shape, scale = 4.0, float(exp.moments().sd[-1])
     _, known = score_and_information(
-        np, data.family, start[data.cells.cluster], data.cells.n, data.cells.total, shape, scale
+        data.family, start[data.cells.cluster], data.cells.n, data.cells.total, shape, scale
     )
     information = np.bincount(data.cells.cluster, known)
     variance = max(float(np.var(start) - np.mean(1 / information)), float(np.var(start)) / 10)

@@ -31,11 +31,13 @@ Integers = NDArray[np.int64]
 #: Reach and stretch of the grid: a = mode +- scale x sinh(STRETCH x REACH) / STRETCH, 15 scales.
 REACH, STRETCH = 5.5, 0.5
 #: Numbers of nodes to choose from.
-NODES = (15, 31, 61, 121)
-#: Error of the log-likelihood of all units that a number of nodes may have.
-TOLERANCE = 1e-5
-#: Newton steps to the mode; each moves a linear predictor by no more than MAX_STEP.
-NEWTON_STEPS, MAX_STEP = 4, 2.0
+NODES = (15, 21, 31, 41, 51, 61, 91, 121)
+#: Error of the log-likelihood of all units that a number of nodes may have, and the share of the
+#: log-likelihood that rounding makes of it.
+TOLERANCE, ROUNDING = 1e-8, 1e-13
+#: Newton steps to the mode end with the first that is shorter than MODE_TOLERANCE scales: what is
+#: left is of the order of its square. Each moves a linear predictor by no more than MAX_STEP.
+MODE_TOLERANCE, NEWTON_STEPS, MAX_STEP = 1e-3, 50, 2.0
 #: Numbers held at once: bounds the memory of a block of draws.
 BLOCK_ELEMENTS = 4_000_000
 
@@ -178,9 +180,16 @@ def integrated_log_likelihood(
     )
     z = (a - level[..., None]) / between_sd[..., None]
     terms = values.sum(axis=-2) - 0.5 * z**2 + np.log(weight)
+    total = log_sum_exp(terms)
+    return total + np.log(width / between_sd) - 0.5 * np.log(2 * np.pi)
+
+
+def log_sum_exp(terms: Floats) -> Floats:
+    """Return log(sum(exp(terms))) over the last axis; -inf where all terms are."""
     largest = terms.max(axis=-1)
-    total = np.log(np.exp(terms - largest[..., None]).sum(axis=-1))
-    return total + largest + np.log(width / between_sd) - 0.5 * np.log(2 * np.pi)
+    safe = np.where(np.isfinite(largest), largest, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.log(np.exp(terms - safe[..., None]).sum(axis=-1)) + safe
 
 
 def find_mode(
@@ -191,7 +200,6 @@ def find_mode(
     between_sd: Any,
     shape: Any,
     scale: Any,
-    steps: int = NEWTON_STEPS,
 ) -> tuple[Any, Any]:
     """Return mode and scale of each profile's integrand, each of shape (..., K)."""
     precision = 1 / between_sd**2
@@ -199,11 +207,12 @@ def find_mode(
     a = cells.start - (cells.n * offset).sum(axis=-1) / n
     _, known = _derivatives(family, cells, a, offset, shape, scale)
     a = (known * a + precision * level) / (known + precision)
-    for _ in range(steps):
+    for _ in range(NEWTON_STEPS):
         score, known = _derivatives(family, cells, a, offset, shape, scale)
         step = (score - precision * (a - level)) / (known + precision)
         a = a + np.clip(step, -MAX_STEP, MAX_STEP)
-    _, known = _derivatives(family, cells, a, offset, shape, scale)
+        if (np.abs(step) * np.sqrt(known + precision) < MODE_TOLERANCE).all():
+            break
     return a, 1 / np.sqrt(known + precision)
 
 
@@ -211,7 +220,7 @@ def _derivatives(
     family: str, cells: Layout, a: Any, offset: Any, shape: Any, scale: Any
 ) -> tuple[Any, Any]:
     eta = a[..., None] + offset
-    score, known = score_and_information(np, family, eta, cells.n, cells.total, shape, scale)
+    score, known = score_and_information(family, eta, cells.n, cells.total, shape, scale)
     return score.sum(axis=-1), known.sum(axis=-1)
 
 

@@ -18,7 +18,8 @@ from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
-from .cell_quadrature import MAX_STEP, NEWTON_STEPS, grid
+from .cell_quadrature import MAX_STEP, MODE_TOLERANCE, NEWTON_STEPS, grid
+from .families import MAX_LOG_RATE
 
 
 class IntegratedLikelihood(Op):  # type: ignore[misc]
@@ -103,8 +104,8 @@ def _kernel(family: str, nodes: int, njit: Callable[..., Any]) -> Callable[..., 
             for p in range(width):
                 units += n[k, p]
                 shift += n[k, p] * offset[k, p]
-            a = start[k] - shift / units
-            for step in range(NEWTON_STEPS + 2):
+            a, known = start[k] - shift / units, 0.0
+            for step in range(NEWTON_STEPS + 1):
                 score, known = 0.0, 0.0
                 for p in range(width):
                     if n[k, p] > 0:
@@ -113,9 +114,11 @@ def _kernel(family: str, nodes: int, njit: Callable[..., Any]) -> Callable[..., 
                         known += i
                 if step == 0:
                     a = (known * a + precision * level[k]) / (known + precision)
-                elif step <= NEWTON_STEPS:
-                    move = (score - precision * (a - level[k])) / (known + precision)
-                    a += min(max(move, -MAX_STEP), MAX_STEP)
+                    continue
+                move = (score - precision * (a - level[k])) / (known + precision)
+                a += min(max(move, -MAX_STEP), MAX_STEP)
+                if abs(move) * np.sqrt(known + precision) < MODE_TOLERANCE:
+                    break
             scale = 1 / np.sqrt(known + precision)
             largest = -np.inf
             for q in range(nodes):
@@ -131,6 +134,9 @@ def _kernel(family: str, nodes: int, njit: Callable[..., Any]) -> Callable[..., 
                         slopes_phi[q] += in_phi
                 terms[q] = term
                 largest = max(largest, term)
+            if largest == -np.inf:  # rates beyond what floats hold
+                value = -np.inf
+                continue
             mass = 0.0
             for q in range(nodes):
                 terms[q] = np.exp(terms[q] - largest)
@@ -158,7 +164,8 @@ def _bernoulli_density(eta, n, total, phi):  # type: ignore[no-untyped-def]
 
 
 def _bernoulli_derivatives(eta, n, total, phi):  # type: ignore[no-untyped-def]
-    mean = 1 / (1 + np.exp(-eta))
+    rising = np.exp(-abs(eta))
+    mean = 1 / (1 + rising) if eta > 0 else rising / (1 + rising)
     return total - n * mean, n * mean * (1 - mean)
 
 
@@ -168,14 +175,15 @@ def _poisson_density(eta, n, total, phi):  # type: ignore[no-untyped-def]
 
 
 def _poisson_derivatives(eta, n, total, phi):  # type: ignore[no-untyped-def]
-    mean = n * np.exp(eta)
+    mean = n * np.exp(min(eta, MAX_LOG_RATE))
     return total - mean, mean
 
 
 def _negative_binomial_density(eta, n, total, phi):  # type: ignore[no-untyped-def]
     mean = np.exp(eta)
     rising = phi * mean
-    weight, log = total + n / phi, np.log1p(rising)
+    weight = total + n / phi
+    log = np.log1p(rising) if rising < 1e300 else eta + np.log(phi)
     share = rising / (1 + rising) if rising < 1e300 else 1.0
     return (
         total * eta - weight * log,

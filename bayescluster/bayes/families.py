@@ -24,6 +24,11 @@ RATIOS = {
     "lognormal": "ratio of medians",
 }
 
+#: Rates are counted up to exp of this: what is larger overflows when multiplied.
+MAX_LOG_RATE = 600.0
+#: From here on Stirling's series with three terms is exact to double precision.
+STIRLING = 100.0
+
 
 def cell_log_likelihood(
     xp: Any, family: str, eta: Any, n: Any, total: Any, shape: Any, scale: Any
@@ -58,9 +63,9 @@ def cell_log_likelihood(
         case "poisson":
             return total * eta - n * xp.exp(eta)
         case "negative_binomial":
-            return total * eta - (total + n / shape) * xp.log1p(shape * xp.exp(eta))
+            return total * eta - (total + n / shape) * _softplus(xp, eta + xp.log(shape))
         case "student_t":
-            z = (total / n - eta) / scale
+            z = (total / xp.maximum(n, 1) - eta) / scale  # a cell that pads a cluster has n = 0
             return -n * (shape + 1) / 2 * xp.log1p(z**2 / shape)
     raise ValueError(f"no cells for family {family!r}")
 
@@ -75,10 +80,7 @@ def value_log_likelihood(
         case "poisson":
             return -gammaln(value + 1)
         case "negative_binomial":
-            size = 1 / shape
-            return (
-                gammaln(value + size) - gammaln(size) + value * xp.log(shape) - gammaln(value + 1)
-            )
+            return _log_rising(xp, value, shape, gammaln) - gammaln(value + 1)
         case "student_t":
             half = shape / 2
             constant = gammaln(half + 0.5) - gammaln(half) - 0.5 * xp.log(np.pi * shape)
@@ -87,7 +89,7 @@ def value_log_likelihood(
 
 
 def score_and_information(
-    xp: Any, family: str, eta: Any, n: Any, total: Any, shape: Any, scale: Any
+    family: str, eta: Any, n: Any, total: Any, shape: Any, scale: Any
 ) -> tuple[Any, Any]:
     """Return first and negative second derivative of `cell_log_likelihood` in eta.
 
@@ -96,18 +98,18 @@ def score_and_information(
     """
     match family:
         case "bernoulli":
-            mean = 1 / (1 + xp.exp(-eta))
+            mean = mean_of(family, eta)
             return total - n * mean, n * mean * (1 - mean)
         case "poisson":
-            mean = n * xp.exp(eta)
+            mean = n * mean_of(family, eta)
             return total - mean, mean
         case "negative_binomial":
-            rising = shape * xp.exp(eta)
+            rising = shape * mean_of(family, eta)
             share = rising / (1 + rising)
             weight = total + n / shape
             return total - weight * share, weight * share * (1 - share)
         case "student_t":
-            z = (total / n - eta) / scale
+            z = (total / np.maximum(n, 1) - eta) / scale
             return (
                 n * (shape + 1) * z / (shape + z**2) / scale,
                 n * (shape + 1) / (shape + 3) / scale**2 + 0.0 * eta,
@@ -129,9 +131,10 @@ def mean_of(family: str, eta: Floats) -> Floats:
     """Return the mean of the outcome at a linear predictor."""
     match family:
         case "bernoulli":
-            return 1 / (1 + np.exp(-eta))
+            half = np.exp(-np.abs(eta))
+            return np.where(eta > 0, 1.0, half) / (1 + half)
         case "poisson" | "negative_binomial":
-            return np.exp(eta)
+            return np.exp(np.minimum(eta, MAX_LOG_RATE))
     return eta
 
 
@@ -150,11 +153,38 @@ def draw_totals(
             # A sum of n NB(mu, phi) is a Poisson whose rate is mu x phi x Gamma(n / phi).
             mean = mean * shape * rng.standard_gamma(n / shape) / n
         case "student_t":
-            # The mean of n t variables: their own sum, exact for cells of single units.
-            return n * eta + n * scale * rng.standard_t(shape, size=np.shape(eta))
+            return n * eta + scale * _t_sums(rng, n, shape, np.shape(eta))
     rate = n * mean
     far = rate > 1e15
     return np.where(far, np.inf, rng.poisson(np.where(far, 0.0, rate)).astype(float))
+
+
+def _t_sums(
+    rng: np.random.Generator, n: Floats, degrees_of_freedom: Any, size: tuple[int, ...]
+) -> Floats:
+    """Draw sums of n standard t variables: normals whose variances are sums of nu / chi2."""
+    df = np.broadcast_to(degrees_of_freedom, size)
+    variance = np.zeros(size)
+    for unit in range(int(np.max(n))):
+        active = np.broadcast_to(n > unit, size)
+        variance[active] += df[active] / rng.chisquare(df[active])
+    return np.sqrt(variance) * rng.standard_normal(size)
+
+
+def _log_rising(xp: Any, value: Any, shape: Any, gammaln: Any) -> Any:
+    """Return log(Gamma(value + s) / (Gamma(s) s^value)) for s = 1 / shape.
+
+    Where s is large, the difference of Stirling's series (Abramowitz & Stegun 1964, 6.1.41): that
+    of the log-gammas would lose all digits near the Poisson distribution, s = infinity.
+    """
+    s = 1 / shape
+    direct = gammaln(value + s) - gammaln(s) + value * xp.log(shape)
+
+    def rest(x: Any) -> Any:
+        return 1 / (12 * x) - 1 / (360 * x**3) + 1 / (1260 * x**5)
+
+    series = (s + value - 0.5) * xp.log1p(value * shape) - value + rest(s + value) - rest(s)
+    return xp.where(s > STIRLING, series, direct)
 
 
 def _softplus(xp: Any, eta: Any) -> Any:

@@ -109,7 +109,7 @@ class Holder:
             return values
         import pymc as pm
 
-        return pm.Data(name, values)
+        return pm.Data(f"data: {name}", values)  # a covariate may have the same name
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ..experiment import CELL_FAMILIES, Experiment
 from ..priors import Prior
 from .cell_likelihood import CellLikelihood
+from .cell_quadrature import NODES
 from .families import EXTRA_PARAMETER, link
 from .likelihood import GaussianStatistics
 
@@ -52,7 +53,10 @@ def samples_intercepts(exp: Experiment) -> bool:
     if exp.spec.outcome.family == "student_t" or exp.spec.heterogeneity.slopes:
         return True
     data = cell_likelihood(exp)
-    return data.laid.n.shape[1] > MAX_CELLS or data.laid.n.size * data.nodes > MAX_EVALUATIONS
+    cells, most = data.laid.n.size, data.laid.n.shape[1]
+    if most > MAX_CELLS or cells * NODES[0] > MAX_EVALUATIONS:  # before counting nodes takes time
+        return True
+    return cells * data.nodes > MAX_EVALUATIONS
 
 
 def intercept_groups(exp: Experiment) -> Integers:
