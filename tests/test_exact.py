@@ -298,7 +298,7 @@ def test_marginals_are_consistent(kind):
         grid = at[1] + (at[3] - at[1]) * panels(0, 1, 20)[0]
         mass = marginal.pdf(grid) @ panels(0, 1, 20)[1] * (at[3] - at[1])
         assert mass == pytest.approx(0.875, abs=1e-6), name
-    assert exact.marginal("between_sd").cdf(0.0) == 0
+    assert exact.marginal("between_sd").cdf(0.0) == pytest.approx(0, abs=1e-12)
     with pytest.raises(ValueError, match="no parameter 'icc'; there are intercept_mean"):
         exact.marginal("icc")
 
@@ -337,8 +337,8 @@ def test_bayes_theorem_holds_at_a_point(kind):
             np.array(between),
             np.array(within),
         ).sum()
-        # A finite mixture has the moments of Student's t posteriors, not quite their density.
-        tolerance = 1e-9 if "student" not in kind else 1e-2
+        # A finite mixture has Student's t posteriors' moments to 1e-8, their density less so.
+        tolerance = 1e-9 if "student" not in kind else 2e-4
         found = log_likelihood + log_prior - log_posterior
         assert found == pytest.approx(exact.log_evidence, abs=tolerance)
 
@@ -392,7 +392,7 @@ def test_the_tree_is_that_of_fit(tutorial_experiment, tutorial_analysis):
             assert ours[name].dims == theirs[name].dims, (group, name)
         labels = [g["cluster"].to_numpy() for g in (ours, theirs) if "cluster" in g.coords]
         assert len(labels) != 2 or np.array_equal(*labels)
-    assert exact["posterior"]["intercept"].shape == (1, 500, 50)
+    assert exact["posterior"]["intercept"].shape == (4, 125, 50)
     assert sampled.attrs["data_fingerprint"] == exact.attrs["data_fingerprint"]
     assert exact.attrs["seed"] == 5
     moments = json.loads(exact.attrs["exact_moments"])
