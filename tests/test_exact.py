@@ -337,8 +337,8 @@ def test_bayes_theorem_holds_at_a_point(kind):
             np.array(between),
             np.array(within),
         ).sum()
-        # A finite mixture has the moments of Student's t posteriors, not quite their density.
-        tolerance = 1e-9 if "student" not in kind else 1e-2
+        # A finite mixture has Student's t posteriors' moments to 1e-8, their density less so.
+        tolerance = 1e-9 if "student" not in kind else 2e-4
         found = log_likelihood + log_prior - log_posterior
         assert found == pytest.approx(exact.log_evidence, abs=tolerance)
 

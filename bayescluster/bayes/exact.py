@@ -32,8 +32,9 @@ from .statistics import gaussian_statistics, resolved_priors
 Floats = NDArray[np.float64]
 Map = Callable[[Floats], Floats]
 
-#: Share of the posterior that a component must hold to be kept.
-LEAST_WEIGHT = 1e-14
+#: Share of the posterior that a component must hold to be looked at, and that all components
+#: together hold that are left out.
+LEAST_WEIGHT, LEFT_OUT = 1e-15, 1e-10
 #: Standard deviations below this are taken for it.
 LEAST_SD = 1e-300
 #: Columns of the table.
@@ -256,15 +257,19 @@ class ExactPosterior(Tidy):
         """The posterior as a mixture of Gaussian distributions of the locations."""
         weight = self.grid.weight.ravel()
         held = np.flatnonzero(weight > LEAST_WEIGHT)
-        fields = self.grid.fields.reshape(len(self.grid.fields), -1)[:, held]
-        augmented = _square(fields)
-        mixing = self.mixing.finer()
-        share = weight[held] * mixing.shares(augmented)
-        node, at = np.nonzero(share > LEAST_WEIGHT)
-        full = mixing.add(augmented[..., at], mixing.precision[:, node])
-        mean, cov = solve(full)
-        share = share[node, at]
-        i, j = np.unravel_index(held[at], self.grid.log_density.shape)
+        augmented = _square(self.grid.fields.reshape(len(self.grid.fields), -1)[:, held])
+        parts = []
+        for part in self.mixing.parts(len(held)):
+            share = weight[held[part]] * self.mixing.shares(augmented[..., part])
+            node, at = np.nonzero(share > LEAST_WEIGHT)
+            parts.append((share[node, at], node, np.arange(len(held))[part][at]))
+        share, node, at = (np.concatenate(p) for p in zip(*parts, strict=True))
+        order = np.argsort(share)
+        kept = order[share[order].cumsum() > LEFT_OUT]
+        share, node, at = share[kept], node[kept], at[kept]
+        mean, cov = solve(self.mixing.add(augmented[..., at], self.mixing.precision[:, node]))
+        point = held[at]
+        i, j = np.unravel_index(point, self.grid.log_density.shape)
         return Nodes(
             weight=share / share.sum(),
             between_sd=np.exp(self.grid.log_tau[i]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from math import gcd
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,19 +23,22 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+#: Chains that independent draws are laid out as: this, or its largest factor that divides them.
+MAX_CHAINS = 4
+
 
 def fit_exact(exp: Experiment, draws: int = 4_000, seed: int = 0) -> xr.DataTree:
     """Integrate the posterior of an experiment, without a sampler, and draw from it.
 
-    The draws are independent, so every one counts as an effective one. They come as four chains
-    (one, where their number is not a multiple of four) for the diagnostics that compare chains.
+    The draws are independent, so every one counts as an effective one. Where their number allows,
+    they are laid out as four chains, for the functions of ArviZ that compare chains.
 
     Parameters
     ----------
     exp : Experiment
         Data and specification.
     draws : int
-        Number of independent draws.
+        Number of independent draws, of all chains together.
     seed : int
         Seed of every draw.
 
@@ -79,14 +83,14 @@ def _groups(drawn: Mapping[str, Floats]) -> dict[str, xr.Dataset]:
     """Return the groups that the sampler would give, positions for labels."""
     import xarray as xr
 
-    size = len(drawn["between_sd"])
-    chains = 1 if size % 4 else 4
-    steps = {"chain": np.arange(chains), "draw": np.arange(size // chains)}
+    draws = len(drawn["between_sd"])
+    chains = gcd(draws, MAX_CHAINS)
+    steps = {"chain": np.arange(chains), "draw": np.arange(draws // chains)}
     dims = ("chain", "draw", "stratum")
     variables = {
         name: (dims[: v.ndim + 1], v.reshape(chains, -1, *v.shape[1:])) for name, v in drawn.items()
     }
-    diverging = np.zeros((chains, size // chains), dtype=bool)
+    diverging = np.zeros((chains, draws // chains), dtype=bool)
     return {
         "posterior": xr.Dataset(variables, coords=steps),
         "sample_stats": xr.Dataset({"diverging": (dims[:2], diverging)}, coords=steps),

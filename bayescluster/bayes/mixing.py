@@ -25,12 +25,18 @@ Floats = NDArray[np.float64]
 
 #: Nodes of a rule, tried in turn until the next one gives the same.
 RULES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-#: Largest change of the log-evidence, or of a mean or SD in posterior SDs, by a finer rule.
-TOLERANCE = 1e-8
-#: Nodes of all rules together, beyond which the integral would take minutes.
-MAX_RULE = 10_000
-#: Nodes of each rule, and of all together, where the density of a location is asked for.
-FINE_RULE, FINE_NODES = 64, 400
+#: From this many on, the trapezoid rule: where the data hardly count (a below a tenth) the marginal
+#: posterior is nearly the prior itself, whose shape takes nodes over all of g.
+TRAPEZOID = 24
+#: Largest changes by a finer rule: of the log-evidence, of means and SDs in posterior SDs.
+EVIDENCE_TOLERANCE, MOMENT_TOLERANCE = 1e-8, 1e-7
+#: Nats below its maximum at which the density of g is left out.
+DEPTH = 32
+#: Largest change of marginal probabilities, and the points where, in posterior SDs from the mean.
+CDF_TOLERANCE = 1e-6
+CDF_POINTS = (-3.0, -2.0, -1.0, -0.5, -0.2, 0.0, 0.2, 0.5, 1.0, 2.0, 3.0)
+#: Nodes of all rules together times q^2, beyond which the integral would take minutes.
+MAX_WORK = 150_000
 #: Components that are expanded at once.
 CHUNK = 100_000
 
@@ -47,8 +53,6 @@ class Mixing:
         Nodes g.
     log_weight : ndarray, shape (T,)
         Log of the nodes' prior weights.
-    factors : tuple of pair of float
-        What the data say of each of the q locations, see `_cavities`.
     """
 
     nu: Floats
@@ -56,7 +60,6 @@ class Mixing:
     sigma: Floats
     precision: Floats
     log_weight: Floats
-    factors: tuple[tuple[float, float], ...] = ()
 
     @classmethod
     def of(cls, priors: Sequence[Prior], reference: Floats) -> Mixing:
@@ -78,29 +81,19 @@ class Mixing:
         Raises
         ------
         FitError
-            Where the priors together would need more than `MAX_RULE` nodes.
+            Where the priors together need too many nodes, or one does not converge.
         """
         if not len(self.nu):
             return self
         factors = self._cavities(augmented[..., :1])
-        sizes = [3] * len(self.nu)
-        for at in range(len(sizes)):
-            sizes = self._refined(factors, sizes, at, augmented)
-        if np.prod(sizes, dtype=float) > MAX_RULE:
+        others = [3 if len(self.nu) < 5 else 1] * len(self.nu)
+        sizes = [self._size(factors, others, at, augmented) for at in range(len(others))]
+        if np.prod(sizes, dtype=float) * len(sizes) ** 2 > MAX_WORK:
             raise FitError(
                 f"{len(self.nu)} student_t priors together take too many nodes to integrate "
                 f"({' x '.join(map(str, sizes))}); use fit, or normal priors for some of them"
             )
         return self._tensor(factors, sizes)
-
-    def finer(self) -> Mixing:
-        """Return rules for densities and quantiles, which need more nodes than moments do."""
-        if not self.factors:
-            return self
-        size = min(FINE_RULE, int(FINE_NODES ** (1 / len(self.factors))))
-        if size ** len(self.factors) <= len(self.log_weight):
-            return self
-        return self._tensor(self.factors, [size] * len(self.factors))
 
     def log_density(self, log_scale: Floats, augmented: Floats) -> Floats:
         """Integrate all locations and g out; shape (K,).
@@ -115,7 +108,7 @@ class Mixing:
         if not len(self.nu):
             return log_scale + log_factor - rest[0, 0] / 2
         inner = np.empty(len(log_scale))
-        for part in self._parts(len(inner)):
+        for part in self.parts(len(inner)):
             inner[part] = _log_sum_exp(self.log_components(rest[..., part]))
         return log_scale + log_factor + inner
 
@@ -136,7 +129,7 @@ class Mixing:
         if not len(self.nu):
             mean, cov = solve(augmented)
             return mean, np.einsum("aak->ak", cov)
-        parts = [self._mixed(augmented[..., part]) for part in self._parts(augmented.shape[-1])]
+        parts = [self._mixed(augmented[..., part]) for part in self.parts(augmented.shape[-1])]
         return np.hstack([mean for mean, _ in parts]), np.hstack([var for _, var in parts])
 
     def _mixed(self, augmented: Floats) -> tuple[Floats, Floats]:
@@ -146,7 +139,8 @@ class Mixing:
         spread = np.einsum("aatk->atk", cov) + (mean - center[:, None]) ** 2
         return center, np.einsum("tk,dtk->dk", share, spread)
 
-    def _parts(self, points: int) -> Iterator[slice]:
+    def parts(self, points: int) -> Iterator[slice]:
+        """Cut points into parts that can be expanded at once."""
         step = max(1, CHUNK // len(self.log_weight))
         return (slice(at, at + step) for at in range(0, points, step))
 
@@ -169,7 +163,7 @@ class Mixing:
     def draw_node(self, rng: np.random.Generator, augmented: Floats) -> Floats:
         """Draw g among the nodes, given A at n points; (q, n)."""
         chosen = np.empty(augmented.shape[-1], dtype=np.int64)
-        for part in self._parts(len(chosen)):
+        for part in self.parts(len(chosen)):
             cumulative = self.shares(augmented[..., part]).cumsum(axis=0)
             chosen[part] = (cumulative < rng.uniform(size=cumulative.shape[1])).sum(axis=0)
         return self.precision[:, np.minimum(chosen, len(self.log_weight) - 1)]
@@ -180,26 +174,37 @@ class Mixing:
         distance = (b[-len(nu) :] - mu) / sigma
         return rng.standard_gamma((nu + 1) / 2, distance.shape) * 2 / (nu + distance**2)
 
-    def _refined(
-        self, factors: Sequence[tuple[float, float]], sizes: list[int], at: int, augmented: Floats
-    ) -> list[int]:
-        """Return the sizes with that of one rule the least that its successor confirms."""
+    def _size(
+        self, factors: Sequence[tuple[float, float]], others: list[int], at: int, augmented: Floats
+    ) -> int:
+        """Return the least size of one rule that the next one confirms, the others as given."""
         previous = None
         for step, size in enumerate(RULES):
-            tried = [*sizes[:at], size, *sizes[at + 1 :]]
-            found = self._tensor(factors, tried)._results(augmented)
-            if previous is not None and abs(found - previous).max() < TOLERANCE:
-                return [*sizes[:at], RULES[step - 1], *sizes[at + 1 :]]
+            rule = self._tensor(factors, [*others[:at], size, *others[at + 1 :]])
+            found = rule._results(augmented)
+            if previous is not None and abs(found - previous).max() < 1:
+                return RULES[step - 1]
             previous = found
         raise FitError("a student_t prior could not be integrated; use fit, or a normal prior")
 
     def _results(self, augmented: Floats) -> Floats:
-        """Return log-evidence, and means and SDs of the locations, at K points; a flat array."""
+        """Return log-evidence, means, SDs and probabilities at K points, in their tolerances."""
+        from scipy import special
+
         evidence = _log_sum_exp(self.log_components(augmented))
         mean, variance = self.moments(augmented)
         scale = np.sqrt(variance[:, :1])
-        sd = np.sqrt(variance) / scale
-        return np.concatenate([evidence, (mean / scale).ravel(), sd.ravel()])
+        sd = np.sqrt(variance)
+        location, cov = solve(self.expand(augmented))
+        share = self.shares(augmented)
+        below = []
+        for at in range(-len(self.nu), 0):
+            for z in CDF_POINTS:
+                gap = mean[at] + z * sd[at] - location[at]
+                below.append((share * special.ndtr(gap / np.sqrt(cov[at, at]))).sum(axis=0))
+        moments = np.concatenate([mean / scale, sd / scale]).ravel() / MOMENT_TOLERANCE
+        probabilities = np.ravel(below) / CDF_TOLERANCE
+        return np.concatenate([evidence / EVIDENCE_TOLERANCE, moments, probabilities])
 
     def _cavities(self, augmented: Floats) -> list[tuple[float, float]]:
         """Return, for each prior, a and the squared distance c of data and prior, in prior scales.
@@ -222,27 +227,49 @@ class Mixing:
 
     def _tensor(self, factors: Sequence[tuple[float, float]], sizes: Sequence[int]) -> Mixing:
         rules = [
-            _gauss_rule(nu, a, c, size)
-            for nu, (a, c), size in zip(self.nu, factors, sizes, strict=True)
+            _rule(nu, a, c, size) for nu, (a, c), size in zip(self.nu, factors, sizes, strict=True)
         ]
         nodes = np.array(list(product(*(rule[0] for rule in rules)))).T
         weights = np.array([sum(x) for x in product(*(rule[1] for rule in rules))])
-        return replace(self, precision=nodes, log_weight=weights, factors=tuple(factors))
+        return replace(self, precision=nodes, log_weight=weights)
 
 
-def _gauss_rule(nu: float, a: float, c: float, size: int) -> tuple[Floats, Floats]:
+def _rule(nu: float, a: float, c: float, size: int) -> tuple[Floats, Floats]:
     """Return nodes g and their log-weights against the prior of g."""
-    from scipy import special
-
     log_g = np.linspace(-70 / (nu + 1), np.log(1 + 90 / nu), 1_200)
+    log_measure = _log_prior(nu, log_g) + _log_evidence(np.exp(log_g), a, c)
+    measure = np.exp(log_measure + np.log(log_g[1] - log_g[0]))
+    if size >= TRAPEZOID:
+        median = log_g[np.searchsorted(measure.cumsum(), measure.sum() / 2)]
+        return _trapezoid(nu, a, c, size, median - 2)
     g = np.exp(log_g)
-    half = nu / 2
-    prior = half * np.log(half) - special.gammaln(half) + half * (log_g - g)
-    prior += np.log(log_g[1] - log_g[0])
-    measure = np.exp(prior + _log_evidence(g, a, c))
     x, weight = _gauss(g / (g + a) if a > 1 else -a / (g + a), measure, size)
     nodes = a * x / (1 - x) if a > 1 else -a * (1 + x) / x
     return nodes, np.log(weight) - _log_evidence(nodes, a, c)
+
+
+def _trapezoid(nu: float, a: float, c: float, size: int, center: float) -> tuple[Floats, Floats]:
+    """Return the trapezoid rule in u, with log g = center + u - exp(-u) as in `quadrature`."""
+
+    def density(u: Floats) -> tuple[Floats, Floats, Floats]:
+        log_g = center + u - np.exp(-u)
+        log_weight = _log_prior(nu, log_g) + np.log1p(np.exp(-u))
+        return log_g, log_weight, log_weight + _log_evidence(np.exp(log_g), a, c)
+
+    u = np.linspace(-5, 100, 10_000)
+    found = density(u)[2]
+    held = u[found > found.max() - DEPTH]
+    nodes = np.linspace(held[0], held[-1], size)
+    log_g, log_weight, _ = density(nodes)
+    return np.exp(log_g), log_weight + np.log(nodes[1] - nodes[0])
+
+
+def _log_prior(nu: float, log_g: Floats) -> Floats:
+    """Return the log-density of log g under its prior."""
+    from scipy import special
+
+    half = nu / 2
+    return half * np.log(half) - special.gammaln(half) + half * (log_g - np.exp(log_g))
 
 
 def _log_evidence(g: Floats, a: float, c: float) -> Floats:
