@@ -129,7 +129,13 @@ def _density(ax: Axes, drawn: Floats, observed: Floats, *, logarithmic: bool = F
     weights = np.full(len(drawn), 1 / len(drawn))
     ax.hist(drawn, edges.tolist(), weights=weights, color="#9ecae1", lw=0)
     if logarithmic:
+        from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
         ax.set_xscale("log")
+        wide = high / low > 1_000
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
     if len(observed) == 1:
         ax.axvline(observed[0], color="#D55E00", lw=1.6)
     else:
