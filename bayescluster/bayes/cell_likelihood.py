@@ -22,7 +22,6 @@ from .cell_quadrature import (
     integrated_log_likelihood,
 )
 from .cell_slopes import SlopesGroup
-from .cell_slopes import varying_log_likelihood
 from .draws import ParameterDraws
 from .families import (
     cell_log_likelihood,
