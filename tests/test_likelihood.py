@@ -2,8 +2,8 @@
 
 import numpy as np
 import pandas as pd
-import pytensor.tensor as pt
 import pytest
+from rows import unconstrained
 from scipy import stats
 
 import bayescluster as bc
@@ -66,20 +66,6 @@ def random_points(seed, p):
         }
         for _ in range(POINTS)
     ]
-
-
-def unconstrained(model, values):
-    """Values of the sampler's own variables, through PyMC's transforms."""
-    moved = {}
-    for variable in model.free_RVs:
-        value, transform = (
-            np.asarray(values[variable.name], float),
-            model.rvs_to_transforms[variable],
-        )
-        if transform is not None:
-            value = transform.forward(pt.as_tensor(value), *variable.owner.inputs).eval()
-        moved[model.rvs_to_values[variable].name] = value
-    return moved
 
 
 def level(point, exp):

@@ -34,7 +34,7 @@ REACH, STRETCH = 5.5, 0.5
 NODES = (15, 21, 31, 41, 51, 61, 91, 121)
 #: Error of the log-likelihood of all units that a number of nodes may have, and the share of the
 #: log-likelihood that rounding makes of it.
-TOLERANCE, ROUNDING = 1e-8, 1e-13
+TOLERANCE, ROUNDING = 1e-9, 1e-13
 #: Newton steps to the mode end with the first that is shorter than MODE_TOLERANCE scales: what is
 #: left is of the order of its square. Each moves a linear predictor by no more than MAX_STEP.
 MODE_TOLERANCE, NEWTON_STEPS, MAX_STEP = 1e-3, 50, 2.0
