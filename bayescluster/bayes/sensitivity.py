@@ -91,7 +91,8 @@ def power_scaling(exp: Experiment, tree: xr.DataTree) -> PowerScaling:
     Kallioinen, Paananen, Burkner & Vehtari (2024), Statistics and Computing 34: 57, through
     ``arviz.psense_summary``: the gradient of the cumulative Jensen-Shannon distance in log2 of the
     power, 0.05 and more being high; from a prior sensitivity of 0.1 a conflict is a problem. All
-    top-level priors are scaled together; the distribution of the clusters' intercepts is part of the likelihood.
+    top-level priors are scaled together; the distribution of the clusters' intercepts is part of
+    the likelihood.
     """
     import arviz as az
 
