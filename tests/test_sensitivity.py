@@ -10,7 +10,11 @@ from matplotlib import pyplot as plt
 from pymc.stats import compute_log_prior
 
 import bayescluster as bc
-from bayescluster.bayes.sensitivity import standard_alternatives, with_log_prior
+from bayescluster.bayes.sensitivity import (
+    _power_verdict,
+    standard_alternatives,
+    with_log_prior,
+)
 
 DESIGN = {"cluster": "team", "treatment": "treated", "spillover": "exposed"}
 FIGHTING = bc.Prior(distribution="normal", mu=5, sigma=0.1)
@@ -53,8 +57,14 @@ def test_a_prior_that_fights_the_data_is_flagged(effect):
     exp = make({effect: FIGHTING})
     found = bc.power_scaling(exp, bc.fit_exact(exp, seed=1)).table.set_index("parameter")
     assert found.loc[effect, "verdict"] == "problem"
-    assert found.loc[effect, "diagnosis"] == "potential prior-data conflict"
-    assert "prior-data conflict" in found.loc[effect, "advice"]
+    assert found.loc[effect, "diagnosis"] == "prior-data conflict"
+    assert "priors and data disagree" in found.loc[effect, "advice"]
+
+
+def test_a_slight_conflict_is_a_reason_for_caution():
+    assert _power_verdict("between_sd", 0.06, 0.2)[:2] == ("prior-data conflict", "caution")
+    assert _power_verdict("between_sd", 0.1, 0.2)[:2] == ("prior-data conflict", "problem")
+    assert _power_verdict("between_sd", 0.04, 0.01) == ("none", "ok", "")
 
 
 def test_a_strong_prior_is_told_from_a_conflict():
@@ -63,7 +73,8 @@ def test_a_strong_prior_is_told_from_a_conflict():
     exp = make({"direct": tight}, clusters=6)
     found = bc.power_scaling(exp, bc.fit_exact(exp, seed=1)).table.set_index("parameter")
     assert found.loc["direct", "verdict"] == "caution"
-    assert "strong prior" in found.loc["direct", "advice"]
+    assert found.loc["direct", "diagnosis"] == "strong prior or weak data"
+    assert "the prior decides much of direct" in found.loc["direct", "advice"]
 
 
 def test_the_figures_are_arvizs(default):

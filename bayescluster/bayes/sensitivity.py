@@ -26,6 +26,8 @@ Floats = NDArray[np.float64]
 
 #: Sensitivity above which the posterior is said to depend on a component (Kallioinen et al. 2024).
 SENSITIVE = 0.05
+#: Prior sensitivity up to which a conflict is a reason for caution, and no problem yet.
+SEVERE = 0.1
 #: Shift in posterior SDs, and change of the SD, that other priors may make unremarked ...
 MAX_SHIFT, MAX_SD_RATIO = 0.25, 1.25
 #: ... and the shift at which they decide the answer.
@@ -41,8 +43,8 @@ class PowerScaling(Tidy):
     Parameters
     ----------
     table : DataFrame
-        Columns parameter, prior, likelihood (sensitivities), diagnosis (of ``arviz``), verdict (ok,
-        caution, problem) and advice.
+        Columns parameter, prior, likelihood (sensitivities), diagnosis (prior-data conflict; strong
+        prior or weak data; none), verdict (ok, caution, problem) and advice.
     tree : DataTree
         The posterior with its ``log_prior`` group, as ``arviz.plot_psense_dist`` takes it.
     """
@@ -88,24 +90,26 @@ def power_scaling(exp: Experiment, tree: xr.DataTree) -> PowerScaling:
     -----
     Kallioinen, Paananen, Burkner & Vehtari (2024), Statistics and Computing 34: 57, through
     ``arviz.psense_summary``: the gradient of the cumulative Jensen-Shannon distance in log2 of the
-    power, 0.05 and more being high. All top-level priors are scaled together; the distribution of
-    the clusters' intercepts is part of the likelihood.
+    power, 0.05 and more being high; from a prior sensitivity of 0.1 a conflict is a problem. All
+    top-level priors are scaled together; the distribution of the clusters' intercepts is part of
+    the likelihood.
     """
     import arviz as az
 
     full = with_log_prior(exp, tree)
     names = list(full["log_prior"].data_vars)
-    found = az.psense_summary(full, var_names=names, threshold=SENSITIVE, round_to=12)
+    # Without its own diagnosis, which it logs: that is data here.
+    found = az.psense_summary(full, var_names=names, threshold=np.inf, round_to=12)
     rows = []
     for label, row in found.iterrows():
         prior, likelihood = float(row["prior"]), float(row["likelihood"])
-        verdict, advice = _power_verdict(str(label), prior, likelihood)
+        diagnosis, verdict, advice = _power_verdict(str(label), prior, likelihood)
         rows.append(
             {
                 "parameter": str(label),
                 "prior": prior,
                 "likelihood": likelihood,
-                "diagnosis": row["diagnosis"],
+                "diagnosis": diagnosis,
                 "verdict": verdict,
                 "advice": advice,
             }
@@ -134,20 +138,24 @@ def with_log_prior(exp: Experiment, tree: xr.DataTree) -> xr.DataTree:
     return xr.DataTree.from_dict({**groups, "log_prior": log_prior.assign_coords(known)})
 
 
-def _power_verdict(parameter: str, prior: float, likelihood: float) -> tuple[str, str]:
+def _power_verdict(parameter: str, prior: float, likelihood: float) -> tuple[str, str, str]:
+    """Return diagnosis, verdict and advice."""
     if prior < SENSITIVE:
-        return "ok", ""
+        return "none", "ok", ""
     name = parameter.split("[")[0]
     if likelihood >= SENSITIVE:
-        return "problem", (
-            f"prior-data conflict: priors and data disagree on {name}, and the posterior lies "
-            "between them. Check the data, then say where the prior comes from; prior_sensitivity "
-            "shows what others would give"
+        verdict = "problem" if prior >= SEVERE else "caution"
+        advice = (
+            f"priors and data disagree on {name}, and the posterior lies between them. Check the "
+            "data, then say where the prior comes from; prior_sensitivity shows what others would "
+            "give"
         )
-    return "caution", (
-        f"strong prior or weak data: the prior decides much of {name}. Report what other priors "
-        "give (prior_sensitivity), or collect more clusters"
+        return "prior-data conflict", verdict, advice
+    advice = (
+        f"the prior decides much of {name}. Report what other priors give (prior_sensitivity), or "
+        "collect more clusters"
     )
+    return "strong prior or weak data", "caution", advice
 
 
 @dataclass(frozen=True, eq=False)
