@@ -145,7 +145,8 @@ def test_it_is_fitted_and_recovers_its_truth(name, experiment, gallery):
 
 
 def test_alternatives_share_the_structure_of_their_model(experiment):
-    assert structure(experiment("suggestions")) == structure(experiment("conversion"))
+    # All but the number of quadrature nodes, which the data ask for.
+    assert structure(experiment("suggestions"))[:-1] == structure(experiment("conversion"))[:-1]
     assert len(experiment("suggestions").spec.alternatives) == 4
 
 
