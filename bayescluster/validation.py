@@ -97,7 +97,7 @@ def checks(t: ibis.Table, spec: ModelSpec) -> dict[str, Any]:
         case "bernoulli":
             counts["unsupported"] = ~t.outcome.isin([0.0, 1.0])
         case "poisson" | "negative_binomial":
-            counts["unsupported"] = (t.outcome < 0) | (t.outcome != t.outcome.floor())
+            counts["unsupported"] = (t.outcome < 0) | (t.outcome % 1 != 0)
     # A comparison with null is null: it counts as false here, and as null_... above.
     results = {name: bad.fill_null(False).ifelse(1, 0).sum() for name, bad in counts.items()}
     results |= {"min_treatment": t.treatment.min(), "max_treatment": t.treatment.max()}
