@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,11 @@ from .spec import ModelSpec
 if TYPE_CHECKING:
     import xarray as xr
 
+    from .bayes.predictive import PredictiveCheck
+    from .bayes.sensitivity import PriorSensitivity
+    from .decisions import Decision
     from .design.assignment import Assignment
+    from .projections import Rollout
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +58,35 @@ class Analysis(Tidy):
     def spec(self) -> ModelSpec:
         """The specification."""
         return self.experiment.spec
+
+    @cached_property
+    def decision(self) -> Decision:
+        """Expected losses of acting on each effect and of waiting; see :func:`decide`."""
+        from .decisions import decide
+
+        return decide(self.experiment, self.posterior)
+
+    @cached_property
+    def rollout(self) -> Rollout:
+        """The change at any share of treated clusters; see :func:`rollout`."""
+        from .projections import rollout
+
+        return rollout(self.experiment, self.posterior)
+
+    @cached_property
+    def predictive(self) -> PredictiveCheck:
+        """What the fitted model expects, beside the data; see :func:`posterior_predictive_check`."""
+        from .bayes.predictive import posterior_predictive_check
+
+        return posterior_predictive_check(self.experiment, self.posterior)
+
+    @cached_property
+    def prior_sensitivity(self) -> PriorSensitivity:
+        """The effects under other priors, refitted when first asked; see :func:`prior_sensitivity`.
+        """
+        from .bayes.sensitivity import prior_sensitivity
+
+        return prior_sensitivity(self.experiment)
 
     @property
     def verdict(self) -> list[str]:

@@ -9,6 +9,9 @@ import pandas as pd
 
 from ._display import number
 from .bayes.checks import convergence, sampler_checks
+from .bayes.model_comparison import loo
+from .bayes.predictive import posterior_predictive_check
+from .bayes.sensitivity import power_scaling
 from .comparison import Comparison
 from .experiment import Experiment
 from .frequentist import effective_clusters, influence, two_exposure
@@ -18,6 +21,9 @@ from .recommendation import FEW_CLUSTERS, MIN_CLUSTERS
 MAX_LEVERAGE_RATIO = 4.0
 #: Means by sampling and by integration may differ by this many Monte Carlo standard errors.
 MAX_MONTE_CARLO_ERRORS = 4.0
+
+#: Verdicts, the worst first.
+RANK = {"problem": 0, "caution": 1, "ok": 2}
 
 Row = tuple[str, str, str, str]
 
@@ -32,9 +38,10 @@ def diagnose(comparison: Comparison) -> pd.DataFrame:
         first.
     """
     sampler = sampler_checks(convergence(comparison.posterior))
-    rows = [*_design(comparison), *sampler, *_integration(comparison), *_agreement(comparison)]
+    rows = [*_design(comparison), *sampler, *_integration(comparison), *_model(comparison)]
+    rows += _agreement(comparison)
     table = pd.DataFrame(rows, columns=["check", "figure", "verdict", "advice"])
-    rank = table["verdict"].map({"problem": 0, "caution": 1, "ok": 2})
+    rank = table["verdict"].map(RANK)
     table.loc[table["verdict"] == "ok", "advice"] = ""
     return table.iloc[np.argsort(rank.to_numpy(), kind="stable")].reset_index(drop=True)
 
@@ -170,6 +177,44 @@ def _integration(comparison: Comparison) -> Iterator[Row]:
         "the sampler and the integral of the same posterior disagree: take more draws, and believe "
         "the integral",
     )
+
+
+def _model(comparison: Comparison) -> Iterator[Row]:
+    """Ask whether the model could have made the data, and what its priors have to say."""
+    exp, posterior = comparison.experiment, comparison.posterior
+    found = _worst(posterior_predictive_check(exp, posterior).to_dataframe(), "tail_prob")
+    yield (
+        "posterior predictive check",
+        f"most surprising: {found['statistic']}, {number(found['observed'])} where "
+        f"{number(found['ci_lower'])} to {number(found['ci_upper'])} is expected",
+        str(found["verdict"]),
+        str(found["advice"]),
+    )
+    clusters = loo(posterior).to_dataframe()
+    found = clusters.loc[clusters["pareto_k"].idxmax()]
+    yield (
+        "leave one cluster out (largest Pareto k)",
+        f"k = {found['pareto_k']:.2f} ({found['cluster']})",
+        str(found["verdict"]),
+        "that cluster alone moves the posterior: the model expects too little variation, and the "
+        "comparison of models by LOO is not to be trusted",
+    )
+    table = power_scaling(exp, posterior).to_dataframe()
+    found = _worst(table[table["parameter"].isin(comparison.effects)], "prior", largest=True)
+    yield (
+        "power scaling of the priors",
+        f"most sensitive: {found['parameter']}, {found['prior']:.3f} to its prior and "
+        f"{found['likelihood']:.3f} to the data",
+        str(found["verdict"]),
+        str(found["advice"]),
+    )
+
+
+def _worst(table: pd.DataFrame, by: str, largest: bool = False) -> pd.Series:
+    """Return the row with the worst verdict, among equals the smallest (largest) value."""
+    rank = table["verdict"].map(RANK).to_numpy()
+    value = -table[by].to_numpy() if largest else table[by].to_numpy()
+    return table.iloc[np.lexsort((value, rank))[0]]
 
 
 def _agreement(comparison: Comparison) -> Iterator[Row]:

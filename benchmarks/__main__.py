@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from . import bootstrap, cold_start, exact, mixing, posterior, rejection, small_sample
+from . import bootstrap, cold_start, exact, mixing, posterior, refits, rejection, small_sample
 from .tables import Section, document
 
 RESULTS = Path(__file__).with_name("results.md")
@@ -17,6 +17,8 @@ BENCHMARKS: dict[str, Callable[[bool], Section | list[Section]]] = {
     "cold": cold_start.run,
     "small_sample": small_sample.run,
     "rejection": rejection.run,
+    "refits": refits.run,
+    "families": cold_start.run_families,
     "exact": exact.run,
     "mixing": mixing.run,
 }

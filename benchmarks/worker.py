@@ -16,6 +16,8 @@ def main() -> None:
     task, argument = sys.argv[1:]
     if task in FIRST:
         found = FIRST[task](argument)
+    elif task.startswith("first_posterior_"):
+        found = first_posterior(argument, task.removeprefix("first_posterior_"))
     else:
         from . import samplers
 
@@ -40,8 +42,8 @@ def first_estimates(path: str) -> dict[str, Any]:
     return {**figures, "pymc_imported": "pymc" in sys.modules}
 
 
-def first_posterior(path: str) -> dict[str, Any]:
-    """Go from a file to the posterior."""
+def first_posterior(path: str, family: str | None = None) -> dict[str, Any]:
+    """Go from a file to the posterior: of the tutorial, or of a simulated outcome's family."""
     import arviz  # noqa: F401
     import ibis  # noqa: F401
     import nutpie  # noqa: F401
@@ -50,7 +52,11 @@ def first_posterior(path: str) -> dict[str, Any]:
     import bayescluster as bc
 
     imported = time.perf_counter()
-    exp = bc.Experiment(path, bc.tutorial_spec())
+    spec = bc.tutorial_spec()
+    if family is not None:
+        outcome = {"column": "outcome", "family": family}
+        spec = bc.ModelSpec(design=bc.Scenario().spec.design, outcome=outcome)
+    exp = bc.Experiment(path, spec)
     read = time.perf_counter()
     bc.fit(exp, progressbar=False)
     done = time.perf_counter()
