@@ -75,15 +75,14 @@ class Analysis(Tidy):
 
     @cached_property
     def predictive(self) -> PredictiveCheck:
-        """What the fitted model expects, beside the data; see :func:`posterior_predictive_check`."""
+        """What the model expects, beside the data; see :func:`posterior_predictive_check`."""
         from .bayes.predictive import posterior_predictive_check
 
         return posterior_predictive_check(self.experiment, self.posterior)
 
     @cached_property
     def prior_sensitivity(self) -> PriorSensitivity:
-        """The effects under other priors, refitted when first asked; see :func:`prior_sensitivity`.
-        """
+        """The effects under other priors, by refits; see :func:`prior_sensitivity`."""
         from .bayes.sensitivity import prior_sensitivity
 
         return prior_sensitivity(self.experiment)
