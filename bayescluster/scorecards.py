@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +17,7 @@ from .experiment import Experiment
 from .frequentist import two_exposure
 from .progress import step
 from .queries import columns_of_roles
-from .sources import open_source
+from .sources import kept, open_source
 from .spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -132,12 +131,12 @@ def scorecard(
     if not 0 < false_discovery_rate < 1:
         raise ValueError(f"false_discovery_rate must be in (0, 1); given {false_discovery_rate}")
     experiments, posteriors = {}, {}
-    with _read_once(data, named) as source:
-        for name, spec in named.items():
-            with step(f"{name}: reading", progressbar):
-                experiments[name] = _experiment(source, name, spec)
-            with step(f"{name}: posterior ({spec.outcome.family})", progressbar):
-                posteriors[name] = _fit(experiments[name], engine, draws, tune, chains, seed)
+    source = _read_once(data, named)
+    for name, spec in named.items():
+        with step(f"{name}: reading", progressbar):
+            experiments[name] = _experiment(source, name, spec)
+        with step(f"{name}: posterior ({spec.outcome.family})", progressbar):
+            posteriors[name] = _fit(experiments[name], engine, draws, tune, chains, seed)
     rows = [row for name in named for row in _rows(name, experiments[name], posteriors[name])]
     table = pd.DataFrame(rows)
     table["q_value"] = _q_values(table["p_value"].to_numpy())
@@ -165,19 +164,16 @@ def _named(specs: Mapping[str, ModelSpec] | Iterable[ModelSpec]) -> dict[str, Mo
     return named
 
 
-@contextmanager
-def _read_once(data: Any, named: Mapping[str, ModelSpec]) -> Iterator[Any]:
-    """Yield the data such that a file or a warehouse table is scanned once."""
+def _read_once(data: Any, named: Mapping[str, ModelSpec]) -> Any:
+    """Return the data such that a file or a warehouse table is scanned once."""
     import ibis
 
     if not isinstance(data, str | Path | ibis.Table):
-        yield data
-        return
+        return data
     columns: dict[str, str] = {}
     for spec in named.values():
         columns |= {name: name for name in columns_of_roles(spec).values()}
-    with open_source(data, columns).table.cache() as cached:
-        yield cached
+    return kept(open_source(data, columns).table)
 
 
 def _experiment(source: Any, name: str, spec: ModelSpec) -> Experiment:

@@ -72,6 +72,73 @@ def open_source(data: Any, roles: Mapping[str, str]) -> Source:
     return Source(connection.table("units"), _first_appearance(arrow.column("cluster")))
 
 
+def open_tables(sources: Mapping[str, tuple[Any, Mapping[str, str]]]) -> dict[str, ibis.Table]:
+    """Open several sources such that they can be joined.
+
+    Parameters
+    ----------
+    sources : mapping of str to (data, mapping of str to str)
+        By name: the source and the column of each role, see :func:`open_source`. Ibis tables must
+        be of one backend, in which frames and files are then read too; without any it is DuckDB.
+
+    Raises
+    ------
+    DataError
+        As :func:`open_source`, or where two Ibis tables are of different backends; the message
+        names the source.
+    """
+    import ibis
+
+    backends = {
+        name: data.get_backend()
+        for name, (data, _) in sources.items()
+        if isinstance(data, ibis.Table)
+    }
+    if len({id(backend) for backend in backends.values()}) > 1:
+        raise DataError(
+            f"{' and '.join(backends)} are tables of different Ibis connections and cannot be "
+            "joined; bring them into one, or hand one of them over by .to_pyarrow()"
+        )
+    connection = next(iter(backends.values()), None) or ibis.duckdb.connect()
+    opened = {}
+    for name, (data, roles) in sources.items():
+        try:
+            if isinstance(data, ibis.Table):
+                opened[name] = _select(data, roles)
+            elif isinstance(data, str | Path):
+                opened[name] = _select(_read_file(str(data), connection), roles)
+            else:
+                arrow = _to_arrow(data, list(roles.values())).rename_columns(list(roles))
+                opened[name] = _registered(connection, name, arrow)
+        except DataError as error:
+            raise type(error)(f"{name}: {error}") from None
+    return opened
+
+
+def kept(table: ibis.Table) -> ibis.Table:
+    """Compute a table once and keep it where its data live.
+
+    In DuckDB that is a temporary table, which goes when its connection does.
+    """
+    import ibis
+
+    connection = table.get_backend()
+    if connection.name != "duckdb":
+        return table.cache()
+    return connection.create_table(ibis.util.gen_name("kept"), table, temp=True)
+
+
+def _registered(connection: Any, name: str, arrow: pa.Table) -> ibis.Table:
+    """Return an Arrow table as a table of the connection, without copying it into DuckDB."""
+    import ibis
+
+    if connection.name != "duckdb":
+        return ibis.memtable(arrow.to_pandas())
+    unique = ibis.util.gen_name(name)
+    connection.con.register(unique, arrow)
+    return connection.table(unique)
+
+
 def _to_arrow(data: Any, columns: Sequence[str]) -> pa.Table:
     """Return the needed columns of a frame in memory as an Arrow table."""
     import pyarrow as pa
@@ -113,7 +180,7 @@ def _first_appearance(values: pa.ChunkedArray) -> NDArray[Any] | None:
         return None
 
 
-def _read_file(path: str) -> ibis.Table:
+def _read_file(path: str, connection: Any = None) -> ibis.Table:
     import duckdb
     import ibis
 
@@ -121,7 +188,12 @@ def _read_file(path: str) -> ibis.Table:
     if not files:
         raise DataError(f"no file {path!r}; give the path or glob of CSV or Parquet files")
     kind = path.lower().removesuffix(".gz").removesuffix(".zst")
-    connection = ibis.duckdb.connect()
+    connection = connection or ibis.duckdb.connect()
+    if connection.name != "duckdb":
+        raise DataError(
+            f"{path!r} is a file, the other table one of {connection.name}: read the file there, "
+            "and hand over its table"
+        )
     try:
         if kind.endswith((".parquet", ".pq")):
             return connection.read_parquet(path, union_by_name=True)

@@ -1,0 +1,89 @@
+"""Many metrics of one experiment: each row equals that metric's own analysis."""
+
+import numpy as np
+import pytest
+
+import bayescluster as bc
+
+DESIGN = {"cluster": "cluster", "treatment": "treated", "spillover": "exposed"}
+
+
+@pytest.fixture(scope="module")
+def data():
+    frame = bc.Scenario(n_clusters=12, cluster_size=40).simulate(3)
+    rng = np.random.default_rng(0)
+    for i in range(3):
+        frame[f"metric_{i}"] = (
+            frame["outcome"] + rng.normal(0, 1, len(frame)) + i * frame["treated"]
+        )
+    return frame
+
+
+@pytest.fixture(scope="module")
+def specs():
+    return [
+        bc.ModelSpec(design=DESIGN, outcome={"column": f"metric_{i}"}, report={"rope": [-0.1, 0.1]})
+        for i in range(3)
+    ]
+
+
+@pytest.fixture(scope="module")
+def card(data, specs):
+    return bc.scorecard(data, specs, engine="exact", progressbar=False)
+
+
+def test_rows_equal_the_metrics_own_analysis(data, specs, card):
+    """No shrinkage: posterior by integration and CR2 are those of each metric alone."""
+    table = card.to_dataframe().set_index(["metric", "effect"])
+    for spec in specs:
+        exp = bc.Experiment(data, spec)
+        alone = bc.exact_posterior(exp)
+        ols = bc.two_exposure(exp).to_dataframe().set_index("term")
+        for effect in ("direct", "spillover"):
+            row = table.loc[spec.outcome.column, effect]
+            # 4,000 independent draws: 5 Monte Carlo standard errors of their mean
+            assert abs(row["mean"] - alone.mean[effect]) < 5 * alone.sd[effect] / np.sqrt(4_000)
+            assert row["p_value"] == ols.loc[effect, "p_value"]
+
+
+def test_q_values_by_hand(card):
+    """Benjamini-Hochberg: the smallest m p_(k) / k over the p-values not smaller."""
+    p = card.table["p_value"].to_numpy()
+    order = np.argsort(p)
+    scaled = p[order] * len(p) / np.arange(1, len(p) + 1)
+    expected = np.empty_like(p)
+    expected[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1)
+    np.testing.assert_allclose(card.table["q_value"], expected, rtol=1e-12)
+    assert (card.table["discovery"] == (expected <= 0.05)).all()
+    assert set(card.table["discovery"]) == {True, False}
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
+def test_files_give_the_same_table(kind, tmp_path, data, specs, card):
+    path = tmp_path / f"users.{kind}"
+    data.to_parquet(path) if kind == "parquet" else data.to_csv(path, index=False)
+    found = bc.scorecard(str(path), specs, engine="exact", progressbar=False)
+    numbers = ["mean", "sd", "ols_estimate", "p_value"]
+    np.testing.assert_allclose(found.table[numbers], card.table[numbers], rtol=1e-8)
+
+
+def test_comparison_of_one_metric(card):
+    with pytest.raises(KeyError, match="no metric 'sales'; there are metric_0"):
+        card.compare("sales")
+
+
+def test_refusals(data, specs):
+    other = specs[0].model_copy(
+        update={"design": bc.DesignSpec(cluster="cluster", treatment="treated")}
+    )
+    with pytest.raises(bc.SpecError, match="different designs"):
+        bc.scorecard(data, {"a": specs[0], "b": other}, progressbar=False)
+    with pytest.raises(bc.SpecError, match="one outcome column"):
+        bc.scorecard(data, [specs[0], specs[0]], progressbar=False)
+    with pytest.raises(bc.SpecError, match="at least one"):
+        bc.scorecard(data, [], progressbar=False)
+    with pytest.raises(ValueError, match="false_discovery_rate"):
+        bc.scorecard(data, specs, false_discovery_rate=1.5, progressbar=False)
+    with pytest.raises(bc.MissingColumnError) as error:
+        bc.scorecard(data.drop(columns="metric_1"), specs, engine="exact", progressbar=False)
+    assert "while reading metric 'metric_1'" in error.value.__notes__
