@@ -57,9 +57,19 @@ if TYPE_CHECKING:
     )
     from .examples import example
     from .experiment import Experiment
+    from .exposure.contrasts import ExposureContrast, exposure_contrast
+    from .exposure.expose import Exposure, expose
+    from .exposure.graph import CollaborationGraph
+    from .exposure.mappings import AtLeast, CustomMapping, ExposureMapping, ShareAbove, TreatedShare
+    from .exposure.positivity import Positivity
+    from .exposure.probabilities import ExposureProbabilities, exposure_probabilities
+    from .exposure.scenario import GraphScenario
+    from .exposure.spec import ExposureSpec
     from .frequentist.bootstrap import BootstrapEstimates, cluster_bootstrap
     from .frequentist.estimates import Estimates
     from .frequentist.estimators import cluster_wls, naive_ols, two_exposure
+    from .frequentist.exposed import exposure_weighted_ols, hajek, horvitz_thompson, recentred_ols
+    from .frequentist.focal import spillover_test
     from .frequentist.influence import effective_clusters, influence
     from .frequentist.inversion import ResamplingTest
     from .frequentist.ols import WaldTest, ols, wald_test
@@ -125,6 +135,36 @@ _HOMES = {
     ),
     "examples": ("example",),
     "experiment": ("Experiment",),
+    "exposure.contrasts": (
+        "ExposureContrast",
+        "exposure_contrast",
+    ),
+    "exposure.expose": (
+        "Exposure",
+        "expose",
+    ),
+    "exposure.graph": ("CollaborationGraph",),
+    "exposure.mappings": (
+        "AtLeast",
+        "CustomMapping",
+        "ExposureMapping",
+        "ShareAbove",
+        "TreatedShare",
+    ),
+    "exposure.positivity": ("Positivity",),
+    "exposure.probabilities": (
+        "ExposureProbabilities",
+        "exposure_probabilities",
+    ),
+    "exposure.scenario": ("GraphScenario",),
+    "exposure.spec": ("ExposureSpec",),
+    "frequentist.exposed": (
+        "exposure_weighted_ols",
+        "hajek",
+        "horvitz_thompson",
+        "recentred_ols",
+    ),
+    "frequentist.focal": ("spillover_test",),
     "frequentist.bootstrap": ("BootstrapEstimates", "cluster_bootstrap"),
     "frequentist.estimates": ("Estimates",),
     "frequentist.estimators": ("cluster_wls", "naive_ols", "two_exposure"),
@@ -153,6 +193,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Analysis",
     "Assignment",
+    "AtLeast",
     "BayesClusterError",
     "Bernoulli",
     "BiasAccounting",
@@ -160,10 +201,12 @@ __all__ = [
     "Calibration",
     "CellCounts",
     "ClusterMoments",
+    "CollaborationGraph",
     "ColumnTypeError",
     "Comparison",
     "Complete",
     "Custom",
+    "CustomMapping",
     "DataError",
     "Decision",
     "DesignError",
@@ -172,7 +215,13 @@ __all__ = [
     "Estimates",
     "ExactPosterior",
     "Experiment",
+    "Exposure",
+    "ExposureContrast",
+    "ExposureMapping",
+    "ExposureProbabilities",
+    "ExposureSpec",
     "FitError",
+    "GraphScenario",
     "HeterogeneitySpec",
     "IdentificationError",
     "LeaveOneOut",
@@ -182,6 +231,7 @@ __all__ = [
     "ModelSpec",
     "OutcomeError",
     "OutcomeSpec",
+    "Positivity",
     "PowerScaling",
     "PredictiveCheck",
     "Prior",
@@ -193,11 +243,13 @@ __all__ = [
     "Rollout",
     "Scenario",
     "Scorecard",
+    "ShareAbove",
     "SpecError",
     "SpilloverError",
     "StrataError",
     "Stratified",
     "SyntheticExperiment",
+    "TreatedShare",
     "TreatmentError",
     "WaldTest",
     "analyze",
@@ -215,8 +267,14 @@ __all__ = [
     "exact_posterior",
     "exact_posteriors",
     "example",
+    "expose",
+    "exposure_contrast",
+    "exposure_probabilities",
+    "exposure_weighted_ols",
     "fit",
     "fit_exact",
+    "hajek",
+    "horvitz_thompson",
     "influence",
     "load_spec",
     "load_tutorial",
@@ -230,8 +288,10 @@ __all__ = [
     "prior_predictive_check",
     "prior_sensitivity",
     "randomization_test",
+    "recentred_ols",
     "rollout",
     "scorecard",
+    "spillover_test",
     "tutorial_spec",
     "two_exposure",
     "wald_test",

@@ -13,7 +13,7 @@ from . import queries, validation
 from .cells import CellCounts
 from .design.assignment import Assignment
 from .design.mechanism import mechanism_of
-from .errors import DataError, DesignError
+from .errors import DataError, DesignError, SpecError
 from .moments import ClusterMoments
 from .queries import CONDITIONS
 from .sources import open_source
@@ -21,6 +21,8 @@ from .spec import ModelSpec
 
 if TYPE_CHECKING:
     import ibis
+
+    from .exposure.expose import Exposure
 
 
 #: Families that :class:`CellCounts` compress, or hold a row a unit of.
@@ -36,9 +38,10 @@ class Experiment:
 
     Parameters
     ----------
-    data : DataFrame, Table, path or ibis.Table
+    data : DataFrame, Table, path, ibis.Table or Exposure
         pandas, polars, pyarrow or any Arrow stream; the path of a CSV or Parquet file (globs too);
-        or an Ibis table, which is aggregated where it lives.
+        an Ibis table, which is aggregated where it lives; or the exposure of users by a
+        collaboration graph (:func:`expose`), which brings their table.
     spec : ModelSpec
         Roles of the columns.
     mechanism : Assignment, optional
@@ -66,7 +69,8 @@ class Experiment:
                 f"spec must be a ModelSpec, not {type(spec).__name__}; read a file by load_spec"
             )
         roles = queries.columns_of_roles(spec)
-        source = open_source(data, roles)
+        self._exposure = _checked_exposure(data, spec)
+        source = open_source(data if self._exposure is None else self._exposure.data, roles)
         validation.check_types(source.table, roles)
         levels = queries.category_levels(source.table, roles)
         validation.check_levels(levels, roles)
@@ -111,6 +115,7 @@ class Experiment:
         validation.check_moments(moments, spec)
         exp = cls.__new__(cls)
         exp._spec, exp._units, exp._moments, exp._cells = spec, None, moments, None
+        exp._exposure = None
         exp._n_rows, exp._clusters_dropped = moments.n_units, 0
         exp._order = np.arange(moments.n_clusters)
         validation.check_design(moments, spec)
@@ -235,6 +240,25 @@ class Experiment:
         return self._mechanism or mechanism_of(self._moments, self.treated, self._spec)
 
     @property
+    def exposure(self) -> Exposure | None:
+        """Exposure by the collaboration graph, where the experiment was built from one."""
+        return self._exposure
+
+    def outcomes(self) -> NDArray[np.float64]:
+        """Return the outcomes in the order of the exposure's users, NaN where unused; shape (n,).
+
+        Raises
+        ------
+        DataError
+            Where the experiment was not built from an exposure.
+        """
+        if self._exposure is None or self._units is None:
+            raise DataError("this experiment has no collaboration graph: build it by expose()")
+        t = self._units.table
+        frame = queries.run(t.filter(t.used).select("unit", "outcome")).set_index("unit")
+        return frame["outcome"].reindex(self._exposure.touches.users).to_numpy(dtype=float)
+
+    @property
     def exposed_share(self) -> float:
         """Mean spillover exposure of all units; 0 without a spillover column."""
         if not self.has_spillover:
@@ -309,8 +333,27 @@ class Experiment:
         )
 
 
+def _checked_exposure(data: Any, spec: ModelSpec) -> Exposure | None:
+    """Return the exposure that data may be; raise where it is that of another design."""
+    from .exposure.expose import Exposure
+
+    if not isinstance(data, Exposure):
+        return None
+    if data.spec is None:
+        raise DataError("this exposure was made without a table of users; use expose()")
+    if data.spec.design != spec.design:
+        raise SpecError(
+            "the specification's design differs from the one that the exposure was made for: "
+            "expose the users again"
+        )
+    return data
+
+
 def _checked_mechanism(mechanism: Assignment | None, exp: Experiment) -> Assignment | None:
     """Return a user's mechanism, or raise where it is not that of the experiment."""
+    known = exp.exposure.mechanism if exp.exposure is not None else None
+    if mechanism is None and known is not None and exp.spec.design.level == "cluster":
+        return known if known.n_clusters == exp.moments().n_clusters else None
     if mechanism is None:
         return None
     if not isinstance(mechanism, Assignment):

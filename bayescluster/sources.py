@@ -72,6 +72,24 @@ def open_source(data: Any, roles: Mapping[str, str]) -> Source:
     return Source(connection.table("units"), _first_appearance(arrow.column("cluster")))
 
 
+def open_any(data: Any) -> ibis.Table:
+    """Open a source with all its columns, under their own names; see :func:`open_source`."""
+    import ibis
+    import pyarrow as pa
+
+    if isinstance(data, ibis.Table):
+        return data
+    if isinstance(data, str | Path):
+        return _read_file(str(data))
+    data = data.collect() if type(data).__name__ == "LazyFrame" else data
+    if not hasattr(data, "__arrow_c_stream__"):
+        raise DataError(
+            f"cannot read data of type {type(data).__name__}; give a pandas, polars or pyarrow "
+            "table, the path of a CSV or Parquet file, or an Ibis table"
+        )
+    return _registered(ibis.duckdb.connect(), "users", pa.table(data))
+
+
 def open_tables(sources: Mapping[str, tuple[Any, Mapping[str, str]]]) -> dict[str, ibis.Table]:
     """Open several sources such that they can be joined.
 

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from ._table import Table
 from .errors import SpecError
+from .exposure.spec import ExposureSpec
 from .priors import Prior, PriorsSpec, default_priors
 
 #: Level of every interval where no specification says another.
@@ -234,6 +235,8 @@ class ModelSpec(Table):
         Roles of the columns.
     outcome : OutcomeSpec or dict
         The outcome and its covariates.
+    exposure : ExposureSpec or dict, optional
+        How exposure follows from a collaboration graph; see :func:`bayescluster.expose`.
     heterogeneity : HeterogeneitySpec or dict
         What varies between clusters besides their intercepts.
     priors : PriorsSpec or dict
@@ -265,6 +268,7 @@ class ModelSpec(Table):
     question: str = ""
     design: DesignSpec
     outcome: OutcomeSpec
+    exposure: ExposureSpec | None = None
     heterogeneity: HeterogeneitySpec = HeterogeneitySpec()
     priors: PriorsSpec = PriorsSpec()
     alternatives: dict[str, dict[str, Prior]] = Field(default_factory=dict)
@@ -341,8 +345,12 @@ class ModelSpec(Table):
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the canonical JSON, hexadecimal: any change of any key changes it."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """SHA-256 of the canonical JSON, hexadecimal: any change of any key changes it.
+
+        A specification without [exposure] has the hash that it had before there was such a section.
+        """
+        absent = {"exposure"} if self.exposure is None else set()
+        canonical = json.dumps(self.model_dump(mode="json", exclude=absent), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     @property

@@ -7,7 +7,17 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from . import bootstrap, cold_start, exact, mixing, posterior, refits, rejection, small_sample
+from . import (
+    bootstrap,
+    cold_start,
+    exact,
+    interference,
+    mixing,
+    posterior,
+    refits,
+    rejection,
+    small_sample,
+)
 from .tables import Section, document
 
 RESULTS = Path(__file__).with_name("results.md")
@@ -21,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[bool], Section | list[Section]]] = {
     "families": cold_start.run_families,
     "exact": exact.run,
     "mixing": mixing.run,
+    "interference": interference.run,
 }
 
 

@@ -117,7 +117,7 @@ def test_models_readme_states_the_defaults_and_keys():
                 assert stated.groups() == (prior.distribution, ", ".join(values)), name
     assert default_priors("bernoulli").overdispersion == bc.PriorsSpec().overdispersion
     tables = (bc.ModelSpec, bc.DesignSpec, bc.OutcomeSpec, bc.HeterogeneitySpec, bc.ReportSpec)
-    for table in (*tables, bc.PriorsSpec):
+    for table in (*tables, bc.PriorsSpec, bc.ExposureSpec):
         for key in table.model_fields:
             assert any(said in text for said in (f"`{key}`", f"`[{key}", f"priors.{key}")), key
     for family in get_args(Family):

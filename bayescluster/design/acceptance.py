@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DesignError
 from .assignment import Assignment, checked, drawn_probability
+from .blocks import Blocks, Coins
 
 Booleans = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -48,10 +49,27 @@ class Accepted(Assignment):
         DesignError
             Where hardly any assignment is accepted.
         """
+        return self._drawn_until(lambda count: self._candidates(rng, count), size)
+
+    def draw_given(
+        self, rng: np.random.Generator, size: int, fixed: Booleans, treated: Booleans
+    ) -> Booleans:
+        """Draw accepted assignments given those of some clusters; shape (size, J)."""
+        return self._drawn_until(
+            lambda count: self._candidates_given(rng, count, fixed, treated), size
+        )
+
+    @abstractmethod
+    def _candidates_given(
+        self, rng: np.random.Generator, size: int, fixed: Booleans, treated: Booleans
+    ) -> Booleans:
+        """Draw assignments, acceptable or not, given those of some clusters; shape (size, J)."""
+
+    def _drawn_until(self, candidates: Callable[[int], Booleans], size: int) -> Booleans:
         kept: list[Booleans] = []
         found = tried = 0
         while found < size:
-            batch = self._candidates(rng, max(size, 100))
+            batch = candidates(max(size, 100))
             batch = batch[self._accepts(batch)]
             kept.append(batch[: size - found])
             found, tried = found + len(kept[-1]), tried + max(size, 100)
@@ -109,6 +127,16 @@ class Bernoulli(Accepted):
         if self.chance == 0.5:
             return rng.integers(0, 2, size=(size, self.clusters)).astype(bool)
         return rng.random((size, self.clusters)) < self.chance
+
+    def _candidates_given(
+        self, rng: np.random.Generator, size: int, fixed: Booleans, treated: Booleans
+    ) -> Booleans:
+        return np.where(fixed, treated, self._candidates(rng, size))
+
+    def blocks(self) -> Blocks:
+        """Return one block: clusters are exchangeable, whatever the strata."""
+        coins = Coins(self.clusters, self.least, self.chance)
+        return Blocks(np.zeros(self.clusters, dtype=np.int64), (coins,))
 
     def _every(self) -> Iterator[Booleans]:
         if self.chance != 0.5:
@@ -215,6 +243,11 @@ class Rerandomised(Accepted):
 
     def _candidates(self, rng: np.random.Generator, size: int) -> Booleans:
         return self.base.draw(rng, size)
+
+    def _candidates_given(
+        self, rng: np.random.Generator, size: int, fixed: Booleans, treated: Booleans
+    ) -> Booleans:
+        return self.base.draw_given(rng, size, fixed, treated)
 
     def _every(self) -> Iterator[Booleans]:
         return self.base.enumerate()

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DesignError
+from .blocks import Blocks, FixedNumber
 
 Booleans = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -58,6 +59,35 @@ class Assignment(ABC):
     def check(self, treated: ArrayLike) -> None:
         """Raise DesignError where the mechanism cannot have made an assignment."""
 
+    def blocks(self) -> Blocks | None:
+        """Return the independent blocks in which clusters are exchangeable; None without such."""
+        return None
+
+    def draw_given(
+        self, rng: np.random.Generator, size: int, fixed: Booleans, treated: Booleans
+    ) -> Booleans:
+        """Draw assignments given those of some clusters; shape (size, J).
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Source of randomness.
+        size : int
+            Number of draws.
+        fixed : ndarray of bool, shape (J,)
+            Clusters whose assignment is given.
+        treated : ndarray of bool, shape (J,)
+            Their assignment (that of the others plays no part).
+
+        Raises
+        ------
+        DesignError
+            Where the conditional distribution is not known.
+        """
+        raise DesignError(
+            f"{type(self).__name__} cannot be drawn from given the assignment of some clusters"
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Stratified(Assignment):
@@ -71,6 +101,8 @@ class Stratified(Assignment):
         Stratum of each cluster.
     n_treated : mapping of stratum to int
         Treated clusters of each stratum, at least one and not all.
+    allow_constant : bool
+        Whether strata may be all treated or all control; nothing is randomised in them.
 
     Raises
     ------
@@ -80,6 +112,7 @@ class Stratified(Assignment):
 
     strata: NDArray[Any]
     n_treated: dict[Any, int]
+    allow_constant: bool = False
     _sizes: list[tuple[Any, NDArray[np.intp], int]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -98,7 +131,7 @@ class Stratified(Assignment):
         ]
         object.__setattr__(self, "_sizes", sizes)
         constant = [one for one in sizes if not 0 < one[2] < len(one[1])]
-        if constant:
+        if constant and not self.allow_constant:
             level, at, treated = constant[0]
             others = f" (as in {len(constant) - 1:,} more strata)" * (len(constant) > 1)
             raise DesignError(
@@ -108,10 +141,11 @@ class Stratified(Assignment):
             )
 
     @classmethod
-    def of(cls, treated: ArrayLike, strata: ArrayLike) -> Self:
+    def of(cls, treated: ArrayLike, strata: ArrayLike, *, allow_constant: bool = False) -> Self:
         """Return the mechanism that has as many treated clusters a stratum as an assignment."""
         counts = pd.Series(np.asarray(treated, dtype=int)).groupby(np.asarray(strata)).sum()
-        return cls(np.asarray(strata), {level: int(n) for level, n in counts.items()})
+        n_treated = {level: int(n) for level, n in counts.items()}
+        return cls(np.asarray(strata), n_treated, allow_constant)
 
     @property
     def n_clusters(self) -> int:
@@ -125,6 +159,28 @@ class Stratified(Assignment):
         for members, treated in self._alike:
             rank = key[:, members].argsort(axis=2).argsort(axis=2)
             drawn[:, members] = rank < treated
+        return drawn
+
+    def blocks(self) -> Blocks:
+        """Return the strata: a fixed number of treated clusters each."""
+        code = np.empty(self.n_clusters, dtype=np.int64)
+        for i, (_, at, _) in enumerate(self._sizes):
+            code[at] = i
+        kinds = tuple(FixedNumber(len(at), treated) for _, at, treated in self._sizes)
+        return Blocks(code, kinds)
+
+    def draw_given(
+        self, rng: np.random.Generator, size: int, fixed: Booleans, treated: Booleans
+    ) -> Booleans:
+        """Draw assignments given those of some clusters; shape (size, J)."""
+        drawn = np.tile(np.asarray(treated, dtype=bool), (size, 1))
+        for level, at, count in self._sizes:
+            free = at[~fixed[at]]
+            rest = count - int(treated[at[fixed[at]]].sum())
+            if not 0 <= rest <= len(free):
+                raise DesignError(f"stratum {level!r} cannot have {count} treated clusters then")
+            rank = rng.random((size, len(free))).argsort(axis=1).argsort(axis=1)
+            drawn[:, free] = rank < rest
         return drawn
 
     @cached_property

@@ -1,0 +1,227 @@
+"""Who could have been in which exposure condition, and how exposure differs from chance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .._display import Tidy, number
+from .probabilities import CONDITIONS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from .expose import Exposure
+
+#: Effective share of the weights below which a condition's mean rests on few users.
+MIN_EFFECTIVE_SHARE = 0.2
+#: Correlation of the exposure with degree above which comparing exposed users with others misleads.
+MAX_CORRELATION = 0.1
+#: Upper ends of the degree classes; the last one is open.
+DEGREES = (0, 1, 2, 5, 10, 20, 50)
+
+
+@dataclass(frozen=True, eq=False)
+class Positivity(Tidy):
+    """Positivity and identification of the effects, before any outcome is looked at.
+
+    Parameters
+    ----------
+    checks : DataFrame
+        Columns check, figure, verdict (ok, caution, problem), advice.
+    conditions : DataFrame
+        A row a condition: condition, users (in it), never (users with probability 0),
+        min_probability (of those who can be in it), effective (Kish's effective number of the
+        weights 1 / probability), effective_share.
+    by_degree : DataFrame
+        A row a class of degree (collaborators outside the own cluster): degree, users, exposed
+        (share of untreated users), and mean, lowest and highest probability of spillover.
+    contamination : DataFrame
+        A row a pair of clusters, from a treated one to an untreated one, most ties first: source,
+        target, ties, users (of the target, touched by the source).
+    """
+
+    checks: pd.DataFrame
+    conditions: pd.DataFrame
+    by_degree: pd.DataFrame
+    contamination: pd.DataFrame
+
+    @classmethod
+    def of(cls, exposure: Exposure) -> Positivity:
+        """Report on one exposure."""
+        conditions = _conditions(exposure)
+        return cls(
+            _checks(exposure, conditions),
+            conditions,
+            _by_degree(exposure),
+            _contamination(exposure),
+        )
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return `checks`."""
+        return self.checks
+
+    def plot(self, figure: Figure | None = None) -> Figure:
+        """Draw the probability of spillover against degree; see `report.plots.positivity`."""
+        from ..report.plots import positivity
+
+        return positivity(self, figure)
+
+
+def _conditions(exposure: Exposure) -> pd.DataFrame:
+    rows = []
+    for name, (inside, p) in exposure.arms.items():
+        weight = 1 / p[inside & (p > 0)]
+        effective = float(weight.sum() ** 2 / (weight**2).sum()) if len(weight) else 0.0
+        rows.append(
+            {
+                "condition": name,
+                "users": int(inside.sum()),
+                "never": int((p == 0).sum()),
+                "min_probability": float(p[p > 0].min(initial=1.0)),
+                "effective": effective,
+                "effective_share": effective / max(int(inside.sum()), 1),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _checks(exposure: Exposure, conditions: pd.DataFrame) -> pd.DataFrame:
+    rows = [*_who(exposure), *_weights(conditions), _confounding(exposure), _graph(exposure)]
+    table = pd.DataFrame(rows, columns=["check", "figure", "verdict", "advice"])
+    table.loc[table["verdict"] == "ok", "advice"] = ""
+    return table
+
+
+def _who(exposure: Exposure) -> list[tuple[str, str, str, str]]:
+    p = exposure.probabilities.condition
+    n = len(p)
+    never = p[:, CONDITIONS.index("spillover")] == 0
+    always = p[:, CONDITIONS.index("pure_control")] == 0
+    both = int((~never & ~always).sum())
+    return [
+        (
+            "users who can be exposed, and not",
+            f"{both:,} of {n:,} ({both / n:.1%})",
+            "ok" if both >= 0.5 * n else "caution" if both else "problem",
+            "the spillover effect is one of these users only: say so wherever it is told",
+        ),
+        (
+            "users who can never be exposed",
+            f"{int(never.sum()):,} of {n:,}",
+            "ok",
+            "",
+        ),
+        (
+            "users who are always exposed while untreated",
+            f"{int(always.sum()):,} of {n:,}",
+            "ok" if always.sum() <= 0.05 * n else "caution",
+            "no assignment shows their outcome without exposure: they are set apart; fewer, larger "
+            "units of assignment would help",
+        ),
+    ]
+
+
+def _weights(conditions: pd.DataFrame) -> list[tuple[str, str, str, str]]:
+    return [
+        (
+            f"effective sample size: {row.condition}",
+            f"{row.effective:,.0f} of {row.users:,} users, lowest probability "
+            f"{number(row.min_probability)}",
+            "problem"
+            if not row.users
+            else "ok"
+            if row.effective_share >= MIN_EFFECTIVE_SHARE
+            else "caution",
+            "a few users with small probabilities carry the weighted mean: read the recentred "
+            "regression beside it, or ask for a lower threshold of exposure"
+            if row.users
+            else "nobody is in this condition: its effect is not identified",
+        )
+        for row in conditions.itertuples()
+    ]
+
+
+def _confounding(exposure: Exposure) -> tuple[str, str, str, str]:
+    """Compare the exposure of untreated users with what the design would have given them."""
+    control = ~exposure.treated
+    degree = exposure.touches.degree[control]
+    raw = exposure.value[control]
+    p = exposure.probabilities
+    arm = p.condition[control][:, :2].sum(axis=1)
+    chance = p.expected[control, 0] / np.where(arm > 0, arm, 1.0)
+    before, after = _correlation(raw, degree), _correlation(raw - chance, degree)
+    return (
+        "exposure against degree, untreated users",
+        f"correlation {before:.2f}, {after:.2f} after subtracting what the design makes of it",
+        "ok" if abs(before) <= MAX_CORRELATION else "caution",
+        "users with more ties are exposed more often, and differ otherwise: do not compare exposed "
+        "with unexposed users without the expected exposure as a covariate (or the weights)",
+    )
+
+
+def _graph(exposure: Exposure) -> tuple[str, str, str, str]:
+    t = exposure.touches
+    total = float(t.count.sum())
+    outside = float(t.count[t.outside].sum())
+    return (
+        "ties that cross clusters",
+        f"{outside / total:.1%} of {total:,.0f}" if total else "none",
+        "ok",
+        "",
+    )
+
+
+def _correlation(x: NDArray[np.float64], y: NDArray[np.int64]) -> float:
+    if len(x) < 2 or not np.ptp(x) or not np.ptp(y):
+        return 0.0
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def _by_degree(exposure: Exposure) -> pd.DataFrame:
+    degree = exposure.touches.degree
+    bins = [-1, *DEGREES, np.iinfo(np.int64).max]
+    names = ["0"]
+    names += [
+        f"{low + 1}" if high == low + 1 else f"{low + 1}-{high}" for low, high in pairwise(DEGREES)
+    ]
+    names.append(f"> {DEGREES[-1]}")
+    control = ~exposure.treated
+    table = pd.DataFrame(
+        {
+            "degree": pd.cut(degree, bins=bins, labels=names),
+            "exposed": np.where(control, (exposure.value > 0).astype(float), np.nan),
+            "p": exposure.probabilities.of("spillover"),
+        }
+    )
+    grouped = table.groupby("degree", observed=True)
+    found = grouped.agg(
+        users=("p", "size"),
+        exposed=("exposed", "mean"),
+        mean_probability=("p", "mean"),
+        min_probability=("p", "min"),
+        max_probability=("p", "max"),
+    )
+    return found.reset_index()
+
+
+def _contamination(exposure: Exposure) -> pd.DataFrame:
+    """Count ties from treated units' clusters to untreated users of other clusters."""
+    t = exposure.touches
+    keep = t.outside & exposure.assignment[t.other] & ~exposure.treated[t.user]
+    table = pd.DataFrame(
+        {
+            "source": t.clusters[t.unit_cluster[t.other[keep]]],
+            "target": t.clusters[t.cluster[t.user[keep]]],
+            "ties": t.count[keep],
+            "user": t.user[keep],
+        }
+    )
+    grouped = table.groupby(["source", "target"], sort=True)
+    found = grouped.agg(ties=("ties", "sum"), users=("user", "nunique")).reset_index()
+    return found.sort_values("ties", ascending=False, kind="stable", ignore_index=True)

@@ -1,0 +1,100 @@
+"""What a specification says of the collaboration graph and of exposure."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from .._table import Table
+
+Name = Annotated[str, StringConstraints(min_length=1)]
+Direction = Literal["both", "in", "out"]
+MappingName = Literal["any", "at_least", "share", "share_above", "within_share"]
+
+
+class ExposureSpec(Table):
+    """How exposure follows from a table of edges.
+
+    Parameters
+    ----------
+    source, target : str
+        Columns of the edges' two users: who wrote, and who read.
+    weight : str, optional
+        Column of the edge's weight, not negative (messages, minutes); without it each row counts 1.
+    kind : str, optional
+        Column of the edge's kind (message, document, review) ...
+    kinds : tuple of str
+        ... and the kinds to keep; all where it is empty.
+    time : str, optional
+        Column of the edge's time ...
+    window : pair, optional
+        ... and the window to keep, [from, to): numbers or dates. Ties should be older than the
+        experiment: those that the treatment made are no part of the design.
+    direction : {"both", "in", "out"}
+        Whose treatment reaches a user: that of everybody at the other end of an edge, of those
+        whose edges come in (the user is the target), or of those whom edges go out to.
+    self_loops : {"drop", "error"}
+        Edges from a user to the same user: leave them out and count them, or refuse the data.
+    duplicates : {"merge", "error"}
+        Several rows of one pair (in one direction): add their weights up, or refuse the data.
+    unknown_users : {"error", "drop"}
+        Edges of users who are not in the users' table: refuse the data, or leave them out and count
+        them.
+    hops : {1, 2}
+        Whether exposure comes from collaborators, or from their collaborators too.
+    mapping : {"any", "at_least", "share", "share_above", "within_share"}
+        When a user is exposed: any treated collaborator outside the own cluster; at least `k`; the
+        weighted share of collaborators outside that are treated (a dose); a share above
+        `threshold`; or, in a partial rollout, the share within the own cluster.
+    k : int
+        For at_least: how many ...
+    of : {"collaborators", "clusters"}
+        ... of what.
+    threshold : float
+        For share_above: the share that must be exceeded, in [0, 1).
+    expected : str
+        Name of the column of the expected exposure, made beside the exposure; name it among the
+        outcome's covariates to adjust for it.
+    """
+
+    source: Name = "from"
+    target: Name = "to"
+    weight: Name | None = None
+    kind: Name | None = None
+    kinds: tuple[str, ...] = ()
+    time: Name | None = None
+    window: tuple[int | float | datetime | date, int | float | datetime | date] | None = None
+    direction: Direction = "both"
+    self_loops: Literal["drop", "error"] = "drop"
+    duplicates: Literal["merge", "error"] = "merge"
+    unknown_users: Literal["error", "drop"] = "error"
+    hops: Literal[1, 2] = 1
+    mapping: MappingName = "any"
+    k: int = Field(default=1, ge=1)
+    of: Literal["collaborators", "clusters"] = "collaborators"
+    threshold: float = Field(default=0.0, ge=0, lt=1)
+    expected: Name = "expected_exposure"
+
+    @model_validator(mode="after")
+    def _keys_fit_together(self) -> Self:
+        if self.kinds and self.kind is None:
+            raise ValueError("kinds needs a kind column")
+        if (self.window is None) != (self.time is None):
+            raise ValueError("time and window go together: the column, and [from, to)")
+        if self.window is not None and not self.window[0] < self.window[1]:  # type: ignore[operator]
+            raise ValueError(f"window must be [from, to) with from < to; given {self.window}")
+        if self.k != 1 and self.mapping != "at_least":
+            raise ValueError("k belongs to mapping 'at_least'")
+        if self.threshold and self.mapping != "share_above":
+            raise ValueError("threshold belongs to mapping 'share_above'")
+        if len({self.source, self.target}) < 2:
+            raise ValueError("source and target are one column")
+        return self
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Column of each role of the edges' table that has one."""
+        roles = ("source", "target", "weight", "kind", "time")
+        return {role: column for role in roles if (column := getattr(self, role)) is not None}

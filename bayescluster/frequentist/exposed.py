@@ -1,0 +1,182 @@
+"""Estimators that know how probable each user's exposure was under the design."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, DesignError
+from ..experiment import Experiment
+from ..exposure.contrasts import MIN_PROBABILITY, ExposureContrast, exposure_contrast
+from ..exposure.expose import Exposure
+from ..moments import ClusterMoments
+from .covariance import Vcov
+from .estimates import Estimates
+from .estimators import two_exposure
+from .ols import ols
+
+Floats = NDArray[np.float64]
+
+
+def horvitz_thompson(exp: Experiment, **settings: Any) -> ExposureContrast:
+    """Estimate effects by Horvitz-Thompson contrasts of exposure conditions.
+
+    Unbiased over the assignments that the design could have made, whatever the outcomes depend on,
+    and of large variance.
+
+    Parameters
+    ----------
+    exp : Experiment
+        An experiment with a collaboration graph (``expose(...).experiment()``); covariates and
+        strata are not adjusted for.
+    **settings
+        See :func:`exposure_contrast`: min_probability, variance, bound, draws, seed.
+
+    Returns
+    -------
+    ExposureContrast
+        Direct and spillover effect, and what they are averages over.
+    """
+    level = exp.spec.report.ci_prob
+    return exposure_contrast(
+        _exposure(exp), exp.outcomes(), "horvitz_thompson", ci_prob=level, **settings
+    )
+
+
+def hajek(exp: Experiment, **settings: Any) -> ExposureContrast:
+    """Estimate effects by Hajek contrasts: weighted means of exposure conditions.
+
+    Parameters and returned value are those of :func:`horvitz_thompson`; consistent rather than
+    unbiased, with much the smaller variance.
+    """
+    level = exp.spec.report.ci_prob
+    return exposure_contrast(_exposure(exp), exp.outcomes(), "hajek", ci_prob=level, **settings)
+
+
+def exposure_weighted_ols(
+    exp: Experiment, vcov: Vcov = "CR2", *, min_probability: float = MIN_PROBABILITY
+) -> Estimates:
+    """Regress the outcome on the exposures, weighted by inverse exposure probabilities.
+
+    Without covariates the coefficients are Hajek contrasts, among users whom all conditions can
+    befall. Standard errors treat clusters as independent given the graph: right where a user's
+    error has nothing to do with other clusters, while exposure itself is shared between users of
+    different clusters who touch the same ones.
+
+    Parameters
+    ----------
+    exp : Experiment
+        An experiment with a collaboration graph; strata are absorbed, covariates not adjusted for.
+    vcov : {"CR2", "CR0", "CR1", "CR3", "iid"}
+        Covariance matrix, see :func:`ols`.
+    min_probability : float
+        Users for whom a condition is less probable are left out.
+
+    Returns
+    -------
+    Estimates
+        Terms intercept, direct, spillover (interaction).
+
+    Raises
+    ------
+    DesignError
+        Where a condition has no user left.
+    """
+    exposure, y = _exposure(exp), exp.outcomes()
+    arms = exposure.arms
+    lowest = np.min([p for _, p in arms.values()], axis=0)
+    used = np.isfinite(y) & (lowest > 0) & (lowest >= min_probability)
+    for name, (inside, _) in arms.items():
+        if not (inside & used).any():
+            raise DesignError(
+                f"none of the {int(used.sum()):,} users whom every condition can befall with "
+                f"probability {min_probability:g} or more is in condition {name!r}; lower "
+                "min_probability, or ask for another mapping"
+            )
+    weight = 1 / exposure.probability[used]
+    columns = {"direct": exposure.treated, "spillover": exposure.spillover}
+    if exposure.interaction:
+        columns["interaction"] = exposure.treated * exposure.value
+    moments = exp.moments()
+    strata = None
+    if moments.strata is not None:
+        at = np.searchsorted(moments.clusters, exposure.touches.clusters)
+        strata = moments.strata[at][exposure.touches.cluster[used]]
+    compressed = ClusterMoments.from_arrays(
+        y[used],
+        np.column_stack(list(columns.values()))[used].astype(float),
+        exposure.touches.clusters[exposure.touches.cluster[used]],
+        list(columns),
+        outcome=moments.outcome,
+        weights=weight / weight.mean(),
+        strata=strata,
+    )
+    return ols(
+        compressed,
+        vcov,
+        ci_prob=exp.spec.report.ci_prob,
+        method=f"exposure-weighted OLS, {vcov}",
+    )
+
+
+def recentred_ols(exp: Experiment, vcov: Vcov = "CR2") -> Estimates:
+    """Regress the outcome on the exposures and the expected exposure.
+
+    The expected exposure over the assignments that could have been is all of the graph that
+    exposure depends on: given it, who is exposed is the coins' doing. Adjusting for it gives the
+    same estimand as subtracting it from the exposure, with less noise (Borusyak & Hull 2023,
+    Econometrica 91: 2155-2185, section 3.3).
+
+    Parameters
+    ----------
+    exp : Experiment
+        An experiment with a collaboration graph; its covariates and strata are adjusted for too.
+    vcov : {"CR2", "CR0", "CR1", "CR3", "iid"}
+        Covariance matrix, see :func:`ols`.
+
+    Raises
+    ------
+    IdentificationError
+        Where all users have one expected exposure: there is then nothing to adjust for.
+    """
+    found = two_exposure(with_expected(exp), vcov)
+    return replace_method(found, f"recentred OLS, {vcov}")
+
+
+def with_expected(exp: Experiment) -> Experiment:
+    """Return the experiment with the expected exposure among its covariates."""
+    exposure, name = _exposure(exp), expected_column(exp)
+    outcome = exp.spec.outcome
+    if name in outcome.adjusted_for:
+        return exp
+    more = outcome.model_copy(update={"covariates": (*outcome.covariates, name)})
+    return Experiment(exposure, exp.spec.model_copy(update={"outcome": more}))
+
+
+def without_expected(exp: Experiment) -> ClusterMoments:
+    """Return the experiment's moments without the expected exposure."""
+    return exp.moments().without(expected_column(exp))
+
+
+def expected_column(exp: Experiment) -> str:
+    """Return the name of the expected exposure's column."""
+    assert exp.spec.exposure is not None
+    return exp.spec.exposure.expected
+
+
+def replace_method(found: Estimates, method: str) -> Estimates:
+    """Return estimates under another name."""
+    from dataclasses import replace
+
+    return replace(found, method=method)
+
+
+def _exposure(exp: Experiment) -> Exposure:
+    if exp.exposure is None:
+        raise DataError(
+            "this experiment has no collaboration graph: build it by "
+            "expose(edges, users, spec).experiment()"
+        )
+    return exp.exposure

@@ -1,0 +1,161 @@
+"""A conditional randomisation test of spillover: focal users, and the others assigned again."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, DesignError
+from ..experiment import Experiment
+from ..exposure.expose import Exposure
+from .inversion import TIE, ReferenceDistribution, ResamplingTest
+from .ols import check_null
+
+Floats = NDArray[np.float64]
+
+BLOCK_ELEMENTS = 5_000_000
+
+
+def spillover_test(
+    exp: Experiment,
+    draws: int = 1_999,
+    seed: int | None = 0,
+    *,
+    null: float = 0.0,
+    focal_share: float = 0.5,
+) -> ResamplingTest:
+    """Test that other clusters' treatment affects nobody, whatever the direct effect is.
+
+    Half of the clusters (drawn at random, without regard to anything else) are focal: their own
+    assignment is held fixed, and that of the other clusters is drawn again as the design did, given
+    the focal ones'. Under the null the outcomes of untreated focal users are then the same in every
+    draw, while their exposure changes: the test is exact, with no model and any number of clusters.
+
+    Parameters
+    ----------
+    exp : Experiment
+        An experiment with a collaboration graph (``expose(...).experiment()``).
+    draws : int
+        Number of assignments drawn.
+    seed : int or None
+        Seed of the focal clusters and of the draws.
+    null : float
+        Constant spillover effect to test, per unit of exposure.
+    focal_share : float
+        Share of the clusters that is focal, in (0, 1).
+
+    Returns
+    -------
+    ResamplingTest
+        p-value, and the interval of the constant effects not rejected. `estimate` uses the focal
+        users only: it is a by-product, with less information than :func:`recentred_ols`.
+
+    Raises
+    ------
+    DesignError
+        Where the exposure of untreated focal users never varies, or the mechanism cannot be drawn
+        from given a part of the clusters.
+
+    Notes
+    -----
+    The statistic is the sum over untreated focal users of (y - null E_observed) times their
+    exposure less its mean over the draws and, to be free of their clusters' levels, less its mean
+    in the cluster; the observed assignment counts as one of the draws.
+
+    References
+    ----------
+    Athey, Eckles & Imbens (2018), Journal of the American Statistical Association 113: 230-240;
+    Basse, Feller & Toulis (2019), Biometrika 106: 487-494.
+    """
+    check_null(null)
+    if draws < 1:
+        raise ValueError(f"draws must be at least 1; given {draws}")
+    if not 0 < focal_share < 1:
+        raise ValueError(f"focal_share must lie in (0, 1); given {focal_share}")
+    exposure = exp.exposure
+    if exposure is None:
+        raise DataError("this experiment has no collaboration graph: build it by expose()")
+    rng = np.random.default_rng(seed)
+    fixed = _focal(exposure, focal_share, rng)
+    y = exp.outcomes()
+    users = np.flatnonzero(fixed[exposure.touches.unit] & ~exposure.treated & np.isfinite(y))
+    drawn = exposure.mechanism.draw_given(rng, draws, fixed, exposure.assignment)
+    value = _values(exposure, drawn, users)
+    observed = exposure.value[users]
+    score, scores = _instruments(exposure, users, observed, value)
+    if not np.any(scores) and not np.any(score):
+        raise DesignError(
+            f"the exposure of the {len(users):,} untreated focal users does not vary between "
+            "assignments of the other clusters: the design says nothing of spillover; look at the "
+            "ties that cross clusters"
+        )
+    under_null = y[users] - null * observed
+    statistic, others = float(under_null @ score), under_null @ scores
+    extreme = np.abs(others) >= abs(statistic) * (1 - TIE)
+    strength = float(observed @ score)
+    estimate, std_error, ci = np.nan, np.nan, (-np.inf, np.inf)
+    ci_prob = exp.spec.report.ci_prob
+    if strength > 0:
+        estimate = float(y[users] @ score) / strength
+        numerator = np.stack([(y[users] - estimate * observed) @ scores, observed @ scores])
+        numerator /= strength
+        std_error = float(np.sqrt((numerator[0] ** 2).mean())) or 1.0
+        denominator = np.stack([np.full(draws, std_error**2), np.zeros(draws), np.zeros(draws)])
+        reference = ReferenceDistribution(numerator, denominator, std_error, exhaustive=False)
+        ci = reference.interval(estimate, ci_prob, "symmetric")
+    return ResamplingTest(
+        method="conditional randomisation test (focal users)",
+        term="spillover",
+        estimate=estimate,
+        std_error=std_error,
+        null=null,
+        p_value=(int(extreme.sum()) + 1) / (draws + 1),
+        ci=ci,
+        ci_prob=ci_prob,
+        draws=draws,
+        enumerated=False,
+        seed=seed,
+        smallest_p_value=1 / (draws + 1),
+    )
+
+
+def _focal(exposure: Exposure, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw the focal units: the same number in each block, or of all; shape (U,)."""
+    n = exposure.touches.n_units
+    blocks = exposure.mechanism.blocks()
+    code = np.zeros(n, dtype=np.int64) if blocks is None else blocks.code
+    fixed = np.zeros(n, dtype=bool)
+    if np.bincount(code).max() <= 3:  # pairs: whole blocks, since one unit decides the other
+        levels = rng.permutation(code.max() + 1)
+        return np.isin(code, levels[: max(round(len(levels) * share), 1)])
+    for block in range(code.max() + 1):
+        members = rng.permutation(np.flatnonzero(code == block))
+        fixed[members[: round(len(members) * share)]] = True
+    return fixed
+
+
+def _values(exposure: Exposure, assignments: NDArray[np.bool_], users: NDArray[np.int64]) -> Floats:
+    """Return the users' exposure under each assignment; shape (users, B)."""
+    step = max(BLOCK_ELEMENTS // exposure.touches.n_users, 1)
+    return np.hstack(
+        [
+            exposure.mapping.values(exposure.touches, assignments[at : at + step])[users]
+            for at in range(0, len(assignments), step)
+        ]
+    )
+
+
+def _instruments(
+    exposure: Exposure, users: NDArray[np.int64], observed: Floats, drawn: Floats
+) -> tuple[Floats, Floats]:
+    """Return exposure less its mean over draws (the observed one among them) and in the cluster."""
+    chance = (drawn.sum(axis=1) + observed) / (drawn.shape[1] + 1)
+    all_ = np.column_stack([observed, drawn]) - chance[:, None]
+    _, code = np.unique(exposure.touches.cluster[users], return_inverse=True)
+    size = np.bincount(code)
+    order = np.argsort(code, kind="stable")
+    start = np.concatenate([[0], np.cumsum(size)[:-1]]).astype(np.int64)
+    if len(users):
+        mean = np.add.reduceat(all_[order], start, axis=0) / size[:, None]
+        all_ = all_ - mean[code]
+    return all_[:, 0], all_[:, 1:]
