@@ -122,6 +122,7 @@ def analyze(
     seed: int = 0,
     truth: Mapping[str, float] | None = None,
     mechanism: Assignment | None = None,
+    edges: Any = None,
     progressbar: bool = True,
 ) -> Analysis:
     """Read, validate, compress, fit, cross-check and compare.
@@ -145,6 +146,9 @@ def analyze(
     mechanism : Assignment, optional
         How clusters were assigned, where the specification does not name it; see
         :class:`Experiment`.
+    edges : DataFrame, Table, path or ibis.Table, optional
+        Who collaborates with whom: exposure is then made from this graph, as the specification's
+        section [exposure] says; see :func:`expose`.
     progressbar : bool
         Whether to show progress on standard error.
 
@@ -160,6 +164,12 @@ def analyze(
     """
     from .diagnostics import diagnose
 
+    if edges is not None:
+        from .exposure.expose import expose
+
+        with step("Following the ties from treated workspaces to everybody else", progressbar):
+            data = expose(edges, data, spec, mechanism=mechanism, seed=seed)
+            mechanism = None
     with step("Reading, validating and compressing the data", progressbar):
         exp = Experiment(data, spec, mechanism=mechanism)
     with step(

@@ -62,12 +62,18 @@ def demo(
 
 @app.command(
     epilog="Examples: bayescluster report users.csv --model models/tutorial.toml -o report.html; "
-    "bayescluster report 'events/*.parquet' --model spec.toml -o report.html"
+    "bayescluster report 'events/*.parquet' --model spec.toml -o report.html; "
+    "bayescluster report users.csv --edges edges.parquet --model models/collaboration.toml "
+    "-o report.html"
 )
 def report(
     data: Annotated[str, typer.Argument(help="CSV or Parquet file, or a quoted glob of files.")],
     model: Annotated[Path, typer.Option("--model", "-m", help="Model specification (TOML).")],
     output: Output,
+    edges: Annotated[
+        str | None,
+        typer.Option(help="CSV or Parquet file of edges: exposure is made from this graph."),
+    ] = None,
     draws: Draws = 1_000,
     chains: Chains = 4,
     seed: Seed = 0,
@@ -78,7 +84,45 @@ def report(
 
     _check_writable(output)
     spec = _or_fail(load_spec, model)
-    _analyse(data, spec, output, draws, chains, seed, quiet, None)
+    _analyse(data, spec, output, draws, chains, seed, quiet, None, edges)
+
+
+@app.command(
+    epilog="Example: bayescluster exposure edges.parquet users.csv --design "
+    "models/collaboration.toml -o exposed-users.parquet"
+)
+def exposure(
+    edges: Annotated[str, typer.Argument(help="CSV or Parquet file of edges, or a quoted glob.")],
+    users: Annotated[str, typer.Argument(help="CSV or Parquet file of users, or a quoted glob.")],
+    design: Annotated[
+        Path, typer.Option("--design", "-d", help="Specification (TOML) with [exposure].")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The .parquet or .csv file of users to write.")
+    ],
+    seed: Annotated[int, typer.Option(min=0, help="Seed, where probabilities are drawn.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Add exposure, expected exposure and exposure condition to a table of users."""
+    from ._files import write_whole
+    from .exposure.expose import expose
+    from .progress import step
+    from .spec import load_spec
+
+    kind = output.suffix.lower()
+    if kind not in (".csv", ".parquet"):
+        _fail(f"{output}: name the file .parquet or .csv")
+    _check_writable(output)
+    spec = _or_fail(load_spec, design)
+    with step("Joining edges to users, and working out probabilities", not quiet):
+        found = _or_fail(expose, edges, users, spec, seed=seed)
+    table = found.data
+    write = table.to_csv if kind == ".csv" else table.to_parquet
+    _or_fail(write_whole, output, lambda part: write(str(part)))
+    if not quiet:
+        for part in (found.graph, found.summary().to_string(index=False), found.positivity):
+            typer.echo(f"{part}\n", err=True)
+    typer.echo(str(output))
 
 
 @app.command(epilog="Example: bayescluster simulate users.parquet --users 100000 --seed 1")
@@ -110,6 +154,7 @@ def _analyse(
     seed: int,
     quiet: bool,
     truth: Mapping[str, float] | None,
+    edges: str | None = None,
 ) -> None:
     import matplotlib as mpl
 
@@ -126,6 +171,7 @@ def _analyse(
         chains=chains,
         seed=seed,
         truth=truth,
+        edges=edges,
         progressbar=not quiet,
     )
     with step("Writing the report", not quiet):

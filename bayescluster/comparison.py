@@ -240,7 +240,9 @@ def compare(
     naive, two = naive_ols(exp), two_exposure(exp)
     small, skipped, powerless = _small_sample(exp, seed)
     studentised = bootstrap.to_dataframe("percentile-t").iloc[: len(bootstrap.effects)]
-    tables = [naive.to_dataframe(), two.to_dataframe(), *small, bootstrap.to_dataframe()]
+    graph, left_out = _graph_based(exp, seed)
+    skipped |= left_out
+    tables = [naive.to_dataframe(), two.to_dataframe(), *graph, *small, bootstrap.to_dataframe()]
     exact = exact_posterior(exp) if is_integrable(exp.spec) else None
     tables += [studentised, *_exact_rows(exact, effects), _posterior_rows(estimands, effects)]
     estimates = pd.concat(tables, ignore_index=True)
@@ -308,6 +310,40 @@ def _small_sample(
                 f"below {result.smallest_p_value:.2g}, so it cannot reject at {1 - level:.2g}"
             )
     return tables, skipped, powerless
+
+
+def _graph_based(exp: Experiment, seed: int) -> tuple[list[pd.DataFrame], dict[str, str]]:
+    """Return what only a collaboration graph allows, and what it does not allow here.
+
+    Beside the regressions with and without the expected exposure, so that disagreement shows.
+    """
+    if exp.exposure is None:
+        return [], {}
+    from .frequentist.exposed import (
+        exposure_weighted_ols,
+        hajek,
+        horvitz_thompson,
+        recentred_ols,
+        unadjusted_ols,
+    )
+    from .frequentist.focal import spillover_test
+
+    methods: dict[str, Callable[[], Tidy]] = {
+        "two-exposure OLS without expected exposure": partial(unadjusted_ols, exp),
+        "recentred OLS": partial(recentred_ols, exp),
+        "exposure-weighted OLS": partial(exposure_weighted_ols, exp),
+        "Hajek contrast": partial(hajek, exp, seed=seed),
+        "Horvitz-Thompson contrast": partial(horvitz_thompson, exp, seed=seed),
+        "conditional randomisation test of spillover": partial(spillover_test, exp, seed=seed),
+    }
+    tables: list[pd.DataFrame] = []
+    skipped: dict[str, str] = {}
+    for name, run in methods.items():
+        try:
+            tables.append(run().to_dataframe())
+        except DataError as error:
+            skipped[name] = str(error)
+    return tables, skipped
 
 
 def _posterior_rows(estimands: pd.DataFrame, effects: tuple[str, ...]) -> pd.DataFrame:

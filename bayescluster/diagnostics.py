@@ -39,7 +39,7 @@ def diagnose(comparison: Comparison) -> pd.DataFrame:
     """
     sampler = sampler_checks(convergence(comparison.posterior))
     rows = [*_design(comparison), *sampler, *_integration(comparison), *_model(comparison)]
-    rows += _agreement(comparison)
+    rows += [*_agreement(comparison), *_graph(comparison)]
     table = pd.DataFrame(rows, columns=["check", "figure", "verdict", "advice"])
     rank = table["verdict"].map(RANK)
     table.loc[table["verdict"] == "ok", "advice"] = ""
@@ -225,3 +225,18 @@ def _agreement(comparison: Comparison) -> Iterator[Row]:
             "ok" if row.agree else "caution",
             str(row.verdict),
         )
+
+
+def _graph(comparison: Comparison) -> Iterator[Row]:
+    """Report positivity, and whether the expected exposure is adjusted for."""
+    exp = comparison.experiment
+    if exp.exposure is None or exp.spec.exposure is None:
+        return
+    for row in exp.exposure.positivity.checks.itertuples():
+        if row.check.startswith("exposure against degree"):
+            name = exp.spec.exposure.expected
+            adjusted = name in exp.spec.outcome.adjusted_for
+            figure = f"{row.figure}; {name} is {'' if adjusted else 'not '}among the covariates"
+            yield row.check, figure, "ok" if adjusted else row.verdict, row.advice
+        else:
+            yield row.check, row.figure, row.verdict, row.advice

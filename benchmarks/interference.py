@@ -17,7 +17,7 @@ from bayescluster.exposure.mappings import AtLeast
 from bayescluster.frequentist.exposed import (
     exposure_weighted_ols,
     recentred_ols,
-    without_expected,
+    unadjusted_ols,
 )
 
 from .processes import progress
@@ -131,7 +131,7 @@ def _estimate(
     y = exp.outcomes()
     found = {
         "naive OLS": bc.ols(exp.moments().select(["direct"]), "iid").to_dataframe(),
-        "two-exposure OLS, CR2": bc.ols(without_expected(exp)).to_dataframe(),
+        "two-exposure OLS, CR2": unadjusted_ols(exp).to_dataframe(),
         "recentred OLS, CR2": recentred_ols(exp).to_dataframe(),
         "exposure-weighted OLS, CR2": exposure_weighted_ols(exp).to_dataframe(),
         "Hajek, Aronow-Samii": exposure_contrast(exposure, y, joint=joint).to_dataframe(),

@@ -18,8 +18,8 @@ FOLDER = Path(__file__).parent
 PAGE = FOLDER / "README.md"
 #: Seed of every example's data.
 SEED = 1
-#: The hand-written gaussian analyses, then the examples, from outcomes to designs to what varies.
-NAMES = ("tutorial", "star", *EXAMPLES)
+#: The hand-written gaussian analyses, the examples (outcomes, designs, what varies), the graph.
+NAMES = ("tutorial", "star", *EXAMPLES, "collaboration")
 
 
 def experiment(name: str) -> bc.Experiment:
@@ -34,6 +34,11 @@ def experiment(name: str) -> bc.Experiment:
         data = data[data["gr"] == "K"]
         data = data.assign(small=(data["cltype"] == "small").astype(int))
         return bc.Experiment(data[["id", "tch", "small", "math"]], bc.load_spec(path))
+    if name == "collaboration":
+        edges, users = bc.GraphScenario().simulate(SEED)
+        edges = edges.rename(columns={"from": "author", "to": "reader"})
+        users = users.rename(columns={"outcome": "hours_saved"})
+        return bc.expose(edges, users, bc.load_spec(path)).experiment()
     made = bc.example(path)
     return bc.Experiment(made.simulate(SEED), made.spec)
 
@@ -53,6 +58,7 @@ def features(spec: bc.ModelSpec) -> str:
         "four conditions": design.interaction,
         "partial rollout": design.level == "unit",
         "saturation": design.saturation is not None,
+        "collaboration graph": spec.exposure is not None,
         "strata": design.strata is not None,
         str(design.mechanism).replace("_", " "): design.mechanism is not None,
         "pre-period": outcome.pre_period is not None,

@@ -44,7 +44,7 @@ def experiment(gallery):
 def test_there_is_a_specification_for_every_kind():
     specs = [bc.load_spec(MODELS / f"{name}.toml") for name in NAMES]
     assert {spec.outcome.family for spec in specs} == set(Family.__args__)
-    assert set(EXAMPLES) == set(NAMES) - {"tutorial", "star"}
+    assert set(EXAMPLES) == set(NAMES) - {"tutorial", "star", "collaboration"}
     for kind in (
         lambda s: s.outcome.pre_period,
         lambda s: s.outcome.covariates,
@@ -54,6 +54,7 @@ def test_there_is_a_specification_for_every_kind():
         lambda s: s.heterogeneity.slopes,
         lambda s: s.heterogeneity.between_sd_by_arm,
         lambda s: s.alternatives,
+        lambda s: s.exposure,
     ):
         assert any(kind(spec) for spec in specs)
 

@@ -74,7 +74,9 @@ class ExposureContrast(Tidy):
     @property
     def method(self) -> str:
         """Name of the estimator in tables."""
-        return "Hajek" if self.kind == "hajek" else "Horvitz-Thompson"
+        kind = "Hajek" if self.kind == "hajek" else "Horvitz-Thompson"
+        drawn = "drawn" in self.variance_method.split(",")[0]
+        return f"{kind} ({'drawn assignments' if drawn else 'Aronow-Samii'})"
 
     @property
     def estimand(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -142,7 +143,7 @@ def recentred_ols(exp: Experiment, vcov: Vcov = "CR2") -> Estimates:
         Where all users have one expected exposure: there is then nothing to adjust for.
     """
     found = two_exposure(with_expected(exp), vcov)
-    return replace_method(found, f"recentred OLS, {vcov}")
+    return replace(found, method=f"recentred OLS, {vcov}")
 
 
 def with_expected(exp: Experiment) -> Experiment:
@@ -155,22 +156,23 @@ def with_expected(exp: Experiment) -> Experiment:
     return Experiment(exposure, exp.spec.model_copy(update={"outcome": more}))
 
 
-def without_expected(exp: Experiment) -> ClusterMoments:
-    """Return the experiment's moments without the expected exposure."""
-    return exp.moments().without(expected_column(exp))
+def unadjusted_ols(exp: Experiment, vcov: Vcov = "CR2") -> Estimates:
+    """Regress the outcome on exposure as it comes, without the expected exposure.
+
+    Biased where users who are exposed more often differ otherwise; kept to show by how much.
+    """
+    return ols(
+        exp.moments().without(expected_column(exp)),
+        vcov,
+        ci_prob=exp.spec.report.ci_prob,
+        method=f"two-exposure OLS without expected exposure, {vcov}",
+    )
 
 
 def expected_column(exp: Experiment) -> str:
     """Return the name of the expected exposure's column."""
     assert exp.spec.exposure is not None
     return exp.spec.exposure.expected
-
-
-def replace_method(found: Estimates, method: str) -> Estimates:
-    """Return estimates under another name."""
-    from dataclasses import replace
-
-    return replace(found, method=method)
 
 
 def _exposure(exp: Experiment) -> Exposure:
