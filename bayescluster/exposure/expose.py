@@ -19,7 +19,13 @@ from ..sources import open_any, open_tables
 from ..spec import ModelSpec
 from .graph import CollaborationGraph
 from .mappings import ExposureMapping, mapping_of
-from .probabilities import CONDITIONS, ExposureProbabilities, Method, exposure_probabilities
+from .probabilities import (
+    CONDITIONS,
+    ExposureProbabilities,
+    Method,
+    check_size,
+    exposure_probabilities,
+)
 from .spec import ExposureSpec
 from .touches import Touches
 
@@ -103,6 +109,7 @@ class Exposure(Tidy):
         DesignError
             Where the mechanism cannot have made the assignment.
         """
+        check_size(touches, mechanism)
         mechanism.check(treated)
         assignment = np.asarray(treated).astype(bool)
         found = exposure_probabilities(

@@ -117,11 +117,7 @@ def exposure_probabilities(
     DesignError
         Where the mechanism is of another number of units, or the method asked for does not exist.
     """
-    if mechanism.n_clusters != touches.n_units:
-        raise DesignError(
-            f"the mechanism assigns {mechanism.n_clusters:,} units, the graph has "
-            f"{touches.n_units:,}"
-        )
+    check_size(touches, mechanism)
     if method not in ("auto", "closed form", "enumeration", "simulation"):
         raise ValueError(f"method must be auto, closed form, enumeration or simulation: {method!r}")
     blocks = mechanism.blocks()
@@ -143,6 +139,15 @@ def exposure_probabilities(
         raise ValueError(f"draws must be at least 2; given {draws}")
     rng = np.random.default_rng(seed)
     return _averaged(touches, mapping, mechanism.draw(rng, draws), "simulation")
+
+
+def check_size(touches: Touches, mechanism: Assignment) -> None:
+    """Raise DesignError where the mechanism assigns another number of units than the graph has."""
+    if mechanism.n_clusters != touches.n_units:
+        raise DesignError(
+            f"the mechanism assigns {mechanism.n_clusters:,} units, the graph has "
+            f"{touches.n_units:,}"
+        )
 
 
 def has_closed_form(mapping: ExposureMapping) -> bool:
