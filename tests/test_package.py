@@ -66,12 +66,15 @@ def code_blocks(path, language):
 
 
 def test_the_readmes_python_runs(tmp_path):
-    (example,) = code_blocks(ROOT / "README.md", "python")
+    example, graph = code_blocks(ROOT / "README.md", "python")
     assert len([line for line in example.splitlines() if line.strip()]) == 10
     (tmp_path / "models").symlink_to(ROOT / "models")
     out = run(example.replace("seed=1", "seed=1, progressbar=False, draws=500"), tmp_path)
     assert "posterior" in out
     assert (tmp_path / "tutorial-report.html").exists()
+    out = run(graph, tmp_path)
+    assert "recentred OLS, CR2" in out
+    assert "users who can never be exposed" in out
 
 
 def test_the_readmes_specification_is_valid():
