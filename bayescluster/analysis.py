@@ -19,8 +19,11 @@ from .spec import ModelSpec
 if TYPE_CHECKING:
     import xarray as xr
 
+    from .assumptions import ClusterLevels
+    from .balance import Balance
+    from .bayes.model_comparison import LeaveOneOut
     from .bayes.predictive import PredictiveCheck
-    from .bayes.sensitivity import PriorSensitivity
+    from .bayes.sensitivity import PowerScaling, PriorSensitivity
     from .decisions import Decision
     from .design.assignment import Assignment
     from .projections import Rollout
@@ -81,6 +84,41 @@ class Analysis(Tidy):
         return posterior_predictive_check(self.experiment, self.posterior)
 
     @cached_property
+    def balance(self) -> Balance | None:
+        """Covariates of the arms; None where whole clusters were not assigned."""
+        from .assumptions import balance_of
+
+        return balance_of(self.experiment)
+
+    @cached_property
+    def cluster_levels(self) -> ClusterLevels:
+        """The clusters' intercepts, by arm; see :class:`bayescluster.assumptions.ClusterLevels`."""
+        from .assumptions import cluster_levels
+
+        return cluster_levels(self.experiment, self.posterior)
+
+    @property
+    def lights(self) -> pd.DataFrame:
+        """The worst verdict on each assumption and on the computation."""
+        from .diagnostics import lights
+
+        return lights(self.checks)
+
+    @cached_property
+    def loo(self) -> LeaveOneOut:
+        """Each cluster left out in turn; see :func:`loo`."""
+        from .bayes.model_comparison import loo
+
+        return loo(self.posterior)
+
+    @cached_property
+    def power_scaling(self) -> PowerScaling:
+        """How far priors and data each pull the posterior; see :func:`power_scaling`."""
+        from .bayes.sensitivity import power_scaling
+
+        return power_scaling(self.experiment, self.posterior)
+
+    @cached_property
     def prior_sensitivity(self) -> PriorSensitivity:
         """The effects under other priors, by refits; see :func:`prior_sensitivity`."""
         from .bayes.sensitivity import prior_sensitivity
@@ -99,16 +137,43 @@ class Analysis(Tidy):
         return self.estimates
 
     def report(self, path: str | Path) -> Path:
-        """Write the self-contained HTML report; the file appears only when it is whole.
+        """Write the report; the file appears only when it is whole.
+
+        Parameters
+        ----------
+        path : str or Path
+            ``.html`` for the page with all figures (one file, no network), ``.md`` for the text and
+            tables of a pull request, ``.json`` for a pipeline.
 
         Raises
         ------
+        ValueError
+            Where the file's name ends otherwise.
         OSError
             Where the file cannot be written.
         """
-        from .report.html import write_report
+        from .report.files import write_report
 
         return write_report(self, Path(path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all results as plain lists, dictionaries, numbers and text, ready for JSON.
+
+        Keys title, question, decision, verdict, effects, lights, checks, estimates, agreement,
+        estimands, convergence, specification, provenance; numbers are unrounded, None where there
+        is none.
+        """
+        from .report.files import as_dict
+
+        return as_dict(self)
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.spec.title}", *(f"- {text}" for text in self.verdict)])
+
+    def _repr_html_(self) -> str:
+        from .report.html import card
+
+        return card(self)
 
 
 def analyze(

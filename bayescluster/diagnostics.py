@@ -8,6 +8,20 @@ import numpy as np
 import pandas as pd
 
 from ._display import number
+from .assumptions import (
+    ASSIGNMENT,
+    ASSUMPTIONS,
+    CLUSTERS,
+    EXCHANGEABILITY,
+    INTERFERENCE,
+    SUTVA,
+    assignment_rows,
+    balance_of,
+    cluster_levels,
+    interference_rows,
+    level_rows,
+    spread_rows,
+)
 from .bayes.checks import convergence, sampler_checks
 from .bayes.model_comparison import loo
 from .bayes.predictive import posterior_predictive_check
@@ -29,21 +43,48 @@ Row = tuple[str, str, str, str]
 
 
 def diagnose(comparison: Comparison) -> pd.DataFrame:
-    """Check the design, the sampler and the agreement of the methods.
+    """Check the assumptions, the sampler, the model and the agreement of the methods.
 
     Returns
     -------
     DataFrame
-        Columns check, figure, verdict (ok, caution or problem), advice (empty where ok); problems
-        first.
+        Columns about (one of :data:`bayescluster.assumptions.ASSUMPTIONS`, or "data", "sampler",
+        "model", "agreement"), check, figure, verdict (ok, caution or problem), advice (empty where
+        ok); problems first.
     """
-    sampler = sampler_checks(convergence(comparison.posterior))
-    rows = [*_design(comparison), *sampler, *_integration(comparison), *_model(comparison)]
-    rows += [*_agreement(comparison), *_graph(comparison)]
-    table = pd.DataFrame(rows, columns=["check", "figure", "verdict", "advice"])
+    exp, posterior = comparison.experiment, comparison.posterior
+    levels = cluster_levels(exp, posterior)
+    modelled = comparison.estimands.set_index("estimand")
+    spillover = modelled.loc["spillover"] if exp.has_spillover else None
+    found = {
+        ASSIGNMENT: [*assignment_rows(balance_of(exp)), *_one_armed_strata(exp)],
+        INTERFERENCE: [*interference_rows(exp, spillover), *_graph(exp)],
+        SUTVA: spread_rows(exp, levels),
+        EXCHANGEABILITY: level_rows(levels),
+        CLUSTERS: _design(comparison),
+        "data": _data(comparison),
+        "sampler": [*sampler_checks(convergence(posterior)), *_integration(comparison)],
+        "model": _model(comparison),
+        "agreement": _agreement(comparison),
+    }
+    rows = [(about, *row) for about, part in found.items() for row in part]
+    table = pd.DataFrame(rows, columns=["about", "check", "figure", "verdict", "advice"])
     rank = table["verdict"].map(RANK)
     table.loc[table["verdict"] == "ok", "advice"] = ""
     return table.iloc[np.argsort(rank.to_numpy(), kind="stable")].reset_index(drop=True)
+
+
+def lights(checks: pd.DataFrame) -> pd.DataFrame:
+    """Return the worst verdict on each of what `diagnose` checks: about, verdict, checks, worst."""
+    order = [*ASSUMPTIONS, "data", "sampler", "model", "agreement"]
+    rows = []
+    for about in order:
+        part = checks[checks["about"] == about]
+        if len(part):
+            first = part.iloc[np.argsort(part["verdict"].map(RANK).to_numpy(), kind="stable")[0]]
+            worst = f"{first['check']}: {first['figure']}"
+            rows.append((about, first["verdict"], len(part), worst))
+    return pd.DataFrame(rows, columns=["about", "verdict", "checks", "worst"])
 
 
 def _design(comparison: Comparison) -> Iterator[Row]:
@@ -68,15 +109,6 @@ def _design(comparison: Comparison) -> Iterator[Row]:
         "last word; see how far the answer moves without it",
     )
     yield from (row for effect in comparison.effects for row in _influence(comparison, effect))
-    if exp.spec.outcome.missing == "drop":
-        rows = exp.n_units + exp.n_dropped
-        yield (
-            "rows dropped for missing values",
-            f"{exp.n_dropped:,} of {rows:,}, and {exp.n_clusters_dropped:,} whole clusters",
-            "ok" if not exp.n_dropped else "caution",
-            "the estimates describe the units with an outcome; ask whether treatment could change "
-            "who has one",
-        )
     for method, reason in comparison.skipped.items():
         yield f"{method} left out", reason, "caution", "the other methods do not need it"
     for method, reason in comparison.powerless.items():
@@ -86,7 +118,19 @@ def _design(comparison: Comparison) -> Iterator[Row]:
             "caution",
             "its interval is unbounded whatever the data; read another method",
         )
-    yield from _one_armed_strata(exp)
+
+
+def _data(comparison: Comparison) -> Iterator[Row]:
+    exp = comparison.experiment
+    if exp.spec.outcome.missing == "drop":
+        rows = exp.n_units + exp.n_dropped
+        yield (
+            "rows dropped for missing values",
+            f"{exp.n_dropped:,} of {rows:,}, and {exp.n_clusters_dropped:,} whole clusters",
+            "ok" if not exp.n_dropped else "caution",
+            "the estimates describe the units with an outcome; ask whether treatment could change "
+            "who has one",
+        )
     lost = int(comparison.bootstrap.undefined.max())
     if lost:
         yield (
@@ -227,9 +271,8 @@ def _agreement(comparison: Comparison) -> Iterator[Row]:
         )
 
 
-def _graph(comparison: Comparison) -> Iterator[Row]:
+def _graph(exp: Experiment) -> Iterator[Row]:
     """Report positivity, and whether the expected exposure is adjusted for."""
-    exp = comparison.experiment
     if exp.exposure is None or exp.spec.exposure is None:
         return
     for row in exp.exposure.positivity.checks.itertuples():

@@ -41,12 +41,12 @@ def forest(comparison: Comparison, figure: Figure | None = None) -> Figure:
     table = comparison.estimates
     effects = comparison.effects
     heights = [int((table["term"] == name).sum()) + 1.5 for name in effects]
-    figure = figure or _new_figure(7.2, 0.36 * sum(heights) + 0.4)
+    figure = figure or new_figure(7.2, 0.36 * sum(heights) + 0.4)
     axes = figure.subplots(len(effects), 1, height_ratios=heights, squeeze=False)[:, 0]
     for name, ax in zip(effects, axes, strict=True):
         _forest_panel(ax, table[table["term"] == name], name, comparison)
     label = comparison.experiment.spec.outcome.label or comparison.experiment.spec.outcome.column
-    axes[-1].set_xlabel(f"effect on {_plain(label)}")
+    axes[-1].set_xlabel(f"effect on {plain(label)}")
     return figure
 
 
@@ -79,11 +79,11 @@ def _forest_panel(ax: Axes, rows: pd.DataFrame, effect: str, comparison: Compari
         )
     if ax.get_legend_handles_labels()[1]:
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
-    ax.set_yticks(at, [_plain(name) for name in rows["method"]])
+    ax.set_yticks(at, [plain(name) for name in rows["method"]])
     ax.set_ylim(-0.7, len(rows) - 0.3)
     ax.set_title(f"{effect.replace('_', ' ')} effect", loc="left", fontsize=11, fontweight="bold")
     ax.locator_params(axis="x", nbins=7)
-    _clean(ax)
+    clean(ax)
 
 
 def _path_of(method: str) -> str:
@@ -97,7 +97,7 @@ def distributions(exp: Experiment, figure: Figure | None = None, bins: int = 60)
     """
     counts, summary = exp.histogram(bins), exp.conditions.set_index("condition")
     shown = [name for name in CONDITIONS if name in summary.index]
-    figure = figure or _new_figure(7.2, 1.25 * len(shown) + 0.7)
+    figure = figure or new_figure(7.2, 1.25 * len(shown) + 0.7)
     axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     for name, ax in zip(shown, axes, strict=True):
         part, row = counts[counts["condition"] == name], summary.loc[name]
@@ -108,8 +108,8 @@ def distributions(exp: Experiment, figure: Figure | None = None, bins: int = 60)
         units = f"{name.replace('_', ' ')}: {int(row['n_units']):,} units, mean {row['mean']:.4g}"
         ax.set_title(units, loc="left", fontsize=10)
         ax.set_yticks([])
-        _clean(ax)
-    axes[-1].set_xlabel(_plain(exp.spec.outcome.label or exp.spec.outcome.column))
+        clean(ax)
+    axes[-1].set_xlabel(plain(exp.spec.outcome.label or exp.spec.outcome.column))
     return figure
 
 
@@ -121,7 +121,7 @@ def scorecard(card: Scorecard, figure: Figure | None = None) -> Figure:
     table = card.table
     effects = list(dict.fromkeys(table["effect"]))
     metrics = list(dict.fromkeys(table["metric"]))
-    figure = figure or _new_figure(1.2 + 3.2 * len(effects), 0.42 * len(metrics) + 1.1)
+    figure = figure or new_figure(1.2 + 3.2 * len(effects), 0.42 * len(metrics) + 1.1)
     axes = figure.subplots(1, len(effects), sharey=True, squeeze=False)[0]
     at = np.arange(len(metrics))[::-1]
     for name, ax in zip(effects, axes, strict=True):
@@ -136,47 +136,34 @@ def scorecard(card: Scorecard, figure: Figure | None = None) -> Figure:
         title = f"{name.replace('_', ' ')} effect"
         ax.set_title(title, loc="left", fontsize=11, fontweight="bold")
         ax.locator_params(axis="x", nbins=5)
-        _clean(ax)
-    axes[0].set_yticks(at, [_plain(name) for name in metrics])
+        clean(ax)
+    axes[0].set_yticks(at, [plain(name) for name in metrics])
     axes[0].set_ylim(-0.6, len(metrics) - 0.4)
     figure.supxlabel("SDs of the metric", fontsize=10)
     return figure
 
 
-def ranks(posterior: xr.DataTree) -> Figure:
-    """Draw ArviZ's rank plot (fractional ranks by chain, with their simultaneous envelope)."""
-    import arviz as az
-
+def scalar_names(posterior: xr.DataTree) -> list[str]:
+    """Return the parameters but those of single clusters or strata, of which there are too many."""
     draws = posterior["posterior"].to_dataset()
-    apart = {"cluster", "stratum"}  # one panel each would be too many
-    names = [name for name in draws if not apart.intersection(draws[name].dims)]
-    panels = sum(int(np.prod(draws[name].shape[2:])) for name in names)
-    columns = min(panels, 3)
-    size = (7.2, 2.2 * -(-panels // columns) + 0.4)
-    collection = az.plot_rank(
-        posterior,
-        var_names=names,
-        backend="matplotlib",
-        col_wrap=columns,
-        figure_kwargs={"figsize": size, "figsize_units": "inches"},
-    )
-    figure = collection.viz["figure"].item()
-    figure.set_layout_engine("constrained")
-    return figure
+    apart = {"cluster", "stratum"}
+    return [str(name) for name in draws if not apart.intersection(draws[name].dims)]
 
 
-def _new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of a size in inches."""
     import matplotlib.pyplot as plt
 
     return plt.figure(figsize=(width, height), layout="constrained")
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Keep a column's name from being read as mathematics."""
     return text.replace("$", r"\$")
 
 
-def _clean(ax: Axes) -> None:
+def clean(ax: Axes) -> None:
+    """Take the frame and the tick marks away."""
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
 
@@ -187,7 +174,7 @@ def positivity(found: Positivity, figure: Figure | None = None) -> Figure:
     Whiskers: lowest and highest probability of the class. Bars: users.
     """
     table = found.by_degree
-    figure = figure or _new_figure(7.2, 3.2)
+    figure = figure or new_figure(7.2, 3.2)
     ax = figure.subplots()
     at = np.arange(len(table))
     mean = table["mean_probability"].to_numpy()

@@ -77,3 +77,25 @@ def _effect(name: str, row: pd.Series) -> str:
 def _estimand(analysis: Analysis, name: str) -> pd.Series:
     table = analysis.comparison.estimands
     return table[table["estimand"] == name].iloc[0]
+
+
+def reproduce(analysis: Analysis) -> str:
+    """Return code that makes the same report from the same data."""
+    spec, draws = analysis.spec, analysis.posterior.attrs
+    sizes = analysis.posterior["posterior"].sizes
+    edges = ', edges="edges.parquet"' if analysis.experiment.exposure is not None else ""
+    return f'''import bayescluster as bc  # {draws.get("bayescluster_version", "the version below")}
+
+spec = bc.load_spec("spec.toml")  # the specification above
+assert spec.hash == "{spec.hash}"
+analysis = bc.analyze(
+    "users.parquet",  # the data with fingerprint {analysis.experiment.fingerprint}
+    spec{edges},
+    bootstrap_draws={len(analysis.comparison.bootstrap.draws)},
+    draws={sizes["draw"]},
+    chains={sizes["chain"]},
+    seed={draws["seed"]},
+)
+assert analysis.experiment.fingerprint == "{analysis.experiment.fingerprint}"
+analysis.report("report.html")
+'''

@@ -1,0 +1,237 @@
+"""The five assumptions of a cluster-randomised experiment with spillover, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ._display import Tidy, number
+from .balance import Balance, balance
+from .errors import DataError
+from .experiment import Experiment
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Floats = NDArray[np.float64]
+
+#: What checks are about: the assumptions, in the order of the report, then the computation.
+ASSIGNMENT = "cluster random assignment"
+INTERFERENCE = "partial interference"
+SUTVA = "cluster-level SUTVA"
+EXCHANGEABILITY = "exchangeability"
+CLUSTERS = "cluster count"
+ASSUMPTIONS = {
+    ASSIGNMENT: "The arms differ by chance alone: the design's coins assigned whole clusters.",
+    INTERFERENCE: (
+        "What reaches a user from other clusters is the modelled spillover, and nothing else."
+    ),
+    SUTVA: (
+        "There is one treatment: it is the same in every treated cluster, and so is the absence of "
+        "it in the others."
+    ),
+    EXCHANGEABILITY: (
+        "Before treatment, nothing that is not in the model tells one cluster from another: their "
+        "levels scatter around one mean, like draws from one normal distribution."
+    ),
+    CLUSTERS: "There are clusters enough, and none so large that it decides alone.",
+}
+#: p-values below these are a reason for caution, and a problem.
+CAUTION, PROBLEM = 0.05, 0.001
+
+Row = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class ClusterLevels(Tidy):
+    """Levels of the clusters before treatment, as the posterior has them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A row a cluster: cluster, n_units, arm, intercept (posterior mean), ci_lower, ci_upper,
+        deviation (from its arm's mean, in standard deviations over all clusters).
+    sd_treated, sd_control : float
+        Standard deviation of the intercepts' posterior means in each arm.
+    spread_p_value : float
+        Share of assignments whose arms differ at least as much in spread.
+    size_correlation, size_p_value : float
+        Spearman correlation of intercept and cluster size (within arms), and its p-value.
+    largest, largest_p_value : float
+        Largest absolute deviation, and the probability of one as large among as many normal draws.
+    """
+
+    table: pd.DataFrame
+    sd_treated: float
+    sd_control: float
+    spread_p_value: float
+    size_correlation: float
+    size_p_value: float
+    largest: float
+    largest_p_value: float
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return `table`."""
+        return self.table
+
+
+def cluster_levels(
+    exp: Experiment, posterior: xr.DataTree, draws: int = 1_999, seed: int = 0
+) -> ClusterLevels:
+    """Compare the clusters' intercepts between arms, with their sizes, and with a normal sample.
+
+    Parameters
+    ----------
+    exp : Experiment
+        The experiment.
+    posterior : DataTree
+        The result of :func:`fit` or :func:`fit_exact`.
+    draws, seed : int
+        Of the assignments for the test of spread (permutations where single units were treated).
+
+    Notes
+    -----
+    The test of spread re-assigns the intercepts' deviations from their arm's mean and compares
+    |log(variance ratio)|. It is approximate, since the deviations are estimated.
+    """
+    from scipy import stats
+
+    intercept = posterior["posterior"]["intercept"].to_numpy()
+    intercept = intercept.reshape(-1, intercept.shape[-1])
+    mean, treated = intercept.mean(axis=0), exp.treated
+    half = (1 - exp.spec.report.ci_prob) / 2
+    low, high = np.quantile(intercept, [half, 1 - half], axis=0)
+    deviation = mean - mean.mean()
+    for arm in (treated, ~treated):
+        if arm.any():
+            deviation[arm] = mean[arm] - mean[arm].mean()
+    sd = float(deviation.std(ddof=1)) or 1.0
+    standard = deviation / sd
+    groups, size = len(mean), exp.moments().n
+    largest = float(np.abs(standard).max())
+    varied = np.ptp(size) > 0 and groups > 3
+    rank = stats.spearmanr(deviation, size) if varied else None
+    return ClusterLevels(
+        table=pd.DataFrame(
+            {
+                "cluster": exp.moments().clusters,
+                "n_units": size.astype(np.int64),
+                "arm": np.where(treated, "treated", "control"),
+                "intercept": mean,
+                "ci_lower": low,
+                "ci_upper": high,
+                "deviation": standard,
+            }
+        ),
+        sd_treated=float(deviation[treated].std(ddof=1)) if treated.sum() > 1 else np.nan,
+        sd_control=float(deviation[~treated].std(ddof=1)) if (~treated).sum() > 1 else np.nan,
+        spread_p_value=_spread_p_value(exp, deviation, draws, seed),
+        size_correlation=float(rank.statistic) if rank else np.nan,
+        size_p_value=float(rank.pvalue) if rank else np.nan,
+        largest=largest,
+        largest_p_value=float(-np.expm1(groups * np.log1p(-2 * stats.norm.sf(largest)))),
+    )
+
+
+def _spread_p_value(exp: Experiment, deviation: Floats, draws: int, seed: int) -> float:
+    treated = exp.treated
+    if min(treated.sum(), (~treated).sum()) < 2:
+        return float("nan")
+    rng = np.random.default_rng(seed)
+    try:
+        drawn = exp.assignment.draw(rng, draws)
+    except DataError:  # single units were treated: clusters are exchangeable instead
+        drawn = rng.permuted(np.tile(treated, (draws, 1)), axis=1)
+    assignments = np.vstack([treated, drawn]).astype(float)
+    count = np.stack([assignments.sum(axis=1), (1 - assignments).sum(axis=1)])
+    total = np.stack([assignments @ deviation, (1 - assignments) @ deviation])
+    square = np.stack([assignments @ deviation**2, (1 - assignments) @ deviation**2])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        variance = (square - total**2 / count) / (count - 1)
+        ratio = np.abs(np.log(variance[0] / variance[1]))
+    return float((ratio[1:] >= ratio[0] * (1 - 1e-9)).sum() + 1) / (draws + 1)
+
+
+def balance_of(exp: Experiment) -> Balance | None:
+    """Return the balance, or None where whole clusters were not assigned."""
+    return None if exp.spec.design.level == "unit" else balance(exp)
+
+
+def assignment_rows(found: Balance | None) -> Iterator[Row]:
+    """Judge the balance of the arms."""
+    if found is None:
+        return
+    worst = found.table.loc[found.table["difference"].abs().idxmax()]
+    yield (
+        "balance of the arms",
+        f"omnibus p = {number(found.p_value)}; largest standardised difference "
+        f"{worst['difference']:+.2f} ({worst['covariate']})",
+        found.verdict,
+        "so unequal arms are rare by chance: ask how the assignment was made, and whether clusters "
+        "left after it; adjust for what differs",
+    )
+
+
+def interference_rows(exp: Experiment, spillover: pd.Series | None) -> Iterator[Row]:
+    """Say what is known of interference: the effect, where it is modelled, and from what."""
+    if spillover is None:
+        yield (
+            "spillover between clusters",
+            "not modelled: the specification names no spillover column",
+            "caution",
+            "if users of different clusters work together, control users are partly treated and "
+            "the effect is understated; bring their exposure, or a collaboration graph",
+        )
+        return
+    low, high = spillover["ci_lower"], spillover["ci_upper"]
+    known = exp.exposure is not None
+    yield (
+        "spillover between clusters",
+        f"effect {number(spillover['mean'])} ({number(low)} to {number(high)}) on exposed control "
+        f"users; exposure {'from the collaboration graph' if known else 'as the data have it'}",
+        "ok" if known else "caution",
+        "exposure that users choose (opting in, collaborating more) is no exposure of the design: "
+        "the effect is an association unless it follows from a graph that was there before",
+    )
+
+
+def spread_rows(exp: Experiment, found: ClusterLevels) -> Iterator[Row]:
+    """Judge the spread of the clusters by arm."""
+    by_arm = exp.spec.heterogeneity.between_sd_by_arm
+    p = found.spread_p_value
+    yield (
+        "spread of the clusters, by arm",
+        f"SD {number(found.sd_treated)} treated, {number(found.sd_control)} control (p = "
+        f"{number(p)})",
+        "ok" if not p < CAUTION or by_arm else "caution" if p >= PROBLEM else "problem",
+        "treated clusters scatter differently: the treatment's effect may vary between them "
+        "(adoption, versions); let between_sd differ by arm, and look for what tells them apart",
+    )
+
+
+def level_rows(found: ClusterLevels) -> Iterator[Row]:
+    """Judge outlying clusters, and levels that go with size."""
+    p = found.largest_p_value
+    far = found.table.loc[found.table["deviation"].abs().idxmax()]
+    yield (
+        "most distant cluster",
+        f"{far['cluster']}, {found.largest:.1f} SDs from its arm's mean (p = {number(p)} among "
+        f"{len(found.table):,} normal draws)",
+        "ok" if p >= CAUTION else "caution" if p >= PROBLEM else "problem",
+        "that cluster is not like the others: find out why, and see the estimate without it",
+    )
+    if np.isnan(found.size_correlation):
+        return
+    p = found.size_p_value
+    yield (
+        "levels and cluster sizes",
+        f"rank correlation {found.size_correlation:+.2f} (p = {number(p)})",
+        "ok" if p >= CAUTION else "caution",
+        "large clusters have other levels: the mean over users and the mean over clusters are then "
+        "different questions; add a covariate that size stands for",
+    )

@@ -1,0 +1,220 @@
+"""Plots of the design and of the five assumptions; each returns its matplotlib figure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..experiment import Experiment
+from .plots import COLOURS, clean, new_figure, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ..assumptions import ClusterLevels
+    from ..balance import Balance
+
+#: Most clusters that a caterpillar plot names on its axis.
+MAX_NAMED = 60
+
+
+def schematic(exp: Experiment, figure: Figure | None = None) -> Figure:
+    """Draw who can reach whom: treated and control clusters, and the users in between."""
+    from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+    figure = figure or new_figure(7.2, 3.0)
+    ax = figure.subplots()
+    ax.set(xlim=(0, 10), ylim=(0, 4.2))
+    ax.axis("off")
+    treated, control = int(exp.treated.sum()), int((~exp.treated).sum())
+    whole = exp.spec.design.level == "cluster"
+    left = f"{treated:,} treated clusters" if whole else f"{treated:,} clusters with treated users"
+    boxes = [
+        (0.2, 0.5, 3.6, "direct", left, "own users use the feature:\ndirect effect"),
+        (
+            6.2,
+            2.35,
+            3.6,
+            "spillover",
+            "exposed users",
+            "work with treated users:\nspillover effect",
+        ),
+        (6.2, 0.5, 3.6, "pure_control", "other users", "nothing of it reaches them:\ncomparison"),
+    ]
+    if not exp.has_spillover:
+        boxes = [
+            boxes[0],
+            (6.2, 0.5, 3.6, "pure_control", f"{control:,} control clusters", "comparison"),
+        ]
+    for x, y, width, kind, title, words in boxes:
+        height = 3.35 if (kind == "direct" or not exp.has_spillover) else 1.5
+        ax.add_patch(
+            FancyBboxPatch(
+                (x, y), width, height, boxstyle="round,pad=0.05", fc=COLOURS[kind], alpha=0.18, lw=0
+            )
+        )
+        middle = y + height / 2
+        ax.text(x + width / 2, middle + 0.3, title, ha="center", fontsize=10, fontweight="bold")
+        ax.text(x + width / 2, middle - 0.45, words, ha="center", va="center", fontsize=9)
+    if exp.has_spillover:
+        arrow = FancyArrowPatch(
+            (3.95, 3.1),
+            (6.05, 3.1),
+            color=COLOURS["spillover"],
+            arrowstyle="-|>",
+            mutation_scale=16,
+            lw=2,
+        )
+        ax.add_patch(arrow)
+        ax.text(5.0, 3.3, "shared work", ha="center", fontsize=9, color=COLOURS["spillover"])
+        ax.plot([3.95, 6.05], [1.25, 1.25], ls=":", color=COLOURS["other"])
+        ax.text(5.0, 1.4, "no path", ha="center", fontsize=9, color=COLOURS["other"])
+        ax.text(8.0, 4.05, f"{control:,} control clusters", ha="center", fontsize=10)
+    return figure
+
+
+def sizes(exp: Experiment, figure: Figure | None = None) -> Figure:
+    """Draw the clusters' sizes, by arm."""
+    figure = figure or new_figure(7.2, 1.9)
+    ax = figure.subplots()
+    n = exp.moments().n
+    arms = ((~exp.treated, COLOURS["pure_control"]), (exp.treated, COLOURS["direct"]))
+    for y, (arm, colour) in enumerate(arms):
+        values = np.sort(n[arm])
+        spread = (np.arange(len(values)) * 0.618 % 1 - 0.5) * 0.6  # golden ratio: no overlaps
+        ax.scatter(values, y + spread, s=18, alpha=0.6, color=colour, lw=0)
+        if len(values):
+            ax.plot([np.median(values)] * 2, [y - 0.38, y + 0.38], color="#111111", lw=1.5)
+    ax.set_yticks([0, 1], ["control", "treated"])
+    ax.set_ylim(-0.6, 1.6)
+    if n.max() > 20 * n.min():
+        ax.set_xscale("log")
+    ax.set_xlabel("units in a cluster (a dot each; line: median)")
+    clean(ax)
+    return figure
+
+
+def balance(found: Balance, figure: Figure | None = None) -> Figure:
+    """Draw the standardised differences of the arms' covariates, with what is large shaded."""
+    from ..balance import MAX_DIFFERENCE
+
+    table = found.table
+    figure = figure or new_figure(7.2, 0.38 * len(table) + 1.0)
+    ax = figure.subplots()
+    at = np.arange(len(table))[::-1]
+    ax.axvspan(-MAX_DIFFERENCE, MAX_DIFFERENCE, color="#999999", alpha=0.2, lw=0)
+    ax.axvline(0, color="#333333", ls="--", lw=1)
+    ax.hlines(at, 0, table["difference"], color=COLOURS["direct"], lw=1.5)
+    ax.plot(table["difference"], at, "o", color=COLOURS["direct"], ms=7)
+    ax.set_yticks(at, [plain(name) for name in table["covariate"]])
+    ax.set_ylim(-0.6, len(table) - 0.4)
+    reach = max(1.15 * float(table["difference"].abs().max()), 1.5 * MAX_DIFFERENCE)
+    ax.set_xlim(-reach, reach)
+    ax.set_xlabel("treated less control, in SDs of the cluster means; shaded: small")
+    clean(ax)
+    return figure
+
+
+def caterpillar(found: ClusterLevels, figure: Figure | None = None) -> Figure:
+    """Draw every cluster's intercept with its credible interval, in order, by arm."""
+    table = found.table.sort_values("intercept", ignore_index=True)
+    named = len(table) <= MAX_NAMED
+    figure = figure or new_figure(7.2, 0.6 + (0.13 * len(table) if named else 5.0))
+    ax = figure.subplots()
+    at = np.arange(len(table))
+    for arm, kind in (("treated", "direct"), ("control", "pure_control")):
+        rows = (table["arm"] == arm).to_numpy()
+        part = table[rows]
+        ax.hlines(at[rows], part["ci_lower"], part["ci_upper"], color=COLOURS[kind], lw=1.6)
+        ax.plot(part["intercept"], at[rows], "o", color=COLOURS[kind], ms=3.5, label=arm)
+    if named:
+        ax.set_yticks(at, [plain(str(label)) for label in table["cluster"]], fontsize=7)
+    else:
+        ax.set_yticks([])
+    ax.set_ylim(-1, len(table))
+    ax.set_xlabel("intercept: level of the cluster's users without treatment or exposure")
+    ax.legend(frameon=False, loc="lower right")
+    clean(ax)
+    return figure
+
+
+def spread(found: ClusterLevels, figure: Figure | None = None) -> Figure:
+    """Draw the intercepts of both arms beside each other, about their arm's mean."""
+    figure = figure or new_figure(7.2, 1.9)
+    ax = figure.subplots()
+    for y, (arm, kind) in enumerate((("control", "pure_control"), ("treated", "direct"))):
+        values = found.table.loc[found.table["arm"] == arm, "deviation"].to_numpy()
+        jitter = (np.arange(len(values)) * 0.618 % 1 - 0.5) * 0.6
+        ax.scatter(values, y + jitter, s=18, alpha=0.6, color=COLOURS[kind], lw=0)
+        if len(values) > 1:
+            sd = values.std(ddof=1)
+            ax.plot([-sd, sd], [y, y], color="#111111", lw=3, alpha=0.7)
+    ax.axvline(0, color="#333333", ls="--", lw=1)
+    ax.set_yticks([0, 1], ["control", "treated"])
+    ax.set_ylim(-0.6, 1.6)
+    ax.set_xlabel(
+        "intercept less its arm's mean, in SDs over all clusters (bar: one SD of the arm)"
+    )
+    clean(ax)
+    return figure
+
+
+def normality(found: ClusterLevels, figure: Figure | None = None) -> Figure:
+    """Draw the intercepts against normal quantiles, and against cluster size."""
+    from scipy import special
+
+    figure = figure or new_figure(7.2, 3.1)
+    left, right = figure.subplots(1, 2)
+    table = found.table.sort_values("deviation", ignore_index=True)
+    n = len(table)
+    quantiles = special.ndtri((np.arange(n) + 0.5) / n)
+    _points(left, quantiles, table["deviation"], table)
+    reach = [quantiles[0], quantiles[-1]]
+    left.plot(reach, reach, color="#333333", ls="--", lw=1)
+    left.set(xlabel="normal quantile", ylabel="deviation, in SDs")
+    _points(right, table["n_units"], table["deviation"], table)
+    right.axhline(0, color="#333333", ls="--", lw=1)
+    right.set(xlabel="units in the cluster", ylabel="deviation, in SDs")
+    if table["n_units"].max() > 20 * table["n_units"].min():
+        right.set_xscale("log")
+    return figure
+
+
+def _points(ax: Axes, x: Any, y: Any, table: pd.DataFrame) -> None:
+    colour = np.where(table["arm"] == "treated", COLOURS["direct"], COLOURS["pure_control"])
+    ax.scatter(x, y, s=18, c=colour, lw=0, alpha=0.8)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def influence(exp: Experiment, effects: list[str], figure: Figure | None = None) -> Figure:
+    """Draw each effect without each cluster, and each cluster's share of what identifies it."""
+    from ..frequentist import influence as influence_of
+
+    figure = figure or new_figure(7.2, 2.7 * len(effects))
+    panels = figure.subplots(len(effects), 1, squeeze=False)[:, 0]
+    for ax, effect in zip(panels, effects, strict=True):
+        table = influence_of(exp, effect)
+        ax.scatter(
+            table["partial_leverage"], table["estimate_without"], s=18, color=COLOURS["direct"]
+        )
+        whole = exp.treated.size
+        ax.axvline(1 / whole, color=COLOURS["other"], ls=":", lw=1)
+        first = table.iloc[0]
+        ax.annotate(
+            plain(str(first["cluster"])),
+            (first["partial_leverage"], first["estimate_without"]),
+            xytext=(5, 4),
+            textcoords="offset points",
+            fontsize=8,
+        )
+        ax.xaxis.set_major_formatter(lambda x, _: f"{x:.1%}")
+        ax.set_title(f"{effect.replace('_', ' ')} effect", loc="left", fontsize=10)
+        ax.set_ylabel("estimate without it", fontsize=9)
+        ax.spines[["top", "right"]].set_visible(False)
+    panels[-1].set_xlabel(
+        "a cluster's share of what identifies the effect (dotted: an equal share)"
+    )
+    return figure

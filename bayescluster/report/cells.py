@@ -1,0 +1,67 @@
+"""Cells of the report's tables: what they show, and the number behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .._display import number
+from .words import probability
+
+PROBABILITIES = (
+    "prob_positive",
+    "prob_above_threshold",
+    "prob_in_rope",
+    "prob_beyond_threshold",
+)
+COUNTS = ("n_units", "count", "ties", "users", "draws", "n_checks")
+SHARES = ("share", "overlap")
+
+
+def shown(name: str, value: Any, row: Mapping[str, Any]) -> str:
+    """Return a cell's text, rounded for reading.
+
+    Parameters
+    ----------
+    name : str
+        Column.
+    value : object
+        The value.
+    row : mapping of str to object
+        The whole row: numbers around a large offset keep the digits that its standard deviation
+        asks for.
+    """
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return "–"
+    if name in PROBABILITIES:
+        return probability(float(value))
+    if name == "p_value":
+        return "< 0.0001" if value < 1e-4 else number(float(value))
+    if name.startswith("ess_") or name in COUNTS:
+        return f"{value:,.0f}"
+    if name in SHARES and isinstance(value, int | float):
+        return f"{value:.0%}" if float(value) * 100 % 1 == 0 else f"{value:.1%}"
+    if name == "df" and float(value).is_integer():
+        return f"{value:,.0f}"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, int | float | np.number):
+        near = name in ("mean", "ci_lower", "ci_upper", "observed", "predicted")
+        return number(float(value), row.get("std", row.get("sd")) if near else None)
+    return str(value).replace("pure_control", "pure control")
+
+
+def raw(value: Any) -> str | None:
+    """Return the number behind a cell as text that gives it back exactly; None for text."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        return None
+    return repr(float(value))
+
+
+def rows(frame: pd.DataFrame) -> Iterator[list[tuple[str, str | None]]]:
+    """Yield each row's cells: text, and the number behind it."""
+    for row in frame.to_dict("records"):
+        yield [(shown(str(name), value, row), raw(value)) for name, value in row.items()]

@@ -1,0 +1,88 @@
+"""Columns of each table of the report, by their headings."""
+
+from __future__ import annotations
+
+ESTIMATES = {
+    "method": "method",
+    "term": "effect",
+    "estimate": "estimate",
+    "std_error": "SE / SD",
+    "df": "df",
+    "ci_lower": "lower",
+    "ci_upper": "upper",
+    "p_value": "p-value",
+}
+ESTIMANDS = {
+    "estimand": "estimand",
+    "mean": "mean",
+    "sd": "SD",
+    "ci_lower": "lower",
+    "ci_upper": "upper",
+    "prob_positive": "P(> 0)",
+    "prob_above_threshold": "P(> threshold)",
+    "prob_in_rope": "P(in ROPE)",
+}
+AGREEMENT = {
+    "term": "effect",
+    "width_ratio": "width ratio",
+    "overlap": "overlap",
+    "shift": "shift (SE)",
+    "verdict": "verdict",
+}
+BIAS = {"component": "component", "value": "value", "note": "note"}
+CONDITIONS = {"condition": "condition", "n_units": "units", "mean": "mean", "std": "SD"}
+CONVERGENCE = {
+    "parameter": "parameter",
+    "mean": "mean",
+    "sd": "SD",
+    "mcse_mean": "MCSE",
+    "ess_bulk": "bulk ESS",
+    "ess_tail": "tail ESS",
+    "r_hat": "R-hat",
+}
+BALANCE = {
+    "covariate": "covariate",
+    "treated": "treated",
+    "control": "control",
+    "difference": "difference (SD)",
+    "p_value": "p-value",
+}
+PREDICTIVE = {
+    "statistic": "statistic",
+    "observed": "observed",
+    "predicted": "predicted",
+    "ci_lower": "lower",
+    "ci_upper": "upper",
+    "tail_prob": "tail probability",
+    "verdict": "verdict",
+}
+SENSITIVITY = {
+    "priors": "priors",
+    "effect": "effect",
+    "mean": "mean",
+    "sd": "SD",
+    "ci_lower": "lower",
+    "ci_upper": "upper",
+    "shift": "shift (SD)",
+    "verdict": "verdict",
+}
+POWER = {
+    "parameter": "parameter",
+    "prior": "to the prior",
+    "likelihood": "to the data",
+    "verdict": "verdict",
+}
+DECISION = {
+    "effect": "effect",
+    "prob_beyond_threshold": "P(beyond threshold)",
+    "loss_ship": "loss if shipped",
+    "loss_hold": "loss if held",
+    "action": "smaller loss",
+}
+ROLLOUT = {
+    "share": "share treated",
+    "assumption": "assumption",
+    "mean": "change",
+    "ci_lower": "lower",
+    "ci_upper": "upper",
+}

@@ -1,0 +1,78 @@
+"""The report as Markdown: words and tables, for a pull request; figures stay on the page."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from . import cells
+from .document import Checks, Code, Grid, Part, Section, Words
+
+if TYPE_CHECKING:
+    from ..analysis import Analysis
+
+MARKS = {"ok": "✓ ok", "caution": "△ caution", "problem": "✗ problem"}
+
+
+def to_markdown(analysis: Analysis) -> str:
+    """Return the report as GitHub-flavoured Markdown; text from the data is escaped."""
+    from .sections import document
+
+    page = document(analysis)
+    lines = [f"# {escaped(page.title)}", "", escaped(page.question), ""]
+    for trouble in page.troubles:
+        lines += [f"> **{MARKS['problem']}** {escaped(trouble)}", ">"]
+    lines += ["", f"**{escaped(page.decision)}**", ""]
+    lines += [f"- {escaped(text)}" for text in page.sentences] + [""]
+    lines += [*_grid(page.effects), "", *_lights(page.lights)]
+    lines += ["", "; ".join(f"{name}: {escaped(value)}" for name, value in page.facts.items()), ""]
+    for section in page.sections:
+        lines += _section(section)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(section: Section) -> list[str]:
+    lines = [f"## {escaped(section.title)}", ""]
+    for part in section.parts:
+        lines += [*_part(part), ""]
+    return lines
+
+
+def _part(part: Part) -> list[str]:
+    if isinstance(part, Words):
+        return [line for text in part.paragraphs for line in (escaped(text), "")][:-1]
+    if isinstance(part, Grid):
+        return _grid(part)
+    if isinstance(part, Checks):
+        return [
+            f"- {MARKS[row.verdict]} **{escaped(row.check)}**: {escaped(row.figure)}"
+            + (f" ({escaped(row.advice)})" if row.advice else "")
+            for row in part.frame.itertuples()
+        ]
+    if isinstance(part, Code):
+        return [f"{part.summary}. {part.words}".rstrip(), "", "```", part.text.rstrip(), "```"]
+    return []
+
+
+def _grid(grid: Grid) -> list[str]:
+    frame = grid.shown
+    if frame.empty:
+        return [f"*{escaped(grid.caption)}*: nothing to show"]
+    head = "| " + " | ".join(escaped(grid.headings[str(name)]) for name in frame) + " |"
+    body = ["| " + " | ".join(escaped(text) for text, _ in row) + " |" for row in cells.rows(frame)]
+    numeric = [value is not None for _, value in next(cells.rows(frame))]
+    rule = "| " + " | ".join("--:" if right else "---" for right in numeric) + " |"
+    return [f"*{escaped(grid.caption)}*", "", head, rule, *body]
+
+
+def _lights(lights: object) -> list[str]:
+    return [
+        f"- {MARKS[row.verdict]} **{row.about}**: {escaped(row.worst)}"
+        for row in lights.itertuples()  # type: ignore[attr-defined]
+    ]
+
+
+def escaped(text: str) -> str:
+    """Return text in which nothing is Markdown or HTML."""
+    text = re.sub(r"([\\`*_\[\]|<>#~$])", r"\\\1", text.replace("&", "&amp;"))
+    return " ".join(text.split())
