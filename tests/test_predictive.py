@@ -9,6 +9,7 @@ import bayescluster as bc
 from bayescluster.bayes.checks import sampler_checks
 from bayescluster.bayes.discrepancies import draw_within_sd
 from bayescluster.bayes.draws import ParameterDraws
+from bayescluster.bayes.predictive import _misfit_advice
 from bayescluster.bayes.replicates import (
     Groups,
     _draw_frequencies,
@@ -287,6 +288,15 @@ def test_overdispersed_counts_are_flagged(count_comparisons):
     assert right.loc["variance / mean of users", "observed"] == pytest.approx(dispersion)
     table = count_comparisons["poisson"].fits["poisson"]
     assert bc.posterior_predictive_check(*table, draws=300).verdict == "ok"
+
+
+def test_even_counts_are_no_reason_for_more_overdispersion(count_comparisons):
+    exp, _ = count_comparisons["poisson"].fits["poisson"]
+    for name in ("share of zeros", "variance / mean of users"):
+        assert "negative_binomial" in _misfit_advice(exp, name, "more")
+        less = _misfit_advice(exp, name, "less")
+        assert "negative_binomial" not in less
+        assert "vary less than the family allows" in less
 
 
 def test_the_sampler_is_judged_by_energy_and_depth(count_comparisons):

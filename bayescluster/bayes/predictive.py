@@ -19,7 +19,7 @@ from .discrepancies import (
     of_cluster_means,
     of_groups,
 )
-from .draws import ParameterDraws
+from .draws import ParameterDraws, check_posterior
 from .replicates import Groups, replicate
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ def posterior_predictive_check(
     a misfit and values near 1/2 are no proof of a fit. With S replicates their Monte Carlo error is
     at most 1 / (2 sqrt(S)).
     """
+    check_posterior(exp, tree)
     rng = np.random.default_rng(seed)
     groups = Groups.of(exp)
     parameters = ParameterDraws.of(tree["posterior"].to_dataset(), exp).flattened()
@@ -331,6 +332,12 @@ def _misfit_advice(exp: Experiment, name: str, more: str) -> str:
             "report the effect without it too"
         )
     if name == "share of zeros" or name.startswith("variance / mean"):
+        if more == "less":
+            return start + (
+                "the counts vary less than the family allows, so that intervals are too wide "
+                "rather than too short; ask what evens them out (a cap, a quota), and read a "
+                "cluster-robust interval beside the posterior"
+            )
         if family == "poisson":
             return start + "the counts are not poisson; use family = 'negative_binomial'"
         return start + (

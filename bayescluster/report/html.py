@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from .._display import number, percent
+from .._display import number, percent, probability
 from .._files import write_whole
 from ..bayes.checks import convergence
 from ..bayes.fit import versions
 from ..bayes.model import resolved_priors
-from . import plots, words
+from . import plots
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +143,7 @@ def _table(frame: pd.DataFrame, headings: dict[str, str]) -> dict[str, Any]:
 
 def _cell(name: str, value: Any, sd: float | None) -> str:
     if name in PROBABILITIES:
-        return words.probability(float(value))
+        return probability(float(value))
     if name == "p_value":
         return "< 0.0001" if value < 1e-4 else number(float(value))
     if name.startswith("ess_") or name == "n_units":
