@@ -564,5 +564,8 @@ def test_clusters_of_single_units_have_a_likelihood():
     assert ours[0] == pytest.approx(rows_log_likelihood(frame, exp, point), abs=1e-8)
     assert isinstance(likelihood_of(exp), type(cell_likelihood(exp)))
     gaussian = spec.model_copy(update={"outcome": bc.OutcomeSpec(column="y")})
+    student = spec.model_copy(update={"outcome": bc.OutcomeSpec(column="y", family="student_t")})
+    with pytest.raises(bc.FitError, match="every one of the 20 clusters has a single unit"):
+        bc.build_model(bc.Experiment(frame, student))
     with pytest.raises(bc.FitError, match="every one of the 20 clusters has a single unit"):
         GaussianStatistics.of(bc.Experiment(frame, gaussian).moments(), {})
