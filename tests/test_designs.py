@@ -403,7 +403,7 @@ def test_every_name_of_a_model_is_reserved(spec, informed, monkeypatch):
     from bayescluster.bayes import cell_models
     from bayescluster.spec import RESERVED_NAMES
 
-    monkeypatch.setattr(cell_models, "is_informative", lambda data, exp: informed)
+    monkeypatch.setattr(cell_models, "is_informative", lambda data: informed)
     model = bc.build_model(bc.Experiment(simulate(spec, exposed_share=0.5), spec))
     names = {*model.named_vars, *model.coords} - RESERVED_NAMES
     assert names <= {value.name for value in model.value_vars}
