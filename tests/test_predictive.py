@@ -93,6 +93,24 @@ def test_priors_that_expect_the_absurd_are_flagged():
     plt.close("all")
 
 
+@pytest.mark.parametrize(
+    ("family", "size", "level"),
+    [("bernoulli", 1, -0.4), ("bernoulli", 300, -5.5), ("poisson", 1, -1.2), ("poisson", 2, -1.2)],
+)
+def test_few_users_and_rare_events_are_not_absurd(family, size, level):
+    """Single users convert or do not; the default priors are about the rates behind that."""
+    spec = bc.ModelSpec(
+        design={"cluster": "team", "treatment": "treated"},
+        outcome={"column": "y", "family": family},
+    )
+    made = bc.SyntheticExperiment(spec, 60, size, parameters={"intercept_mean": level})
+    exp = bc.Experiment(made.simulate(seed=1), spec)
+    table = rows_of(bc.prior_predictive_check(exp))
+    assert table.loc["all cluster means", "verdict"] == "ok"
+    assert table.loc["smallest cluster mean", "observed"] == 0
+    assert table.loc["smallest cluster mean", "verdict"] == "ok"
+
+
 def test_priors_that_conflict_with_the_data_are_flagged():
     far = {"intercept_mean": {"distribution": "normal", "mu": 5, "sigma": 0.3}}
     table = rows_of(bc.prior_predictive_check(experiment(priors=far)))
