@@ -208,11 +208,12 @@ def rollout(
                 }
             )
     outcome = exp.spec.outcome
+    logs = outcome.family == "lognormal"  # whose label may well be the logarithm's
     by_users = exp.spec.design.level == "unit"
     return Rollout(
         pd.DataFrame(rows),
         exposure,
-        outcome.label or outcome.column,
+        outcome.column if logs else outcome.label or outcome.column,
         "users of every cluster" if by_users else "clusters",
     )
 

@@ -146,13 +146,14 @@ def test_families_with_a_link_are_projected_on_the_outcomes_scale(count_comparis
 
 def test_lognormal_effects_are_decided_in_logs_and_projected_on_the_outcomes_scale():
     spec = bc.ModelSpec(
-        design=DESIGN, outcome={"column": "y", "family": "lognormal", "label": "dollars"}
+        design=DESIGN, outcome={"column": "y", "family": "lognormal", "label": "log dollars"}
     )
     made = bc.SyntheticExperiment(spec, n_clusters=20, cluster_size=30)
     exp = bc.Experiment(made.simulate(seed=3), spec)
     tree = bc.fit_exact(exp, seed=1)
     draws = estimand_draws(exp, tree)
     result = bc.rollout(exp, tree, [0.5, 1.0])
+    assert result.outcome == "y"
     money = draws["direct, difference of means"].mean()
     assert curve(result, NONE) == pytest.approx({0.5: money / 2, 1.0: money})
     decision = bc.decide(exp, tree)
