@@ -37,6 +37,17 @@ def percent(probability: float) -> str:
     return f"{100 * probability:.6g}%"
 
 
+def probability(value: float) -> str:
+    """Format a probability; draws never show certainty."""
+    if np.isnan(value):
+        return "–"
+    if value > 0.999:
+        return "> 99.9%"
+    if value < 0.001:
+        return "< 0.1%"
+    return f"{value:.1%}"
+
+
 class Tidy(ABC):
     """A result that gives one tidy table, from which its text and HTML derive."""
 

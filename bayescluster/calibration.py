@@ -118,13 +118,16 @@ def calibrate(
     Raises
     ------
     SpecError
-        Where a prior takes its scale from the data, or the design is not simulated.
+        Where a prior takes its scale from the data, the design is not simulated, or outcomes drawn
+        from the priors are all alike or beyond what counts hold.
 
     References
     ----------
     Cook, Gelman & Rubin (2006), Journal of Computational and Graphical Statistics 15: 675-692;
     Talts, Betancourt, Simpson, Vehtari & Gelman (2018), arXiv 1804.06788.
     """
+    if n_simulations < 1:
+        raise ValueError(f"n_simulations must be at least 1; given {n_simulations}")
     spec = generator.spec
     priors = _own_priors(spec)
     rng = np.random.default_rng(seed)
@@ -198,7 +201,7 @@ def _simulate(
     from .bayes.families import EXTRA_PARAMETER, draw_totals
 
     family, clusters = spec.outcome.family, int(cluster.max()) + 1
-    for _ in range(count):
+    for simulation in range(count):
         truth = {name: float(prior.draw(rng, (1,))[0]) for name, prior in priors.items()}
         intercept = rng.normal(truth["intercept_mean"], truth["between_sd"], clusters)
         eta = intercept[cluster] + x @ [truth[name] for name in spec.design.effects]
@@ -209,6 +212,12 @@ def _simulate(
             shape = truth.get(EXTRA_PARAMETER.get(family, ""), 1.0)
             scale = truth.get("within_sd", 1.0)
             y = draw_totals(rng, family, eta, np.ones(len(eta)), shape, scale)
+        if not (np.isfinite(y).all() and np.ptp(y) > 0):
+            what = "all alike" if np.isfinite(y).all() else "too large"
+            raise SpecError(
+                f"the priors allow for outcomes that are {what} (simulation {simulation + 1:,}), "
+                "which no analysis starts from: give narrower priors, or more clusters and units"
+            )
         yield truth, y
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ._display import Tidy, number
+from .bayes.draws import check_posterior
 from .bayes.exact import ExactPosterior, exact_posterior, is_integrable
 from .errors import DataError
 from .estimands import estimand_draws, summarise
@@ -230,7 +231,7 @@ def compare(
         posterior = fit(exp, seed=seed, **sampling)
     elif sampling:
         raise TypeError(f"{', '.join(sampling)} would sample again: give either these or posterior")
-    _check_posterior(posterior, exp)
+    check_posterior(exp, posterior, recorded=True)
     truth = dict(truth or {})
     effects = exp.spec.design.effects
     if unknown := set(truth) - set(effects):
@@ -266,16 +267,6 @@ def compare(
         powerless=powerless,
         exact=exact,
     )
-
-
-def _check_posterior(posterior: xr.DataTree, exp: Experiment) -> None:
-    expected = {"data_fingerprint": exp.fingerprint, "model_hash": exp.spec.model_hash}
-    for name, value in expected.items():
-        if posterior.attrs.get(name) != value:
-            raise ValueError(
-                f"the posterior is not of this experiment: its {name} is "
-                f"{posterior.attrs.get(name)!r}, not {value!r}; fit this experiment"
-            )
 
 
 def _small_sample(

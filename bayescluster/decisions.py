@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ._display import Tidy, number, percent
+from ._display import Tidy, number, percent, probability
+from .bayes.draws import check_posterior
 from .estimands import estimand_draws, is_effect
 from .experiment import Experiment
 from .spec import ReportSpec
@@ -74,6 +75,11 @@ def decide(
     Decision
         A row an effect.
 
+    Raises
+    ------
+    ValueError
+        Where the posterior is of another experiment.
+
     Notes
     -----
     With gain = effect - threshold (threshold - effect where a decrease is sought), acting loses
@@ -85,14 +91,19 @@ def decide(
     lognormal family are differences of logarithms, and so are threshold and losses; hand over the
     "difference of means" of :func:`estimand_draws` to decide in the outcome's unit.
     """
-    draws = dict(estimands) if estimands is not None else estimand_draws(exp, tree)
-    if estimands is None:
+    if estimands is not None:
+        draws = dict(estimands)
+    else:
+        check_posterior(exp, tree)
+        draws = estimand_draws(exp, tree)
         draws = {k: v for k, v in draws.items() if is_effect(k) and k not in NOT_DECIDED}
     report = exp.spec.report
-    return Decision(pd.DataFrame([_row(k, v, report) for k, v in draws.items()]), report)
+    logs = exp.spec.outcome.family == "lognormal" and estimands is None
+    rows = [_row(k, v, report, logs=logs) for k, v in draws.items()]
+    return Decision(pd.DataFrame(rows), report)
 
 
-def _row(effect: str, values: Floats, report: ReportSpec) -> dict[str, Any]:
+def _row(effect: str, values: Floats, report: ReportSpec, *, logs: bool) -> dict[str, Any]:
     values = np.asarray(values, dtype=float).ravel()
     sign = 1.0 if report.direction == "increase" else -1.0
     gain = sign * (values - report.threshold)
@@ -114,7 +125,7 @@ def _row(effect: str, values: Floats, report: ReportSpec) -> dict[str, Any]:
         "value_of_information": min(loss_ship, loss_hold),
         "clear": max(beyond, 1 - beyond) >= report.decision_prob,
     }
-    return row | {"conclusion": _conclusion(row, report)}
+    return row | {"conclusion": _conclusion(row, report, logs=logs)}
 
 
 def _in_rope(values: Floats, report: ReportSpec) -> dict[str, float]:
@@ -126,18 +137,19 @@ def _in_rope(values: Floats, report: ReportSpec) -> dict[str, float]:
     return dict(zip(names, (1 - below - above, below, above), strict=True))
 
 
-def _conclusion(row: Mapping[str, Any], report: ReportSpec) -> str:
+def _conclusion(row: Mapping[str, Any], report: ReportSpec, *, logs: bool) -> str:
+    unit = "per user, on the log scale," if logs else "per user"
     side = "above" if report.direction == "increase" else "below"
     loss = {"ship": row["loss_ship"], "hold": row["loss_hold"]}
     other = "hold" if row["action"] == "ship" else "ship"
     text = (
         f"{row['effect']}: {row['action']}, with an expected loss of "
-        f"{number(loss[row['action']])} per user against {number(loss[other])}; the probability "
-        f"of an effect {side} {number(report.threshold)} is {row['prob_beyond_threshold']:.1%}"
+        f"{number(loss[row['action']])} {unit} against {number(loss[other])}; the probability of "
+        f"an effect {side} {report.threshold:g} is {probability(row['prob_beyond_threshold'])}"
     )
     if row["clear"]:
         return text + ", a clear case"
     return text + (
         f", short of a clear case ({percent(report.decision_prob)} or its complement): knowing the "
-        f"effect exactly would be worth {number(row['value_of_information'])} per user"
+        f"effect exactly would be worth {number(row['value_of_information'])} {unit.rstrip(',')}"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +18,11 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Floats = NDArray[np.float64]
+#: Linear predictors without treatment (S, B), shares of the users (B,), clusters (B,).
+Baseline = tuple[Floats, Floats, NDArray[np.int64]]
 
+#: Draws times users that are alike, of those that are looked at together.
+BLOCK_ELEMENTS = 4_000_000
 #: What each estimand means, in words for the report.
 DEFINITIONS = {
     "direct": "treated users against control users who are not exposed to spillover",
@@ -63,9 +69,10 @@ def estimand_draws(exp: Experiment, posterior: xr.DataTree) -> dict[str, Floats]
 
     Notes
     -----
-    Of the lognormal family, "direct, difference of means" is on the outcome's own scale: the
-    average over users of exp(a_j + sigma^2 / 2) (exp(direct) - 1), covariates at their clusters'
-    means.
+    Of the lognormal family, "direct, difference of means" and so on are on the outcome's own scale:
+    differences of the mean over users of exp(eta + within_sd^2 / 2), where users have their own
+    clusters' intercepts (and effects, where these vary) and covariates that are taken to be normal
+    within clusters, as the moments hold no more of them: right to second order in the slopes.
     """
     draws = posterior["posterior"].to_dataset()
     effects = exp.spec.design.effects
@@ -95,32 +102,34 @@ def _flat(draws: xr.Dataset, name: str) -> Floats:
 def _average_differences(exp: Experiment, draws: xr.Dataset) -> dict[str, Floats]:
     """Return differences of the mean outcome between conditions, averaged over all users."""
     effects, family = exp.spec.design.effects, exp.spec.outcome.family
-    base, weight, cluster = _baseline(exp, draws)
-
-    def of(name: str) -> Floats:
-        """Return an effect's coefficient for each baseline; (S, 1), or (S, B) where it varies."""
-        if f"{name}_of_cluster" in draws:
-            return _flat(draws, f"{name}_of_cluster")[:, cluster]
-        return _flat(draws, name)[:, None]
-
-    untreated = mean_of(family, base) @ weight
-
-    def shifted(by: Floats) -> Floats:
-        return mean_of(family, base + by) @ weight - untreated
-
-    found = {name: shifted(of(name)) for name in effects if name != "interaction"}
+    parts = _log_baselines(exp, draws) if family == "lognormal" else _baselines(exp, draws)
+    inverse = np.exp if family == "lognormal" else partial(mean_of, family)
+    coefficients = {name: _flat(draws, name)[:, None] for name in effects}
+    varying = {
+        name: _flat(draws, f"{name}_of_cluster")
+        for name in effects
+        if f"{name}_of_cluster" in draws
+    }
+    conditions: dict[str, tuple[str, ...]] = {
+        name: (name,) for name in effects if name != "interaction"
+    }
     if "interaction" in effects:
-        both = shifted(of("direct") + of("spillover") + of("interaction"))
-        found["interaction"] = both - found["direct"] - found["spillover"]
-        found["direct with exposure"] = both
+        conditions["direct with exposure"] = ("direct", "spillover", "interaction")
+    found = dict.fromkeys(conditions, np.zeros(len(coefficients["direct"])))
+    for base, weight, cluster in parts:
+        own = coefficients | {name: values[:, cluster] for name, values in varying.items()}
+        untreated = inverse(base) @ weight
+        for condition, names in conditions.items():
+            shifted = inverse(base + sum(own[name] for name in names)) @ weight
+            found[condition] = found[condition] + shifted - untreated
+    if "interaction" in effects:
+        alone = found["direct"] + found["spillover"]
+        found["interaction"] = found["direct with exposure"] - alone
     return {name: found.pop(name) for name in effects} | found
 
 
-def _baseline(exp: Experiment, draws: xr.Dataset) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Return the linear predictor without treatment of users that are alike; (S, B).
-
-    With it the share of users of each, (B,), and their clusters, (B,).
-    """
+def _baselines(exp: Experiment, draws: xr.Dataset) -> Iterator[Baseline]:
+    """Give the linear predictor without treatment of users that are alike, in parts."""
     cells = exp.cells()
     effects = len(exp.spec.design.effects)
     covariates = cells.x[:, effects:]
@@ -128,13 +137,36 @@ def _baseline(exp: Experiment, draws: xr.Dataset) -> tuple[Floats, Floats, NDArr
     alike, at = np.unique(keyed, axis=0, return_inverse=True)
     n = np.bincount(at.ravel(), cells.n)
     cluster = alike[:, 0].astype(np.int64)
-    base = _flat(draws, "intercept")[:, cluster]
-    if covariates.shape[1]:
-        moments = exp.moments()
-        center = (moments.grand_mean + moments.origin)[effects:-1]
-        slopes = np.stack([_flat(draws, name) for name in exp.covariates], axis=-1)
-        base = base + slopes @ (alike[:, 1:] - center).T
-    return base, n / n.sum(), cluster
+    share = n / n.sum()
+    intercept = _flat(draws, "intercept")
+    center, slopes = _covariates(exp, draws)
+    step = max(1, BLOCK_ELEMENTS // len(intercept))
+    for start in range(0, len(alike), step):
+        rows = slice(start, start + step)
+        base = intercept[:, cluster[rows]]
+        if covariates.shape[1]:
+            base = base + slopes @ (alike[rows, 1:] - center).T
+        yield base, share[rows], cluster[rows]
+
+
+def _log_baselines(exp: Experiment, draws: xr.Dataset) -> Iterator[Baseline]:
+    """Give the log of the clusters' mean outcomes without treatment: that of a lognormal family."""
+    moments, k = exp.moments(), len(exp.spec.design.effects)
+    base = _flat(draws, "intercept") + _flat(draws, "within_sd")[:, None] ** 2 / 2
+    if exp.covariates:
+        center, slopes = _covariates(exp, draws)
+        base = base + slopes @ ((moments.mean + moments.origin)[:, k:-1] - center).T
+        within = moments.cross[:, k:-1, k:-1] / moments.n[:, None, None]
+        base = base + np.einsum("sa,jab,sb->sj", slopes, within, slopes, optimize=True) / 2
+    yield base, moments.n / moments.n.sum(), np.arange(moments.n_clusters)
+
+
+def _covariates(exp: Experiment, draws: xr.Dataset) -> tuple[Floats, Floats]:
+    """Return the covariates' means (c,), from which the model counts, and their slopes (S, c)."""
+    moments, k = exp.moments(), len(exp.spec.design.effects)
+    slopes = [_flat(draws, name) for name in exp.covariates]
+    center = (moments.grand_mean + moments.origin)[k:-1]
+    return center, np.stack(slopes, axis=-1) if slopes else np.empty((0, 0))
 
 
 def _other_scales(exp: Experiment, draws: xr.Dataset) -> dict[str, Floats]:
@@ -146,16 +178,10 @@ def _other_scales(exp: Experiment, draws: xr.Dataset) -> dict[str, Floats]:
     if family in RATIOS:
         found |= {f"{name}, {RATIOS[family]}": np.exp(_flat(draws, name)) for name in effects}
     if family == "lognormal":
-        moments = exp.moments()
-        half_variance = _flat(draws, "within_sd")[:, None] ** 2 / 2
-        base = _flat(draws, "intercept") + half_variance
-        if exp.covariates:
-            own = moments.mean[:, len(effects) : -1] - moments.grand_mean[len(effects) : -1]
-            base = base + np.stack([_flat(draws, x) for x in exp.covariates], axis=-1) @ own.T
-        untreated = np.exp(base) @ (moments.n / moments.n.sum())
-        for name in effects:
-            grown = untreated * np.expm1(_flat(draws, name))
-            found[f"{name}, difference of means"] = grown
+        found |= {
+            f"{name}, difference of means": values
+            for name, values in _average_differences(exp, draws).items()
+        }
     return found
 
 
@@ -175,7 +201,8 @@ def definition(name: str) -> str:
     effect, _, scale = name.partition(", ")
     if name in DEFINITIONS or not scale:
         return DEFINITIONS[name]
-    return f"{DEFINITIONS[effect]}, as a {scale}"
+    article = "an" if scale.startswith("odds") else "a"
+    return f"{DEFINITIONS[effect]}, as {article} {scale}"
 
 
 def is_effect(name: str) -> bool:

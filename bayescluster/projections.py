@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ._display import Tidy, percent
+from .bayes.draws import check_posterior
 from .estimands import estimand_draws
 from .experiment import Experiment
 
@@ -25,6 +26,7 @@ SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 PROPORTIONAL = "exposure proportional to the treated share"
 CONSTANT = "exposure constant at the observed level"
 NONE = "no spillover"
+WITHIN = "spillover within clusters only"
 #: What each assumption says, in words.
 ASSUMPTIONS = {
     PROPORTIONAL: (
@@ -36,9 +38,13 @@ ASSUMPTIONS = {
         "and nothing where none is"
     ),
     NONE: "nobody is exposed: each user's outcome depends on their own treatment only",
+    WITHIN: (
+        "untreated users gain from treated ones of their own cluster only, in proportion to the "
+        "share treated"
+    ),
 }
 #: Colour of each assumption's curve.
-COLOURS = {PROPORTIONAL: "#0072B2", CONSTANT: "#D55E00", NONE: "#767676"}
+COLOURS = {PROPORTIONAL: "#0072B2", CONSTANT: "#D55E00", NONE: "#767676", WITHIN: "#0072B2"}
 
 
 @dataclass(frozen=True)
@@ -70,7 +76,7 @@ class Exposure:
 
     def at(self, share: float, assumption: str) -> tuple[float, float]:
         """Return the mean exposure of untreated and of treated users at another share."""
-        if assumption == NONE or share == 0:
+        if assumption in (NONE, WITHIN) or share == 0:
             return 0.0, 0.0
         factor = share / self.share if assumption == PROPORTIONAL else 1.0
         return min(1.0, factor * self.untreated), min(1.0, factor * self.treated)
@@ -151,12 +157,13 @@ def rollout(
     Returns
     -------
     Rollout
-        Projections under each assumption; where no spillover is modelled, that one only.
+        Projections under each assumption: where no spillover column is modelled, the one that is
+        (none, or within clusters only).
 
     Raises
     ------
     ValueError
-        Where a share is outside [0, 1].
+        Where a share is outside [0, 1], or the posterior is of another experiment.
 
     Notes
     -----
@@ -169,20 +176,23 @@ def rollout(
     cluster is treated fully, in proportion to the share that is. Clusters are taken to be alike in
     size. For families with a link the effects are average differences, between which the change is
     interpolated: exact at q = 0 and 1, an approximation where exposures are doses or two kinds of
-    spillover meet.
+    spillover meet. Those of the lognormal family are the differences of means of
+    :func:`estimand_draws`, in the outcome's unit.
     """
     grid = np.asarray(shares, dtype=float).ravel()
     if not len(grid) or not ((grid >= 0) & (grid <= 1)).all():
-        raise ValueError(f"shares must lie in [0, 1]; given {list(shares)}")
-    draws = estimand_draws(exp, tree) if estimands is None else estimands
+        raise ValueError(f"shares must lie in [0, 1]; given {grid.tolist()}")
+    draws = _on_the_outcome(exp, tree) if estimands is None else estimands
     exposure = Exposure.of(exp)
-    assumptions = [PROPORTIONAL, CONSTANT, NONE] if exp.has_spillover else [NONE]
+    assumptions = [PROPORTIONAL, CONSTANT, NONE]
+    if not exp.has_spillover:
+        assumptions = [WITHIN if exp.spec.design.saturation else NONE]
     tail = (1 - exp.spec.report.ci_prob) / 2
     rows = []
     for assumption in assumptions:
         for q in grid.tolist():
             at = exposure.at(q, assumption)
-            values = _change(draws, q, *at, within=assumption != NONE or not exp.has_spillover)
+            values = _change(draws, q, *at, within=assumption != NONE)
             lower, upper = np.quantile(values, [tail, 1 - tail])
             rows.append(
                 {
@@ -198,13 +208,24 @@ def rollout(
                 }
             )
     outcome = exp.spec.outcome
+    logs = outcome.family == "lognormal"  # whose label may well be the logarithm's
     by_users = exp.spec.design.level == "unit"
     return Rollout(
         pd.DataFrame(rows),
         exposure,
-        outcome.label or outcome.column,
+        outcome.column if logs else outcome.label or outcome.column,
         "users of every cluster" if by_users else "clusters",
     )
+
+
+def _on_the_outcome(exp: Experiment, tree: xr.DataTree) -> dict[str, Floats]:
+    """Return draws of the effects on the outcome's own scale."""
+    check_posterior(exp, tree)
+    draws = estimand_draws(exp, tree)
+    if exp.spec.outcome.family != "lognormal":
+        return draws
+    suffix = ", difference of means"
+    return {name.removesuffix(suffix): v for name, v in draws.items() if name.endswith(suffix)}
 
 
 def _change(
@@ -225,15 +246,9 @@ def _change(
 
 def _words(exp: Experiment, exposure: Exposure, assumption: str) -> str:
     words = ASSUMPTIONS[assumption]
-    if not exp.has_spillover:
-        within = exp.spec.design.saturation is not None
-        words = (
-            "untreated users gain from treated ones of their own cluster only, in proportion to "
-            "the share treated"
-            if within
-            else "no spillover is modelled: each user's outcome depends on their own treatment only"
-        )
-    elif assumption != NONE:
+    if not exp.has_spillover and assumption == NONE:
+        return "no spillover is modelled: each user's outcome depends on their own treatment only"
+    if assumption in (PROPORTIONAL, CONSTANT):
         words += f" (observed: {percent(round(exposure.untreated, 4))} of untreated users"
         if exp.spec.design.interaction:
             words += f", {percent(round(exposure.treated, 4))} of treated ones"

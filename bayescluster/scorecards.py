@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from ._display import Tidy
-from .errors import SpecError
+from .errors import BayesClusterError, SpecError
 from .estimands import estimand_draws, summarise
 from .experiment import Experiment
 from .frequentist import two_exposure
@@ -124,18 +125,21 @@ def scorecard(
     ------
     SpecError
         Where the designs differ or two metrics have one name.
-    DataError
-        Where the data cannot be analysed; the message names the metric.
+    DataError, FitError
+        Where the data cannot be analysed, or a posterior cannot be had by the engine; the message
+        names the metric.
     """
     named = _named(specs)
+    if engine not in get_args(Engine):
+        raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}; given {engine!r}")
     if not 0 < false_discovery_rate < 1:
         raise ValueError(f"false_discovery_rate must be in (0, 1); given {false_discovery_rate}")
     experiments, posteriors = {}, {}
     source = _read_once(data, named)
     for name, spec in named.items():
-        with step(f"{name}: reading", progressbar):
-            experiments[name] = _experiment(source, name, spec)
-        with step(f"{name}: posterior ({spec.outcome.family})", progressbar):
+        with step(f"{name}: reading", progressbar), _naming(name):
+            experiments[name] = Experiment(source, spec)
+        with step(f"{name}: posterior ({spec.outcome.family})", progressbar), _naming(name):
             posteriors[name] = _fit(experiments[name], engine, draws, tune, chains, seed)
     rows = [row for name in named for row in _rows(name, experiments[name], posteriors[name])]
     table = pd.DataFrame(rows)
@@ -145,6 +149,8 @@ def scorecard(
 
 
 def _named(specs: Mapping[str, ModelSpec] | Iterable[ModelSpec]) -> dict[str, ModelSpec]:
+    if isinstance(specs, ModelSpec):
+        raise TypeError("specs must be several specifications: give [spec], or a dict of them")
     if isinstance(specs, Mapping):
         named = dict(specs)
     else:
@@ -176,12 +182,13 @@ def _read_once(data: Any, named: Mapping[str, ModelSpec]) -> Any:
     return kept(open_source(data, columns).table)
 
 
-def _experiment(source: Any, name: str, spec: ModelSpec) -> Experiment:
+@contextmanager
+def _naming(metric: str) -> Iterator[None]:
+    """Say in the package's own errors which metric they are about."""
     try:
-        return Experiment(source, spec)
-    except Exception as error:
-        error.add_note(f"while reading metric {name!r}")
-        raise
+        yield
+    except BayesClusterError as error:
+        raise type(error)(f"metric {metric!r}: {error}") from error
 
 
 def _fit(

@@ -299,6 +299,8 @@ class ModelSpec(Table):
 
     @model_validator(mode="after")
     def _slopes_have_effects(self) -> Self:
+        if len(set(self.heterogeneity.slopes)) < len(self.heterogeneity.slopes):
+            raise ValueError(f"slopes names an effect twice: {list(self.heterogeneity.slopes)}")
         for name in self.heterogeneity.slopes:
             if name not in self.design.effects:
                 raise ValueError(f"slopes names {name!r}, an effect that the design does not have")
@@ -382,10 +384,17 @@ class ModelSpec(Table):
         except tomllib.TOMLDecodeError as error:
             raise SpecError(f"the specification is not valid TOML: {error}") from None
 
+    def column_of(self, covariate: str) -> str:
+        """Return the column of a covariate among the regressors, a category "column[level]"."""
+        columns = self.outcome.adjusted_for
+        if covariate in columns:
+            return covariate
+        found = [column for column in columns if covariate.startswith(f"{column}[")]
+        return max(found, key=len, default=covariate)
+
     def prior_of(self, covariate: str) -> Prior:
         """Return the prior of a covariate's slope; a category is named "column[level]"."""
-        named = self.priors.covariates.by_name
-        return named.get(covariate, named.get(covariate.split("[")[0], self.priors.covariate))
+        return self.priors.covariates.by_name.get(self.column_of(covariate), self.priors.covariate)
 
 
 def load_spec(path: str | Path) -> ModelSpec:

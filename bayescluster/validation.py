@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 LABEL_ROLES = ("cluster", "unit", "strata")
 #: Most levels of a covariate of text: each is a regressor of its own.
 MAX_LEVELS = 20
+#: Largest count: float64 tells all whole numbers up to 9e15 apart.
+MAX_COUNT = 1e15
 #: Outcomes that a family can have, in words.
 SUPPORT = {
     "bernoulli": "neither 0 nor 1",
-    "poisson": "not a whole number from 0 on",
-    "negative_binomial": "not a whole number from 0 on",
+    "poisson": "not a whole number from 0 to 1e15",
+    "negative_binomial": "not a whole number from 0 to 1e15",
     "lognormal": "not positive",
 }
 
@@ -62,9 +64,14 @@ def check_types(table: ibis.Table, roles: Mapping[str, str]) -> None:
 
 
 def check_levels(levels: Mapping[str, list[Any]], roles: Mapping[str, str]) -> None:
-    """Raise where a covariate of text has a single level, or too many."""
+    """Raise where a covariate of text has a single level or too many, or takes another's name."""
     for role, found in levels.items():
         column = roles[role]
+        if taken := {f"{column}[{level}]" for level in found}.intersection(roles.values()):
+            raise ColumnTypeError(
+                f"column {min(taken)!r} has the name that a category of column {column!r} "
+                "(covariate) goes by; rename one of the two columns"
+            )
         if len(found) > MAX_LEVELS:
             raise ColumnTypeError(
                 f"column {column!r} (covariate) has more than {MAX_LEVELS} categories, such as "
@@ -97,7 +104,7 @@ def checks(t: ibis.Table, spec: ModelSpec) -> dict[str, Any]:
         case "bernoulli":
             counts["unsupported"] = ~t.outcome.isin([0.0, 1.0])
         case "poisson" | "negative_binomial":
-            counts["unsupported"] = (t.outcome < 0) | (t.outcome % 1 != 0)
+            counts["unsupported"] = (t.outcome < 0) | (t.outcome > MAX_COUNT) | (t.outcome % 1 != 0)
     # A comparison with null is null: it counts as false here, and as null_... above.
     results = {name: bad.fill_null(False).ifelse(1, 0).sum() for name, bad in counts.items()}
     results |= {"min_treatment": t.treatment.min(), "max_treatment": t.treatment.max()}
@@ -280,7 +287,7 @@ def check_units(counts: pd.Series, column: str) -> None:
 def check_moments(moments: ClusterMoments, spec: ModelSpec) -> None:
     """Raise where moments are not those of the specification's experiment."""
     effects = spec.design.effects
-    columns = [name.split("[")[0] for name in moments.names]
+    columns = [spec.column_of(name) for name in moments.names]
     expected = [*effects, *spec.outcome.adjusted_for]
     if list(dict.fromkeys(columns)) != expected:
         raise DataError(f"the moments' regressors are {list(moments.names)}, not {expected}")
@@ -330,7 +337,8 @@ def check_values(cells: CellCounts, spec: ModelSpec) -> None:
         "bernoulli": np.isin(cells.value, (0.0, 1.0)),
         "student_t": np.full(len(cells.value), cells.by_value),
     }
-    whole = (cells.value >= 0) & (cells.value == np.floor(cells.value))
+    whole = (cells.value >= 0) & (cells.value <= MAX_COUNT)
+    whole &= cells.value == np.floor(cells.value)
     bad = ~allowed.get(family, whole)
     if bad.any():
         what = SUPPORT.get(family, "not kept apart: count by_value")
@@ -355,6 +363,11 @@ def check_design(moments: ClusterMoments, spec: ModelSpec) -> None:
     if spec.design.level == "cluster":
         _check_arms(moments, spec)
     for name, sd in zip(moments.variables, moments.sd, strict=True):
+        if not np.isfinite(sd):
+            raise DataError(
+                f"column {name!r} holds values too large to square (beyond some 1e150): correct "
+                "them, or give the column in another unit"
+            )
         if not sd > 0:
             _raise_constant(name, moments, spec)
     for name in spec.heterogeneity.slopes:
@@ -384,6 +397,12 @@ def _check_arms(moments: ClusterMoments, spec: ModelSpec) -> None:
 
 
 def _raise_constant(name: str, moments: ClusterMoments, spec: ModelSpec) -> None:
+    if (of := spec.column_of(name)) != name:
+        raise IdentificationError(
+            f"category {name!r} of column {of!r} (covariate) is that of none or of all of the "
+            f"{moments.n_units:,} rows without missing values: there is nothing to estimate; merge "
+            "it with another category"
+        )
     if name == "interaction":
         raise IdentificationError(
             f"no treated unit is exposed by column {spec.design.spillover!r}: the interaction of "

@@ -61,3 +61,16 @@ def test_priors_that_look_at_the_data_are_refused():
         bc.calibrate(bc.SyntheticExperiment(spec), 10)
     with pytest.raises(bc.SpecError, match="neither covariates nor strata"):
         bc.calibrate(generator(covariates=["age"]), 10)
+
+
+@pytest.mark.parametrize(("level", "words"), [(-40, "all alike"), (60, "too large")])
+def test_priors_that_allow_for_no_data_are_refused_before_any_fit(level, words):
+    priors = PRIORS | {"intercept_mean": prior("normal", mu=level, sigma=1)}
+    spec = bc.ModelSpec(design=DESIGN, outcome={"column": "y", "family": "poisson"}, priors=priors)
+    with pytest.raises(bc.SpecError, match=f"outcomes that are {words}"):
+        bc.calibrate(bc.SyntheticExperiment(spec, n_clusters=12, cluster_size=10), 3)
+
+
+def test_a_calibration_needs_simulations():
+    with pytest.raises(ValueError, match="n_simulations must be at least 1"):
+        bc.calibrate(generator(), 0)

@@ -193,7 +193,7 @@ def test_more_nodes_reach_rounding(family):
 )
 def test_sampled_models_equal_the_rows(family, design, centred, monkeypatch):
     """Given intercepts and slopes, the log-density of all units is the sum over rows."""
-    monkeypatch.setattr(cell_models, "is_informative", lambda data, exp: centred)
+    monkeypatch.setattr(cell_models, "is_informative", lambda data: centred)
     frame, exp = make(family, design)
     assert samples_intercepts(exp)
     model, rng = bc.build_model(exp), np.random.default_rng(7)
@@ -564,5 +564,45 @@ def test_clusters_of_single_units_have_a_likelihood():
     assert ours[0] == pytest.approx(rows_log_likelihood(frame, exp, point), abs=1e-8)
     assert isinstance(likelihood_of(exp), type(cell_likelihood(exp)))
     gaussian = spec.model_copy(update={"outcome": bc.OutcomeSpec(column="y")})
+    student = spec.model_copy(update={"outcome": bc.OutcomeSpec(column="y", family="student_t")})
+    with pytest.raises(bc.FitError, match="every one of the 20 clusters has a single unit"):
+        bc.build_model(bc.Experiment(frame, student))
     with pytest.raises(bc.FitError, match="every one of the 20 clusters has a single unit"):
         GaussianStatistics.of(bc.Experiment(frame, gaussian).moments(), {})
+
+
+@pytest.mark.parametrize("design", ["plain", "one_slope"])
+@pytest.mark.parametrize("unit", [1.0, 1_000.0])
+@pytest.mark.parametrize("outlier", [100.0, 100_000.0])
+def test_outliers_and_units_do_not_mislead_the_search_for_modes(outlier, unit, design):
+    """One user far out, and outcomes in other units: the same integrals, up to the Jacobian."""
+    frame, known = make("student_t", design)
+    frame.loc[3, "y"] = outlier
+    point = random_point(np.random.default_rng(2), known)
+    expected = rows_log_likelihood(frame, bc.Experiment(frame, known.spec), point)
+    exp = bc.Experiment(frame.assign(y=frame["y"] * unit), known.spec)
+    scaled = {k: v if k == "degrees_of_freedom" else v * unit for k, v in point.items()}
+    found = cell_likelihood(exp).log_likelihood(as_draws([scaled], exp))[0]
+    jacobian = frame.groupby("team").size().to_numpy() * np.log(unit)
+    tolerance = 1e-7 if design == "plain" else 1e-3
+    assert found + jacobian == pytest.approx(expected, abs=tolerance)
+
+
+def test_medians_count_units():
+    exp = bc.Experiment(
+        pd.DataFrame(
+            {
+                "team": [0, 0, 0, 1, 1, 2, 2, 3],
+                "treated": [0, 0, 0, 1, 1, 0, 0, 1],
+                "y": [5, 5, 90, 1, 2, 3, 3, 4],
+            }
+        ),
+        bc.ModelSpec(
+            design={"cluster": "team", "treatment": "treated"},
+            outcome={"column": "y", "family": "student_t"},
+        ),
+    )
+    laid = cell_likelihood(exp).laid
+    assert laid.median[laid.profile].tolist() == [5, 1, 3, 4]
+    # Six of the eight distances from them are 0: their mean takes the place of their median.
+    assert laid.spread == pytest.approx((85 + 1) / 8)

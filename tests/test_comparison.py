@@ -221,6 +221,8 @@ def test_a_test_that_cannot_reject_is_not_recommended(tutorial_analysis, strata)
     comparison = replace(
         known,
         experiment=exp,
+        posterior=bc.fit_exact(exp, draws=400),
+        exact=bc.exact_posterior(exp),
         agreement=known.agreement[:1],
         skipped=skipped,
         powerless=powerless,

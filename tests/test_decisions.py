@@ -7,7 +7,7 @@ from scipy import stats
 
 import bayescluster as bc
 from bayescluster.estimands import estimand_draws
-from bayescluster.projections import CONSTANT, NONE, PROPORTIONAL, Exposure
+from bayescluster.projections import CONSTANT, NONE, PROPORTIONAL, WITHIN, Exposure
 
 DESIGN = {"cluster": "team", "treatment": "treated"}
 #: A normal distribution's quantiles at even probabilities: expectations good to five digits.
@@ -126,9 +126,9 @@ def test_a_partial_rollout_counts_teammates():
     exp = make(level="unit", saturation="share")
     draws = {"direct": np.full(10, 1.0), "within_spillover": np.full(10, 0.4)}
     result = bc.rollout(exp, None, [0, 0.3, 1], estimands=draws)
-    assert set(result.table["assumption"]) == {NONE}
+    assert set(result.table["assumption"]) == {WITHIN}
     assert "own cluster only" in result.table["words"].iloc[0]
-    assert curve(result, NONE) == pytest.approx({0: 0, 0.3: 0.3 + 0.7 * 0.3 * 0.4, 1: 1})
+    assert curve(result, WITHIN) == pytest.approx({0: 0, 0.3: 0.3 + 0.7 * 0.3 * 0.4, 1: 1})
     assert result.unit == "users of every cluster"
     with pytest.raises(ValueError, match=r"shares must lie in \[0, 1\]"):
         bc.rollout(exp, None, [1.2], estimands=draws)
@@ -142,3 +142,34 @@ def test_families_with_a_link_are_projected_on_the_outcomes_scale(count_comparis
     assert bc.decide(exp, tree).table.set_index("effect").loc["direct", "mean"] == pytest.approx(
         draws["direct"].mean()
     )
+
+
+def test_lognormal_effects_are_decided_in_logs_and_projected_on_the_outcomes_scale():
+    spec = bc.ModelSpec(
+        design=DESIGN, outcome={"column": "y", "family": "lognormal", "label": "log dollars"}
+    )
+    made = bc.SyntheticExperiment(spec, n_clusters=20, cluster_size=30)
+    exp = bc.Experiment(made.simulate(seed=3), spec)
+    tree = bc.fit_exact(exp, seed=1)
+    draws = estimand_draws(exp, tree)
+    result = bc.rollout(exp, tree, [0.5, 1.0])
+    assert result.outcome == "y"
+    money = draws["direct, difference of means"].mean()
+    assert curve(result, NONE) == pytest.approx({0.5: money / 2, 1.0: money})
+    decision = bc.decide(exp, tree)
+    assert decision.table.loc[0, "mean"] == draws["direct"].mean()
+    assert "per user, on the log scale, against" in decision.verdict[0]
+    in_money = bc.decide(exp, tree, estimands={"direct": draws["direct, difference of means"]})
+    assert "log scale" not in in_money.verdict[0]
+
+
+def test_draws_never_show_certainty():
+    sure = bc.decide(make(), None, estimands={"direct": 5 + 0.1 * STANDARD}).verdict[0]
+    assert "the probability of an effect above 0 is > 99.9%" in sure
+
+
+def test_the_posterior_of_another_experiment_is_refused():
+    exp, other = make(), make(spillover="exposed")
+    for act in (bc.decide, bc.rollout, bc.posterior_predictive_check, bc.power_scaling):
+        with pytest.raises(ValueError, match="the posterior is not of this experiment"):
+            act(exp, bc.fit_exact(other, draws=100))

@@ -94,15 +94,15 @@ FAULTS = {
         make_spec(family="poisson"),
         put("y", -1.0),
         bc.OutcomeError,
-        r"column 'y' \(outcome, poisson\) is not a whole number from 0 on in 3 of 48 rows of 1 "
-        r"clusters, such as 0; a count is needed; gaussian takes any number",
+        r"column 'y' \(outcome, poisson\) is not a whole number from 0 to 1e15 in 3 of 48 rows of "
+        r"1 clusters, such as 0; a count is needed; gaussian takes any number",
     ),
     "negative binomial: fractional": (
         make_spec(family="negative_binomial"),
         put("y", 1.5, slice(0, 30)),
         bc.OutcomeError,
-        r"\(outcome, negative_binomial\) is not a whole number from 0 on in 30 of 48 rows of 5 "
-        r"clusters, such as 0, 1, 2, \.\.\.; a count is needed",
+        r"\(outcome, negative_binomial\) is not a whole number from 0 to 1e15 in 30 of 48 rows of "
+        r"5 clusters, such as 0, 1, 2, \.\.\.; a count is needed",
     ),
     "poisson: infinite": (
         make_spec(family="poisson"),
@@ -225,8 +225,8 @@ FAULTS = {
         make_spec(**PLAN, missing="drop"),
         lambda frame: put("y", np.nan)(put("plan", "team")(frame.assign(plan="free"))),
         bc.IdentificationError,
-        r"column 'plan\[team\]' \(regressor\) has one value in all 45 rows: there is nothing to "
-        r"estimate; leave it out of the specification",
+        r"category 'plan\[team\]' of column 'plan' \(covariate\) is that of none or of all of the "
+        r"45 rows without missing values: .*; merge it with another category",
     ),
     "covariate: dates": (
         make_spec(covariates=["since"]),
@@ -253,6 +253,24 @@ FAULTS = {
         bc.IdentificationError,
         r"the effect 'spillover' cannot vary between clusters: it varies within 0 of 8 clusters; "
         r"leave it out of heterogeneity.slopes",
+    ),
+    "poisson: a count that float64 does not hold": (
+        make_spec(family="poisson"),
+        put("y", 1e200),
+        bc.OutcomeError,
+        r"not a whole number from 0 to 1e15 in 3 of 48 rows",
+    ),
+    "gaussian: values too large to square": (
+        make_spec(),
+        put("y", 1e200),
+        bc.DataError,
+        r"column 'y' holds values too large to square .*in another unit",
+    ),
+    "category: another column has its name": (
+        make_spec(covariates=["plan", "plan[pro]"]),
+        every(**{"plan[pro]": lambda frame: np.arange(48.0)}),
+        bc.ColumnTypeError,
+        r"column 'plan\[pro\]' has the name that a category of column 'plan' \(covariate\) goes by",
     ),
     "slopes: a rollout to parts of one cluster": (
         make_spec(ROLLOUT, slopes=["direct"]),
@@ -289,6 +307,13 @@ BAD_SPECS = [
     (
         {"heterogeneity": {"slopes": ["spillover"]}},
         r"slopes names 'spillover', an effect that the design does not have",
+    ),
+    (
+        {
+            "design": ROLES | {"spillover": "exposed"},
+            "heterogeneity": {"slopes": ["spillover", "spillover"]},
+        },
+        r"slopes names an effect twice: \['spillover', 'spillover'\]",
     ),
     ({"heterogeneity": {"slopes": ["interaction"]}}, r"Input should be 'direct' or 'spillover'"),
     (
@@ -378,7 +403,7 @@ def test_every_name_of_a_model_is_reserved(spec, informed, monkeypatch):
     from bayescluster.bayes import cell_models
     from bayescluster.spec import RESERVED_NAMES
 
-    monkeypatch.setattr(cell_models, "is_informative", lambda data, exp: informed)
+    monkeypatch.setattr(cell_models, "is_informative", lambda data: informed)
     model = bc.build_model(bc.Experiment(simulate(spec, exposed_share=0.5), spec))
     names = {*model.named_vars, *model.coords} - RESERVED_NAMES
     assert names <= {value.name for value in model.value_vars}
@@ -399,6 +424,19 @@ def test_categories_of_pandas_are_text():
     category = bc.Experiment(frame.astype({"plan": "category"}), spec)
     assert category.moments().names == text.moments().names
     assert category.fingerprint == text.fingerprint
+
+
+def test_brackets_in_a_columns_name_are_part_of_it():
+    names = ["score[0]", "score[1]", "plan"]
+    priors = {"covariates": {"score[1]": normal(sigma=3), "plan": normal(sigma=2)}}
+    spec = bc.ModelSpec(design=ROLES, outcome={"column": "y", "covariates": names}, priors=priors)
+    exp = bc.Experiment(simulate(spec, categories={"plan": ("free", "pro")}), spec)
+    assert exp.covariates[:2] == ("score[0]", "score[1]")
+    assert [spec.column_of(name) for name in exp.covariates] == names
+    assert [spec.prior_of(name).sigma for name in exp.covariates] == [2.5, 3, 2]
+    again = bc.Experiment.from_moments(exp.moments(), spec)
+    assert again.fingerprint == exp.fingerprint
+    assert set(names[:2]) < set(bc.exact_posteriors([exp])["parameter"])
 
 
 def test_twenty_levels_are_allowed():

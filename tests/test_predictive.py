@@ -9,6 +9,7 @@ import bayescluster as bc
 from bayescluster.bayes.checks import sampler_checks
 from bayescluster.bayes.discrepancies import draw_within_sd
 from bayescluster.bayes.draws import ParameterDraws
+from bayescluster.bayes.predictive import _misfit_advice
 from bayescluster.bayes.replicates import (
     Groups,
     _draw_frequencies,
@@ -90,6 +91,24 @@ def test_priors_that_expect_the_absurd_are_flagged():
     wide["intercept_mean"]["sigma"] = 50
     assert bc.prior_predictive_check(experiment("gaussian", wide)).verdict == "problem"
     plt.close("all")
+
+
+@pytest.mark.parametrize(
+    ("family", "size", "level"),
+    [("bernoulli", 1, -0.4), ("bernoulli", 300, -5.5), ("poisson", 1, -1.2), ("poisson", 2, -1.2)],
+)
+def test_few_users_and_rare_events_are_not_absurd(family, size, level):
+    """Single users convert or do not; the default priors are about the rates behind that."""
+    spec = bc.ModelSpec(
+        design={"cluster": "team", "treatment": "treated"},
+        outcome={"column": "y", "family": family},
+    )
+    made = bc.SyntheticExperiment(spec, 60, size, parameters={"intercept_mean": level})
+    exp = bc.Experiment(made.simulate(seed=1), spec)
+    table = rows_of(bc.prior_predictive_check(exp))
+    assert table.loc["all cluster means", "verdict"] == "ok"
+    assert table.loc["smallest cluster mean", "observed"] == 0
+    assert table.loc["smallest cluster mean", "verdict"] == "ok"
 
 
 def test_priors_that_conflict_with_the_data_are_flagged():
@@ -287,6 +306,15 @@ def test_overdispersed_counts_are_flagged(count_comparisons):
     assert right.loc["variance / mean of users", "observed"] == pytest.approx(dispersion)
     table = count_comparisons["poisson"].fits["poisson"]
     assert bc.posterior_predictive_check(*table, draws=300).verdict == "ok"
+
+
+def test_even_counts_are_no_reason_for_more_overdispersion(count_comparisons):
+    exp, _ = count_comparisons["poisson"].fits["poisson"]
+    for name in ("share of zeros", "variance / mean of users"):
+        assert "negative_binomial" in _misfit_advice(exp, name, "more")
+        less = _misfit_advice(exp, name, "less")
+        assert "negative_binomial" not in less
+        assert "vary less than the family allows" in less
 
 
 def test_the_sampler_is_judged_by_energy_and_depth(count_comparisons):

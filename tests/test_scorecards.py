@@ -84,6 +84,16 @@ def test_refusals(data, specs):
         bc.scorecard(data, [], progressbar=False)
     with pytest.raises(ValueError, match="false_discovery_rate"):
         bc.scorecard(data, specs, false_discovery_rate=1.5, progressbar=False)
-    with pytest.raises(bc.MissingColumnError) as error:
+    with pytest.raises(ValueError, match="engine must be one of auto, exact, nuts; given 'fast'"):
+        bc.scorecard(data, specs, engine="fast", progressbar=False)
+    with pytest.raises(TypeError, match=r"give \[spec\], or a dict"):
+        bc.scorecard(data, specs[0], progressbar=False)
+
+
+def test_errors_name_their_metric(data, specs):
+    with pytest.raises(bc.MissingColumnError, match=r"^metric 'metric_1': column 'metric_1'"):
         bc.scorecard(data.drop(columns="metric_1"), specs, engine="exact", progressbar=False)
-    assert "while reading metric 'metric_1'" in error.value.__notes__
+    binary = data.assign(bought=(data["outcome"] > data["outcome"].mean()).astype(int))
+    spec = bc.ModelSpec(design=DESIGN, outcome={"column": "bought", "family": "bernoulli"})
+    with pytest.raises(bc.FitError, match=r"^metric 'bought': the posterior of this bernoulli"):
+        bc.scorecard(binary, [spec], engine="exact", progressbar=False)

@@ -181,6 +181,9 @@ def test_alternatives_of_the_specification_are_used_and_checked():
     assert set(found.table["priors"]) == {"declared", "sceptical"}
     with pytest.raises(bc.SpecError, match="unknown key 'treatment'"):
         bc.prior_sensitivity(exp, alternatives={"x": {"treatment": FIGHTING}}, fitter=fitter)
+    unused = {"x": {"interaction": bc.Prior(**prior), "covariate": bc.Prior(**prior)}}
+    with pytest.raises(bc.SpecError, match="names covariate, interaction, which this model"):
+        bc.prior_sensitivity(exp, alternatives=unused, fitter=fitter)
 
 
 def test_families_keep_their_own_priors(count_comparisons):

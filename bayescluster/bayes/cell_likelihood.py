@@ -149,7 +149,9 @@ class CellLikelihood:
 
     def _trial(self, between_sd: float) -> ParameterDraws:
         mean = float(self.cells.total.sum() / self.cells.n.sum())
-        spread = float(self.cells.to_moments().sd[-1]) if self.family == "student_t" else 1.0
+        if self.family == "student_t":
+            mean = float(np.median(self.laid.median))
+        spread = self.laid.spread if self.family == "student_t" else 1.0
         level = link(self.family, np.clip(mean, 1e-6, None))
         if self.family == "bernoulli":
             level = link(self.family, np.clip(mean, 1e-6, 1 - 1e-6))

@@ -5,7 +5,6 @@ User i of cluster j has linear predictor a_j + x_ij'b, with a_j ~ Normal(level_j
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,7 +71,7 @@ def add_sampled_likelihood(exp: Experiment, parameters: Parameters, hold: Holder
     data = cell_likelihood(exp)
     between, of_cluster = constant_within(data)
     mean = parameters.level + _part("x_between", of_cluster, parameters, between, hold)
-    informed = is_informative(data, exp)
+    informed = is_informative(data)
     intercept = _varying("cluster_level", mean, parameters.between_sd, centred=informed)
     code = hold("cluster_code", data.cells.cluster)
     eta = intercept[code] + _part("x_within", data.x, parameters, ~between, hold)
@@ -115,7 +114,7 @@ def _varying(name: str, mean: Any, sd: Any, *, centred: bool) -> Any:
     return pm.Deterministic(name, mean + sd * standard, dims="cluster")
 
 
-def is_informative(data: CellLikelihood, exp: Experiment) -> bool:
+def is_informative(data: CellLikelihood) -> bool:
     """Whether most clusters know their intercept much better than its distribution does.
 
     Compares the information of each cluster's cells with the variance between the clusters'
@@ -125,9 +124,7 @@ def is_informative(data: CellLikelihood, exp: Experiment) -> bool:
     start = Layout.of(data.laid, data.family, each_cluster=True).start
     shape, scale = 1.0, 1.0
     if data.family == "student_t":
-        moments = exp.moments()  # the SD of t(4) is sqrt(2) scales
-        variance = moments.within_cross[-1, -1] / moments.n_units
-        shape, scale = 4.0, math.sqrt(variance / 2)
+        shape, scale = 4.0, data.laid.spread
     _, known = score_and_information(
         data.family, start[data.cells.cluster], data.cells.n, data.cells.total, shape, scale
     )

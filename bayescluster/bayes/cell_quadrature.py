@@ -36,7 +36,8 @@ NODES = (15, 21, 31, 41, 51, 61, 91, 121)
 #: log-likelihood that rounding makes of it.
 TOLERANCE, ROUNDING = 1e-9, 1e-13
 #: Newton steps to the mode end with the first that is shorter than MODE_TOLERANCE scales: what is
-#: left is of the order of its square. Each moves a linear predictor by no more than MAX_STEP.
+#: left is of the order of its square. Each moves a linear predictor by no more than MAX_STEP (of
+#: student_t, whose linear predictor is in the outcome's unit: so many of its scales).
 MODE_TOLERANCE, NEWTON_STEPS, MAX_STEP = 1e-3, 50, 2.0
 #: Numbers held at once: bounds the memory of a block of draws.
 BLOCK_ELEMENTS = 4_000_000
@@ -109,6 +110,23 @@ class ClusterCells:
         n, total = self.n.sum(axis=1), self.total.sum(axis=1)
         return (total + self.count @ total / (self.count @ n)) / (n + 1)
 
+    @cached_property
+    def median(self) -> Floats:
+        """Median outcome of each profile, of cells that are keyed by the outcome; shape (K,)."""
+        return _medians(self._value, self.n)
+
+    @cached_property
+    def spread(self) -> float:
+        """Robust standard deviation of such outcomes within clusters: no outlier moves it far."""
+        distance = np.abs(self._value - self.median[:, None])
+        weight = self.n * self.count[:, None]
+        typical = 1.4826 * float(_medians(distance.reshape(1, -1), weight.reshape(1, -1))[0])
+        return typical or float((weight * distance).sum() / weight.sum())
+
+    @property
+    def _value(self) -> Floats:
+        return self.total / np.maximum(self.n, 1)
+
 
 @dataclass(frozen=True, eq=False)
 class Layout:
@@ -119,7 +137,8 @@ class Layout:
     n, total : array, shape (K, P)
         Units and total of each cell.
     start : array, shape (K,)
-        Where the search of each mode starts: the linear predictor of a smoothed mean.
+        Where the search of each mode starts: the linear predictor of a smoothed mean (student_t:
+        the median, which outliers do not drag away).
     """
 
     n: Any
@@ -129,7 +148,7 @@ class Layout:
     @classmethod
     def of(cls, cells: ClusterCells, family: str, *, each_cluster: bool = False) -> Layout:
         """Read cells, by profile or with the profile of each cluster repeated."""
-        rate = cells.rate
+        rate = cells.median if family == "student_t" else cells.rate
         rate = np.clip(rate, 1e-9, 1 - 1e-9) if family == "bernoulli" else rate
         at = cells.profile if each_cluster else slice(None)
         return cls(cells.n[at], cells.total[at], link(family, rate)[at])
@@ -207,13 +226,27 @@ def find_mode(
     a = cells.start - (cells.n * offset).sum(axis=-1) / n
     _, known = _derivatives(family, cells, a, offset, shape, scale)
     a = (known * a + precision * level) / (known + precision)
+    longest = largest_step(family, scale)[..., 0]
     for _ in range(NEWTON_STEPS):
         score, known = _derivatives(family, cells, a, offset, shape, scale)
         step = (score - precision * (a - level)) / (known + precision)
-        a = a + np.clip(step, -MAX_STEP, MAX_STEP)
+        a = a + np.clip(step, -longest, longest)
         if (np.abs(step) * np.sqrt(known + precision) < MODE_TOLERANCE).all():
             break
     return a, 1 / np.sqrt(known + precision)
+
+
+def largest_step(family: str, scale: Any) -> Any:
+    """Return by how much a step to the mode may move a linear predictor; of `scale`'s shape."""
+    return MAX_STEP * (scale if family == "student_t" else np.ones_like(scale))
+
+
+def _medians(values: Floats, n: Floats) -> Floats:
+    """Return the median of each row's values, of which there are n; shape (K,)."""
+    order = np.argsort(np.where(n > 0, values, np.inf), axis=1)
+    below = np.cumsum(np.take_along_axis(n, order, axis=1), axis=1)
+    middle = (2 * below < below[:, -1:]).sum(axis=1, keepdims=True)
+    return np.take_along_axis(np.take_along_axis(values, order, axis=1), middle, axis=1)[:, 0]
 
 
 def _derivatives(

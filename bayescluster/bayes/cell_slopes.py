@@ -24,12 +24,12 @@ from numpy.typing import NDArray
 
 from .cell_quadrature import (
     BLOCK_ELEMENTS,
-    MAX_STEP,
     MODE_TOLERANCE,
     NEWTON_STEPS,
     ClusterCells,
     Layout,
     integrated_log_likelihood,
+    largest_step,
     log_sum_exp,
 )
 from .families import cell_log_likelihood, score_and_information
@@ -188,6 +188,7 @@ def _find_mode(
     own = np.zeros((*sd.shape, sd.shape[-1]))
     np.einsum("...ii->...i", own)[...] = 1 / sd**2
     u = np.zeros(sd.shape)
+    most = largest_step(family, scale)[..., 0]
     u[..., 0] = cells.start - (cells.n * offset).sum(axis=-1) / cells.n.sum(axis=-1)
     for step in range(NEWTON_STEPS + 1):
         eta = offset + (z * u[..., None, :]).sum(axis=-1)
@@ -202,7 +203,7 @@ def _find_mode(
         precision = (known[..., None] * z).swapaxes(-1, -2) @ z + own
         move = np.linalg.solve(precision, slope[..., None])[..., 0]
         longest = np.abs((z * move[..., None, :]).sum(axis=-1)).max(axis=-1)
-        u = u + move * np.minimum(1.0, MAX_STEP / np.maximum(longest, MAX_STEP))[..., None]
+        u = u + move * np.minimum(1.0, most / np.maximum(longest, most))[..., None]
         if ((move * slope).sum(axis=-1) < MODE_TOLERANCE**2).all():
             break
     return u, precision

@@ -45,7 +45,7 @@ def structure(exp: Experiment) -> tuple[Any, ...]:
 
         shape: tuple[Any, ...] = (data.nodes,)
         if sampled:
-            shape = (is_informative(data, exp), *constant_within(data)[0].tolist())
+            shape = (is_informative(data), *constant_within(data)[0].tolist())
         shape = (sampled, *shape)
     else:
         family = "gaussian"  # the lognormal model is the gaussian one of logarithms

@@ -18,6 +18,33 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 
 
+def check_posterior(exp: Experiment, tree: xr.DataTree, *, recorded: bool = False) -> None:
+    """Raise where a posterior is of other data or of another model than an experiment's.
+
+    Parameters
+    ----------
+    exp : Experiment
+        The experiment.
+    tree : DataTree
+        The posterior.
+    recorded : bool
+        Whether the posterior has to say what it is of, as those of :func:`fit` do.
+
+    Raises
+    ------
+    ValueError
+        Where it is of another experiment.
+    """
+    expected = {"data_fingerprint": exp.fingerprint, "model_hash": exp.spec.model_hash}
+    for name, value in expected.items():
+        found = tree.attrs.get(name)
+        if found != value and (recorded or found is not None):
+            raise ValueError(
+                f"the posterior is not of this experiment: its {name} is {found!r}, not {value!r}; "
+                "fit this experiment"
+            )
+
+
 @dataclass(frozen=True, eq=False)
 class ParameterDraws:
     """Parameters, with leading axes of draws.

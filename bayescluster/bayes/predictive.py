@@ -19,8 +19,8 @@ from .discrepancies import (
     of_cluster_means,
     of_groups,
 )
-from .draws import ParameterDraws
-from .replicates import Groups, replicate
+from .draws import ParameterDraws, check_posterior
+from .replicates import Groups, expected_means, replicate
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,8 +32,9 @@ Floats = NDArray[np.float64]
 SURPRISING, MISFIT = 0.05, 0.01
 #: Share of absurd cluster means that a prior may imply, before caution and before it is a problem.
 MAX_ABSURD, MOSTLY_ABSURD = 0.2, 0.5
-#: What absurd is: conversion rates this near 0 or 1, ...
-EXTREME_RATE = 0.01
+#: What absurd is: conversion rates this near 0 or 1 (of rare events: so many times nearer than the
+#: observed rate), ...
+EXTREME_RATE, RARER = 0.01, 10.0
 #: ... counts and money this many times above or below the observed mean, ...
 ABSURD_RATIO = 100.0
 #: ... and other means this many standard deviations of users away from it.
@@ -112,18 +113,21 @@ def prior_predictive_check(
     Notes
     -----
     Tail probabilities are those of Box (1980, Journal of the Royal Statistical Society A 143:
-    383-430). Absurd are rates below 1% or above 99%, counts and money 100 times the observed mean
-    or a hundredth of it, and other means 10 standard deviations of users away.
+    383-430). Absurd are rates below 1% or above 99% (of events that are rarer than 10%, or more
+    frequent than 90%: ten times as near to 0 or 1 as the observed rate), counts and money 100 times
+    the observed mean or a hundredth of it, and other means 10 standard deviations of users away.
+    Rates and counts are judged by what is expected of a cluster, since the share of a few users is
+    0 or 1 by chance.
     """
-    drawn = _prior_means(exp, tree, seed)
-    observed = exp.moments().mean[:, -1] + exp.moments().origin[-1]
+    drawn, expected = _prior_means(exp, tree, seed)
+    observed = _observed_means(exp)
     logs = exp.spec.outcome.family == "lognormal"
     statistics, known = {}, {}
     for name, of in of_cluster_means(exp).items():
         label, change = _from_logs(name) if logs else (name, np.asarray)
         statistics[label], known[label] = change(of(drawn)), float(change(of(observed)))
     everything = drawn.ravel()
-    first = _absurd_row(exp, everything)
+    first = _absurd_row(exp, everything, expected)
     rows = [first]
     for name, values in statistics.items():
         row = _row(name, known[name], values, exp.spec.report.ci_prob)
@@ -173,6 +177,7 @@ def posterior_predictive_check(
     a misfit and values near 1/2 are no proof of a fit. With S replicates their Monte Carlo error is
     at most 1 / (2 sqrt(S)).
     """
+    check_posterior(exp, tree)
     rng = np.random.default_rng(seed)
     groups = Groups.of(exp)
     parameters = ParameterDraws.of(tree["posterior"].to_dataset(), exp).flattened()
@@ -197,21 +202,39 @@ def worst(verdicts: Any) -> str:
     return max(verdicts, key=("ok", "caution", "problem").index, default="ok")
 
 
-def _prior_means(exp: Experiment, tree: xr.DataTree | None, seed: int) -> Floats:
-    """Return cluster means (S, J) of experiments with parameters from the prior."""
+def _prior_means(
+    exp: Experiment, tree: xr.DataTree | None, seed: int
+) -> tuple[Floats, Floats | None]:
+    """Return cluster means (S, J) of experiments with parameters from the prior.
+
+    For families with a link also the expected ones, (S, J).
+    """
     from .recover import draw_prior, labels_of, likelihood_of
 
+    rng = np.random.default_rng(seed)
     if tree is not None:
+        prior = ParameterDraws.of(tree["prior"].to_dataset(), exp)
         means = tree["prior_predictive"]["cluster_mean"].to_numpy()
     else:
-        moments, rng = exp.moments(), np.random.default_rng(seed)
+        moments = exp.moments()
         labels = {
             "cluster": labels_of(moments.clusters),
             "stratum": labels_of(moments.stratum_levels),
         }
         prior = ParameterDraws.of(draw_prior(exp, labels, rng), exp)
         means = likelihood_of(exp).draw_cluster_means(rng, prior)
-    return means.reshape(-1, means.shape[-1])
+    expected = None
+    if exp.spec.outcome.has_link:
+        expected = expected_means(rng, exp, Groups.of(exp), prior.flattened())
+    return means.reshape(-1, means.shape[-1]), expected
+
+
+def _observed_means(exp: Experiment) -> Floats:
+    """Return the clusters' means, to the last digit where they are means of counts: ties count."""
+    if exp.spec.outcome.has_link:
+        cells = exp.cells()
+        return np.bincount(cells.cluster, cells.total) / np.bincount(cells.cluster, cells.n)
+    return exp.moments().mean[:, -1] + exp.moments().origin[-1]
 
 
 def _from_logs(name: str) -> tuple[str, Any]:
@@ -248,22 +271,25 @@ def _row(name: str, observed: float, values: Floats, ci_prob: float) -> dict[str
     }
 
 
-def _absurd_row(exp: Experiment, means: Floats) -> dict[str, Any]:
+def _absurd_row(exp: Experiment, means: Floats, expected: Floats | None) -> dict[str, Any]:
     """Describe all cluster means that the prior implies, and judge whether they can be."""
+    judged = means if expected is None else expected
     m, family = exp.moments(), exp.spec.outcome.family
     center, sd = float(m.grand_mean[-1] + m.origin[-1]), float(m.sd[-1])
     match family:
         case "bernoulli":
-            absurd = (means < EXTREME_RATE) | (means > 1 - EXTREME_RATE)
-            what = f"rates below {EXTREME_RATE:.0%} or above {1 - EXTREME_RATE:.0%}"
+            low = min(EXTREME_RATE, center / RARER)
+            high = 1 - min(EXTREME_RATE, (1 - center) / RARER)
+            absurd = (judged < low) | (judged > high)
+            what = f"rates below {100 * low:.2g}% or above {100 * high:.4g}%"
         case "poisson" | "negative_binomial":
-            absurd = (means > ABSURD_RATIO * center) | (means < center / ABSURD_RATIO)
+            absurd = (judged > ABSURD_RATIO * center) | (judged < center / ABSURD_RATIO)
             what = f"means {ABSURD_RATIO:.0f} times the observed one or a hundredth of it"
         case "lognormal":
-            absurd = np.abs(means - center) > np.log(ABSURD_RATIO)
+            absurd = np.abs(judged - center) > np.log(ABSURD_RATIO)
             what = f"geometric means {ABSURD_RATIO:.0f} times the observed one or a hundredth of it"
         case _:
-            absurd = np.abs(means - center) > ABSURD_SDS * sd
+            absurd = np.abs(judged - center) > ABSURD_SDS * sd
             what = f"means {ABSURD_SDS:.0f} standard deviations of users from the observed one"
     share = float(absurd.mean())
     verdict = "ok" if share <= MAX_ABSURD else "caution"
@@ -331,6 +357,12 @@ def _misfit_advice(exp: Experiment, name: str, more: str) -> str:
             "report the effect without it too"
         )
     if name == "share of zeros" or name.startswith("variance / mean"):
+        if more == "less":
+            return start + (
+                "the counts vary less than the family allows, so that intervals are too wide "
+                "rather than too short; ask what evens them out (a cap, a quota), and read a "
+                "cluster-robust interval beside the posterior"
+            )
         if family == "poisson":
             return start + "the counts are not poisson; use family = 'negative_binomial'"
         return start + (

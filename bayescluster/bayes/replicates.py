@@ -144,6 +144,18 @@ def replicate(
     return Replicates(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
+def expected_means(
+    rng: np.random.Generator, exp: Experiment, groups: Groups, draws: ParameterDraws
+) -> Floats:
+    """Return the expected means of new clusters, whatever their users happen to do; (S, J)."""
+    family = exp.spec.outcome.family
+    parts = [
+        groups.n * mean_of(family, _linear_predictor(rng, exp, groups, part))
+        for part in _blocks(draws, len(groups.n))
+    ]
+    return np.concatenate([groups.cluster_means(totals) for totals in parts])
+
+
 def _linear_predictor(
     rng: np.random.Generator, exp: Experiment, groups: Groups, part: ParameterDraws
 ) -> Floats:

@@ -11,9 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._display import Tidy
+from ..errors import SpecError
 from ..estimands import estimand_draws, summarise
 from ..experiment import CELL_FAMILIES, Experiment
 from ..priors import Prior
+from .draws import check_posterior
 from .model_comparison import Fitter, fit_of
 from .predictive import worst
 from .statistics import resolved_priors
@@ -96,6 +98,7 @@ def power_scaling(exp: Experiment, tree: xr.DataTree) -> PowerScaling:
     """
     import arviz as az
 
+    check_posterior(exp, tree)
     full = with_log_prior(exp, tree)
     names = list(full["log_prior"].data_vars)
     # Without its own diagnosis, which it logs: that is data here.
@@ -223,10 +226,14 @@ def prior_sensitivity(
     Raises
     ------
     SpecError
-        Where a set names an unknown parameter, or a prior does not fit one.
+        Where a set names a parameter that the model does not have, or a prior does not fit one.
+    ValueError
+        Where the posterior is of another experiment.
     """
     sets = alternatives or exp.spec.alternatives or standard_alternatives(exp)
     run = fitter or fit_of
+    if tree is not None:
+        check_posterior(exp, tree)
     declared = run(exp) if tree is None else tree
     tables = {"declared": _effects(exp, declared)}
     for name, priors in sets.items():
@@ -264,13 +271,19 @@ def with_priors(exp: Experiment, priors: Mapping[str, Prior]) -> Experiment:
     Raises
     ------
     SpecError
-        Where a name is unknown, or a prior does not fit its parameter.
+        Where a name is not of the model, or a prior does not fit its parameter.
     """
     from ..priors import PriorsSpec
 
     # Every default is written out: a family's own would otherwise come back.
     given = {name: getattr(exp.spec.priors, name) for name in PriorsSpec.model_fields}
     changed = PriorsSpec(**(given | dict(priors)))
+    known = {*resolved_priors(exp), *(("covariate", "covariates") if exp.covariates else ())}
+    if unused := set(priors) - known:
+        raise SpecError(
+            f"a set of priors names {', '.join(sorted(unused))}, which this model does not have; "
+            f"its parameters are {', '.join(resolved_priors(exp))}"
+        )
     spec = exp.spec.model_copy(update={"priors": changed, "alternatives": {}})
     if exp.spec.outcome.family in CELL_FAMILIES:
         return Experiment.from_cells(exp.cells(), spec)

@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import FitError
 from ..experiment import CELL_FAMILIES, Experiment
 from ..priors import Prior
 from .cell_likelihood import CellLikelihood
@@ -30,7 +31,18 @@ def gaussian_statistics(exp: Experiment) -> GaussianStatistics:
 
 @lru_cache(maxsize=8)  # the layout and the number of nodes are asked for in several places
 def cell_likelihood(exp: Experiment) -> CellLikelihood:
-    """Return the cells of any other model, covariates centred at their means."""
+    """Return the cells of any other model, covariates centred at their means.
+
+    Raises
+    ------
+    FitError
+        Where units have a scale of their own (student_t), and every cluster has a single one.
+    """
+    if exp.spec.outcome.family == "student_t" and exp.n_units == exp.moments().n_clusters:
+        raise FitError(
+            f"every one of the {exp.n_units:,} clusters has a single unit: variation between and "
+            "within clusters cannot be told apart; use the cluster-level methods"
+        )
     center = _center(exp)
     points = np.array([center.get(name, 0.0) for name in exp.moments().names])
     return CellLikelihood.of(

@@ -69,7 +69,7 @@ def fitted_as(exp: Experiment) -> str:
             )
         from ..bayes.cell_models import is_informative
 
-        how = "centred on" if is_informative(data, exp) else "scaled standard normals about"
+        how = "centred on" if is_informative(data) else "scaled standard normals about"
         return (
             f"Fitted to {seen}; the cluster intercepts are sampled (`cluster_level`), {how} a mean "
             "that holds the regressors which are constant within clusters."

@@ -74,8 +74,7 @@ def _origin(exp: Experiment, name: str) -> str:
     """Say whether a prior is declared or the default, and in which unit it is stated."""
     spec = exp.spec
     if name in exp.covariates:
-        named = spec.priors.covariates.by_name
-        declared = name in named or name.split("[")[0] in named
+        declared = spec.column_of(name) in spec.priors.covariates.by_name
         stated = spec.prior_of(name)
         declared = declared or stated != default_priors(spec.outcome.family).covariate
     else:

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
-from .._display import number, percent
+from .._display import number, percent, probability
 
 if TYPE_CHECKING:
     from ..analysis import Analysis
-
-
-def probability(value: float) -> str:
-    """Format a probability; draws never show certainty."""
-    if np.isnan(value):
-        return "–"
-    if value > 0.999:
-        return "> 99.9%"
-    if value < 0.001:
-        return "< 0.1%"
-    return f"{value:.1%}"
 
 
 def decision(analysis: Analysis) -> str:
