@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from .exposure.expose import Exposure, expose
     from .exposure.graph import CollaborationGraph
     from .exposure.mappings import AtLeast, CustomMapping, ExposureMapping, ShareAbove, TreatedShare
+    from .exposure.planning import ExposurePlan, plan_exposure
     from .exposure.positivity import Positivity
     from .exposure.probabilities import ExposureProbabilities, exposure_probabilities
     from .exposure.scenario import GraphScenario
@@ -151,6 +152,7 @@ _HOMES = {
         "ShareAbove",
         "TreatedShare",
     ),
+    "exposure.planning": ("ExposurePlan", "plan_exposure"),
     "exposure.positivity": ("Positivity",),
     "exposure.probabilities": (
         "ExposureProbabilities",
@@ -218,6 +220,7 @@ __all__ = [
     "Exposure",
     "ExposureContrast",
     "ExposureMapping",
+    "ExposurePlan",
     "ExposureProbabilities",
     "ExposureSpec",
     "FitError",
@@ -282,6 +285,7 @@ __all__ = [
     "model_card",
     "naive_ols",
     "ols",
+    "plan_exposure",
     "plot_prior_predictive",
     "posterior_predictive_check",
     "power_scaling",
