@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from .exposure.contrasts import ExposureContrast, exposure_contrast
     from .exposure.expose import Exposure, expose
     from .exposure.graph import CollaborationGraph
+    from .exposure.grouping import Groupings, group_clusters
     from .exposure.mappings import AtLeast, CustomMapping, ExposureMapping, ShareAbove, TreatedShare
     from .exposure.planning import ExposurePlan, plan_exposure
     from .exposure.positivity import Positivity
@@ -145,6 +146,7 @@ _HOMES = {
         "expose",
     ),
     "exposure.graph": ("CollaborationGraph",),
+    "exposure.grouping": ("Groupings", "group_clusters"),
     "exposure.mappings": (
         "AtLeast",
         "CustomMapping",
@@ -225,6 +227,7 @@ __all__ = [
     "ExposureSpec",
     "FitError",
     "GraphScenario",
+    "Groupings",
     "HeterogeneitySpec",
     "IdentificationError",
     "LeaveOneOut",
@@ -276,6 +279,7 @@ __all__ = [
     "exposure_weighted_ols",
     "fit",
     "fit_exact",
+    "group_clusters",
     "hajek",
     "horvitz_thompson",
     "influence",
