@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from .exposure.positivity import Positivity
     from .exposure.probabilities import ExposureProbabilities, exposure_probabilities
     from .exposure.scenario import GraphScenario
+    from .exposure.sensitivity import ExposureSensitivity, exposure_sensitivity
     from .exposure.spec import ExposureSpec
     from .frequentist.bootstrap import BootstrapEstimates, cluster_bootstrap
     from .frequentist.estimates import Estimates
@@ -161,6 +162,7 @@ _HOMES = {
         "exposure_probabilities",
     ),
     "exposure.scenario": ("GraphScenario",),
+    "exposure.sensitivity": ("ExposureSensitivity", "exposure_sensitivity"),
     "exposure.spec": ("ExposureSpec",),
     "frequentist.exposed": (
         "exposure_weighted_ols",
@@ -224,6 +226,7 @@ __all__ = [
     "ExposureMapping",
     "ExposurePlan",
     "ExposureProbabilities",
+    "ExposureSensitivity",
     "ExposureSpec",
     "FitError",
     "GraphScenario",
@@ -276,6 +279,7 @@ __all__ = [
     "expose",
     "exposure_contrast",
     "exposure_probabilities",
+    "exposure_sensitivity",
     "exposure_weighted_ols",
     "fit",
     "fit_exact",

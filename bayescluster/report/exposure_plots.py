@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .plots import COLOURS, _clean, _new_figure
+from .plots import COLOURS, _clean, _new_figure, _plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..exposure.grouping import Groupings
     from ..exposure.planning import ExposurePlan
+    from ..exposure.sensitivity import ExposureSensitivity
+
+#: How far beyond all estimates an axis reaches, in widths of the declared interval.
+REACH = 0.6
+#: Colours of the estimators.
+SHADES = (COLOURS["other"], COLOURS["posterior"])
 
 
 def plan(found: ExposurePlan, figure: Figure | None = None) -> Figure:
@@ -72,4 +78,43 @@ def groupings(found: Groupings, figure: Figure | None = None) -> Figure:
     right.set(xlabel="ties expected across arms", ylabel="half-width of the 95% interval, SDs")
     for ax in (left, right):
         ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def sensitivity(found: ExposureSensitivity, figure: Figure | None = None) -> Figure:
+    """Draw each effect at its mean dose under every assumption, one panel an effect.
+
+    Thin bars: intervals, cut off where they are very wide. Thick bars: range over graphs with ties
+    lost. Shaded: the declared interval of the first estimator.
+    """
+    table = found.table
+    effects, names = list(table["effect"].unique()), list(table["assumption"].unique())
+    estimators = list(table["estimator"].unique())
+    figure = figure or _new_figure(3.2 + 3.0 * len(effects), 0.36 * len(names) + 1.1)
+    axes = figure.subplots(1, len(effects), sharey=True, squeeze=False)[0]
+    at = {name: len(names) - 1 - i for i, name in enumerate(names)}
+    for effect, ax in zip(effects, axes, strict=True):
+        rows = table[table["effect"] == effect]
+        first = rows.iloc[0]
+        band = first["mean_dose"] * np.array([first["lower"], first["upper"]])
+        ax.axvspan(*band, color="#999999", alpha=0.15, lw=0)
+        for i, (estimator, colour) in enumerate(zip(estimators, SHADES, strict=False)):
+            part = rows[(rows["estimator"] == estimator) & rows["estimate"].notna()]
+            y = np.array([at[name] for name in part["assumption"]]) + 0.13 - 0.26 * i
+            size = part["mean_dose"]
+            ax.hlines(y, size * part["lower"], size * part["upper"], color=colour, lw=1.4)
+            ax.hlines(y, size * part["lowest"], size * part["highest"], color=colour, lw=4)
+            ax.plot(size * part["estimate"], y, "o", color=colour, ms=5, mec="white")
+            ax.plot([], [], "o-", color=colour, label=estimator)
+        sizes = rows["mean_dose"] * rows["estimate"]
+        low, high = min(0, band[0], sizes.min()), max(0, band[1], sizes.max())
+        ax.set_xlim(low - REACH * np.ptp(band), high + REACH * np.ptp(band))
+        ax.axvline(0, color="#333333", ls="--", lw=1)
+        ax.set_title(f"{effect.replace('_', ' ')} effect", loc="left", fontsize=11)
+        ax.locator_params(axis="x", nbins=5)
+        _clean(ax)
+    axes[0].set_yticks(list(at.values()), [_plain(name) for name in names])
+    axes[0].set_ylim(-0.6, len(names) - 0.4)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     return figure
