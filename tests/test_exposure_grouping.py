@@ -242,3 +242,18 @@ def test_grouping_nothing_changes_nothing():
     sizes = np.bincount(touches.unit)
     search = Partitions.of(touches, sizes, by_ties=False, seed=0)
     np.testing.assert_array_equal(search.into(20), np.arange(20))
+
+
+def test_of_partitions_with_as_many_units_the_one_that_cuts_least_is_kept():
+    edges, users, group = planted(groups=4, each=2)
+    touches = graph_of(edges, users).touches
+    search = Partitions.of(touches, np.bincount(touches.unit), by_ties=False, seed=0)
+    assert same_partition(search.into(4), group)
+    assert search._keep(np.arange(8) % 4) == 4
+    assert same_partition(search.into(4), group)
+    other = np.array([0, 0, 1, 1, 1, 1, 2, 2])
+    assert search._keep(other) == 3
+    np.testing.assert_array_equal(search.into(3), other)
+    better = np.minimum(search.into(4), 2)  # unions of planted groups: no tie is cut
+    search._keep(better)
+    np.testing.assert_array_equal(search.into(3), better)

@@ -152,6 +152,20 @@ def test_other_mappings_and_reaches_are_analyses_of_their_own():
     ]
 
 
+def test_with_interaction_other_mappings_expose_treated_users_too():
+    edges, users = SCENARIO.simulate(7)
+    spec = spec_of({"interaction": True})
+    settings = {"keep": (), "hops": (1,), "mappings": {"two": AtLeast(2), "dose": TreatedShare()}}
+    found = bc.exposure_sensitivity(edges, users, spec, **settings).table
+    for name, mapping in settings["mappings"].items():
+        exposure = bc.expose(edges, users, spec, mapping=mapping)
+        rows = found[found["assumption"] == name]
+        check_rows(rows, exposure, spec)
+        exposed = exposure.value[exposure.treated & (exposure.value > 0)]
+        dose = rows.loc[rows["effect"] == "interaction", "mean_dose"]
+        np.testing.assert_allclose(dose, exposed.mean(), 1e-12)
+
+
 def test_lost_ties_are_averages_over_thinned_graphs():
     edges, users = SCENARIO.simulate(4)
     spec = spec_of()
