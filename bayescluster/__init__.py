@@ -60,10 +60,13 @@ if TYPE_CHECKING:
     from .exposure.contrasts import ExposureContrast, exposure_contrast
     from .exposure.expose import Exposure, expose
     from .exposure.graph import CollaborationGraph
+    from .exposure.grouping import Groupings, group_clusters
     from .exposure.mappings import AtLeast, CustomMapping, ExposureMapping, ShareAbove, TreatedShare
+    from .exposure.planning import ExposurePlan, plan_exposure
     from .exposure.positivity import Positivity
     from .exposure.probabilities import ExposureProbabilities, exposure_probabilities
     from .exposure.scenario import GraphScenario
+    from .exposure.sensitivity import ExposureSensitivity, exposure_sensitivity
     from .exposure.spec import ExposureSpec
     from .frequentist.bootstrap import BootstrapEstimates, cluster_bootstrap
     from .frequentist.estimates import Estimates
@@ -144,6 +147,7 @@ _HOMES = {
         "expose",
     ),
     "exposure.graph": ("CollaborationGraph",),
+    "exposure.grouping": ("Groupings", "group_clusters"),
     "exposure.mappings": (
         "AtLeast",
         "CustomMapping",
@@ -151,12 +155,14 @@ _HOMES = {
         "ShareAbove",
         "TreatedShare",
     ),
+    "exposure.planning": ("ExposurePlan", "plan_exposure"),
     "exposure.positivity": ("Positivity",),
     "exposure.probabilities": (
         "ExposureProbabilities",
         "exposure_probabilities",
     ),
     "exposure.scenario": ("GraphScenario",),
+    "exposure.sensitivity": ("ExposureSensitivity", "exposure_sensitivity"),
     "exposure.spec": ("ExposureSpec",),
     "frequentist.exposed": (
         "exposure_weighted_ols",
@@ -218,10 +224,13 @@ __all__ = [
     "Exposure",
     "ExposureContrast",
     "ExposureMapping",
+    "ExposurePlan",
     "ExposureProbabilities",
+    "ExposureSensitivity",
     "ExposureSpec",
     "FitError",
     "GraphScenario",
+    "Groupings",
     "HeterogeneitySpec",
     "IdentificationError",
     "LeaveOneOut",
@@ -270,9 +279,11 @@ __all__ = [
     "expose",
     "exposure_contrast",
     "exposure_probabilities",
+    "exposure_sensitivity",
     "exposure_weighted_ols",
     "fit",
     "fit_exact",
+    "group_clusters",
     "hajek",
     "horvitz_thompson",
     "influence",
@@ -282,6 +293,7 @@ __all__ = [
     "model_card",
     "naive_ols",
     "ols",
+    "plan_exposure",
     "plot_prior_predictive",
     "posterior_predictive_check",
     "power_scaling",

@@ -252,11 +252,21 @@ class Experiment:
         DataError
             Where the experiment was not built from an exposure.
         """
+        return self._by_user(["outcome"])[:, 0]
+
+    def regressors(self) -> NDArray[np.float64]:
+        """Return the regressors of the exposure's users, as `outcomes`; shape (n, p).
+
+        Columns are those of ``moments().names``.
+        """
+        return self._by_user(list(self._units.regressors.values()) if self._units else [])
+
+    def _by_user(self, columns: list[str]) -> NDArray[np.float64]:
         if self._exposure is None or self._units is None:
             raise DataError("this experiment has no collaboration graph: build it by expose()")
         t = self._units.table
-        frame = queries.run(t.filter(t.used).select("unit", "outcome")).set_index("unit")
-        return frame["outcome"].reindex(self._exposure.touches.users).to_numpy(dtype=float)
+        frame = queries.run(t.filter(t.used).select("unit", *columns)).set_index("unit")
+        return frame[columns].reindex(self._exposure.touches.users).to_numpy(dtype=float)
 
     @property
     def exposed_share(self) -> float:

@@ -67,8 +67,8 @@ class Positivity(Tidy):
         return self.checks
 
     def plot(self, figure: Figure | None = None) -> Figure:
-        """Draw the probability of spillover against degree; see `report.plots.positivity`."""
-        from ..report.plots import positivity
+        """Draw the probability of spillover by degree; see `report.exposure_plots`."""
+        from ..report.exposure_plots import positivity
 
         return positivity(self, figure)
 

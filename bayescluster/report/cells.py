@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .._display import number
-from .words import probability
+from .._display import number, probability
 
 PROBABILITIES = (
     "prob_positive",

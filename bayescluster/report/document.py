@@ -94,7 +94,15 @@ class Code:
     words: str = ""
 
 
-Part = Words | Grid | Plot | Checks | Code
+@dataclass(frozen=True)
+class Heading:
+    """A heading within a section, with the verdict on what follows, where there is one."""
+
+    text: str
+    verdict: str = ""
+
+
+Part = Heading | Words | Grid | Plot | Checks | Code
 
 
 @dataclass(frozen=True, eq=False)

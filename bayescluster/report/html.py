@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._display import number, percent
 from . import cells
-from .document import Checks, Code, Document, Grid, Part, Plot, Words
+from .document import Document, Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,8 +63,7 @@ def _source(name: str) -> str:
 
 def kind(part: Part) -> str:
     """Return the name of a part's kind, for the template to choose by."""
-    kinds = {Words: "words", Grid: "grid", Plot: "plot", Checks: "checks", Code: "code"}
-    return kinds[type(part)]
+    return type(part).__name__.lower()
 
 
 def svg(draw: Callable[[], Figure]) -> str:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from . import cells
-from .document import Checks, Code, Grid, Part, Section, Words
+from .document import Checks, Code, Grid, Heading, Part, Section, Words
 
 if TYPE_CHECKING:
     from ..analysis import Analysis
@@ -39,6 +39,9 @@ def _section(section: Section) -> list[str]:
 
 
 def _part(part: Part) -> list[str]:
+    if isinstance(part, Heading):
+        mark = f" {MARKS[part.verdict]}" if part.verdict else ""
+        return [f"### {escaped(part.text)}{mark}"]
     if isinstance(part, Words):
         return [line for text in part.paragraphs for line in (escaped(text), "")][:-1]
     if isinstance(part, Grid):

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..exposure.positivity import Positivity
     from ..scorecards import Scorecard
 
 #: Okabe & Ito's palette, distinct under colour blindness, by exposure condition and by path.
@@ -166,34 +165,3 @@ def clean(ax: Axes) -> None:
     """Take the frame and the tick marks away."""
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
-
-
-def positivity(found: Positivity, figure: Figure | None = None) -> Figure:
-    """Draw the probability of spillover by degree, and the share of untreated users exposed.
-
-    Whiskers: lowest and highest probability of the class. Bars: users.
-    """
-    table = found.by_degree
-    figure = figure or new_figure(7.2, 3.2)
-    ax = figure.subplots()
-    at = np.arange(len(table))
-    mean = table["mean_probability"].to_numpy()
-    reach = [mean - table["min_probability"], table["max_probability"] - mean]
-    ax.errorbar(
-        at, mean, reach, fmt="o", color=COLOURS["spillover"], label="probability of spillover"
-    )
-    ax.plot(
-        at, table["exposed"], "x", color=COLOURS["other"], label="share of untreated users exposed"
-    )
-    ax.set(
-        xticks=at,
-        xticklabels=[
-            f"{degree}\n{users:,}"
-            for degree, users in zip(table["degree"], table["users"], strict=True)
-        ],
-        xlabel="collaborators outside the own cluster, and users who have so many",
-        ylabel="probability",
-        ylim=(-0.03, 1.03),
-    )
-    ax.legend(frameon=False, loc="upper left")
-    return figure

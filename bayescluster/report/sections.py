@@ -33,7 +33,7 @@ from .columns import (
     ROLLOUT,
     SENSITIVITY,
 )
-from .document import Checks, Code, Document, Grid, Part, Plot, Section, Words
+from .document import Checks, Code, Document, Grid, Heading, Part, Plot, Section, Words
 
 if TYPE_CHECKING:
     from ..analysis import Analysis
@@ -341,8 +341,9 @@ def _assumptions(analysis: Analysis) -> Section:
     )
     parts: list[Part] = []
     for name, statement in ASSUMPTIONS.items():
-        checks, _ = _checks(analysis, name)
-        parts += [Words((f"{name[:1].upper()}{name[1:]}. {statement}",)), *checks, *shown[name]]
+        checks, verdict = _checks(analysis, name)
+        title = name[:1].upper() + name[1:]
+        parts += [Heading(title, verdict), Words((statement,)), *checks, *shown[name]]
     return Section("assumptions", "The five assumptions", tuple(parts))
 
 

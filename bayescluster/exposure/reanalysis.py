@@ -1,0 +1,177 @@
+"""One declared analysis again, with another graph or exposure mapping."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import BayesClusterError, DataError
+from ..experiment import Experiment
+from ..moments import ClusterMoments
+from ..spec import ModelSpec
+from .expose import Exposure
+from .mappings import ExposureMapping
+from .touches import Touches
+
+Floats = NDArray[np.float64]
+
+#: Numbers that each effect has.
+FIGURES = ("estimate", "lower", "upper", "std_error")
+
+
+@dataclass(frozen=True)
+class Reanalysed:
+    """What one graph and mapping give.
+
+    Parameters
+    ----------
+    effects : dict
+        `FIGURES` by (estimator, effect); empty where nothing is identified.
+    users : int
+        Untreated users exposed.
+    dose : dict of str to float
+        Mean exposure of exposed users that each effect is of.
+    note : str
+        Why nothing is identified, or what the estimators warned of.
+    """
+
+    effects: dict[tuple[str, str], Floats]
+    users: int
+    dose: dict[str, float]
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Reanalysis:
+    """The declared analysis, in which only the exposure changes.
+
+    Parameters
+    ----------
+    declared : Exposure
+        The declared exposure.
+    exp : Experiment
+        Its experiment, with the expected exposure among the covariates.
+    X, y : ndarray, shape (n, p) and (n,)
+        Regressors and outcome, NaN where unused.
+    draws, seed : int
+        Of probabilities without a closed form.
+    """
+
+    declared: Exposure
+    exp: Experiment
+    X: Floats
+    y: Floats
+    draws: int
+    seed: int
+
+    @classmethod
+    def of(cls, declared: Exposure, draws: int, seed: int) -> Reanalysis:
+        """Read the users' rows once; raise where the declared analysis itself is impossible."""
+        from ..frequentist.exposed import recentred_ols, with_expected
+
+        exp = with_expected(declared.experiment())
+        recentred_ols(exp)
+        return cls(declared, exp, exp.regressors(), exp.outcomes(), draws, seed)
+
+    def under(self, touches: Touches, mapping: ExposureMapping) -> Reanalysed:
+        """Return the effects under another graph or mapping, or why there are none."""
+        try:
+            exposure = Exposure.of(
+                touches,
+                self.declared.assignment,
+                mapping,
+                self.declared.mechanism,
+                interaction=self.declared.interaction,
+                draws=self.draws,
+                seed=self.seed,
+            )
+        except DataError as error:
+            return Reanalysed({}, 0, {}, f"not identified: {error}")
+        return self.of_exposure(exposure)
+
+    def of_exposure(self, exposure: Exposure) -> Reanalysed:
+        """Return the effects under an exposure, or why there are none."""
+        used = np.isfinite(self.y)
+        exposed = used & (exposure.value > 0)
+        control, treated = exposed & ~exposure.treated, exposed & exposure.treated
+        dose = {
+            name: float(exposure.value[who].mean()) if who.any() else np.nan
+            for name, who in (("spillover", control), ("interaction", treated))
+        }
+        users = int(control.sum())
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                effects = dict(_estimates(self._moments(exposure, used), self.exp.spec))
+            except BayesClusterError as error:
+                return Reanalysed({}, users, dose, f"not identified: {error}")
+        return Reanalysed(effects, users, dose, "; ".join({str(w.message) for w in caught}))
+
+    def _moments(self, exposure: Exposure, used: NDArray[np.bool_]) -> ClusterMoments:
+        """Compress the users with the regressors that exposure decides replaced."""
+        from ..frequentist.exposed import expected_column
+
+        known = self.exp.moments()
+        columns = {
+            "spillover": exposure.spillover,
+            "interaction": exposure.treated * exposure.value,
+            expected_column(self.exp): exposure.expected,
+        }
+        X = self.X.copy()
+        for name, values in columns.items():
+            if name in known.names:
+                X[:, known.column(name)] = values
+        touches = exposure.touches
+        labels = touches.clusters[touches.cluster[used]]
+        strata = None
+        if known.strata is not None:
+            strata = known.strata[np.searchsorted(known.clusters, labels)]
+        return ClusterMoments.from_arrays(
+            self.y[used], X[used], labels, known.names, outcome=known.outcome, strata=strata
+        )
+
+
+def _estimates(
+    moments: ClusterMoments, spec: ModelSpec
+) -> Iterator[tuple[tuple[str, str], Floats]]:
+    """Yield `FIGURES` of each estimator and effect."""
+    from ..bayes.exact import exact_posterior, is_integrable
+    from ..frequentist.ols import ols
+
+    found = ols(moments, "CR2", ci_prob=spec.report.ci_prob)
+    for name in spec.design.effects:
+        at = found.terms.index(name)
+        figures = [found.estimate[at], *found.ci[at], found.std_error[at]]
+        yield ("recentred OLS, CR2", name), np.array(figures)
+    if is_integrable(spec):
+        table = exact_posterior(Experiment.from_moments(moments, spec)).to_dataframe()
+        table = table.set_index("parameter")[["mean", "ci_lower", "ci_upper", "sd"]]
+        for name in spec.design.effects:
+            yield ("posterior, integrated", name), table.loc[name].to_numpy(float)
+
+
+def thinned(touches: Touches, keep: float, rng: np.random.Generator) -> Touches:
+    """Return the graph after random loss of ties, each user's side on its own.
+
+    Parameters
+    ----------
+    touches : Touches
+        The graph.
+    keep : float
+        Probability that a collaborator is kept.
+    rng : numpy.random.Generator
+        Source of randomness.
+    """
+    count = rng.binomial(touches.count, keep)
+    kept = count > 0
+    return replace(
+        touches,
+        start=np.concatenate([[0], np.cumsum(kept)])[touches.start],
+        other=touches.other[kept],
+        count=count[kept].astype(np.int32),
+        weight=(touches.weight * (count / touches.count))[kept],
+    )

@@ -1,0 +1,281 @@
+"""How the effects depend on the exposure mapping, and on ties that the graph lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .._display import Tidy, number, percent
+from ..design.assignment import Assignment
+from ..spec import ModelSpec
+from .expose import Exposure, expose
+from .mappings import AtLeast, ExposureMapping, ShareAbove, TreatedShare
+from .reanalysis import FIGURES, Reanalysed, Reanalysis, thinned
+from .touches import Touches
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Floats = NDArray[np.float64]
+
+#: Shift, in standard errors of the declared estimate, above which it is remarked ...
+MAX_SHIFT = 1.0
+#: ... and above which the assumption decides the answer.
+DECISIVE_SHIFT = 2.0
+#: Standard error, in declared ones, above which an assumption is too imprecise to tell a shift.
+IMPRECISE = 2.0
+#: Shares that must be exceeded, among the mappings tried by default.
+THRESHOLDS = (0.25, 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class ExposureSensitivity(Tidy):
+    """The effects under other exposure mappings than the declared one, and with ties lost.
+
+    Parameters
+    ----------
+    table : DataFrame
+        A row an assumption, effect and estimator, the declared mapping first: assumption, kind
+        (declared, hops, mapping, lost ties), effect, estimator, estimate, lower, upper (interval of
+        the specification's level), lowest, highest (estimates over repeats; the estimate itself
+        without), users_exposed (untreated, used by the estimator), mean_dose (of exposed users; 1
+        unless exposure is a share), shift, verdict (ok, caution, problem), advice. Of lost ties
+        estimate, lower, upper, users_exposed and mean_dose are means over repeats. `shift` is how
+        far the effect at its mean dose lies from the declared one, in the latter's standard errors.
+        An assumption under which effects are not identified has NaN, and the reason for advice.
+    ci_prob : float
+        Probability of the intervals.
+    repeats : int
+        Graphs drawn for each share of ties.
+    """
+
+    table: pd.DataFrame
+    ci_prob: float
+    repeats: int
+
+    @property
+    def verdict(self) -> str:
+        """The worst of the verdicts."""
+        return max(self.table["verdict"], key=("ok", "caution", "problem").index)
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return `table`."""
+        return self.table
+
+    def plot(self, figure: Figure | None = None) -> Figure:
+        """Draw each effect's estimates and intervals under every assumption."""
+        from ..report.exposure_plots import sensitivity
+
+        return sensitivity(self, figure)
+
+
+def exposure_sensitivity(
+    edges: Any,
+    users: Any,
+    spec: ModelSpec,
+    *,
+    mapping: ExposureMapping | None = None,
+    mechanism: Assignment | None = None,
+    mappings: Mapping[str, ExposureMapping] | Sequence[ExposureMapping] | None = None,
+    hops: Sequence[int] = (1, 2),
+    keep: Sequence[float] = (0.9, 0.8, 0.6),
+    repeats: int = 20,
+    draws: int = 10_000,
+    seed: int = 0,
+) -> ExposureSensitivity:
+    """Estimate the effects under other mappings, and on graphs that have lost ties.
+
+    The effects are those of the recentred regression with CR2, and of the posterior with the
+    expected exposure where it is an integral (gaussian and lognormal outcomes).
+
+    Parameters
+    ----------
+    edges, users, spec, mapping, mechanism
+        See :func:`expose`: the declared analysis. Edges and users are read once.
+    mappings : mapping of str to ExposureMapping, or sequence of ExposureMapping, optional
+        Other mappings, by name; by default at least 1, 2 and 3 collaborators, the weighted share (a
+        dose), and a share above 0.25 and above 0.5 (of a mapping within clusters: none).
+    hops : sequence of {1, 2}
+        Reaches at which to try the declared mapping.
+    keep : sequence of float
+        Shares of ties that are kept, in (0, 1]: each tie is lost at random.
+    repeats : int
+        Graphs drawn for each share.
+    draws : int
+        Assignments drawn for the probabilities of mappings without a closed form.
+    seed : int
+        Of the draws and of the ties that are lost.
+
+    Returns
+    -------
+    ExposureSensitivity
+        Rows with verdict and advice; an assumption under which nothing is identified is a row that
+        says so.
+
+    Raises
+    ------
+    DataError
+        Where the declared analysis itself is impossible, see :func:`expose` and
+        :func:`recentred_ols`.
+
+    Notes
+    -----
+    A graph is never complete. What losing a further part of the ties does to an estimate shows the
+    direction, and roughly the size, of what the ties that are missing already did: untreated users
+    who are exposed count as unexposed. Each user's side of a tie is thinned on its own, binomially
+    by unit of assignment with the weights in proportion, so that a tie seen from both ends may
+    survive at one of them; over two hops it is the collaborators within reach that are lost, not
+    the ties on the way. The probabilities of exposure are those of the thinned graph.
+
+    Examples
+    --------
+    >>> from bayescluster import GraphScenario
+    >>> scenario = GraphScenario(n_clusters=20, cluster_size=20)
+    >>> edges, users = scenario.simulate(seed=1)
+    >>> found = exposure_sensitivity(edges, users, scenario.spec, keep=[0.8], repeats=2)
+    >>> found.table["kind"].unique().tolist()
+    ['declared', 'hops', 'mapping', 'lost ties']
+    """
+    _check(keep, repeats, hops)
+    declared = expose(
+        edges, users, spec, mapping=mapping, mechanism=mechanism, draws=draws, seed=seed
+    )
+    analysis = Reanalysis.of(declared, draws, seed)
+    base = analysis.of_exposure(declared)
+    others = _mappings(declared.mapping, mappings)
+    tables = [_rows("as declared", "declared", [base], base)]
+    for name, kind, touches, other in _assumptions(declared, others, hops):
+        tables.append(_rows(name, kind, [analysis.under(touches, other)], base))
+    for share in keep:
+        found = [
+            analysis.under(thinned(declared.touches, share, rng), declared.mapping)
+            for rng in _generators(seed, share, repeats)
+        ]
+        tables.append(_rows(f"{percent(share)} of the ties kept", "lost ties", found, base))
+    table = pd.DataFrame([row for rows in tables for row in rows])
+    return ExposureSensitivity(table, spec.report.ci_prob, repeats)
+
+
+def _check(keep: Sequence[float], repeats: int, hops: Sequence[int]) -> None:
+    if wrong := [share for share in keep if not 0 < share <= 1]:
+        raise ValueError(f"keep must lie in (0, 1]; given {', '.join(map(str, wrong))}")
+    if repeats < 1:
+        raise ValueError(f"repeats must be at least 1; given {repeats}")
+    if wrong_hops := [reach for reach in hops if reach not in (1, 2)]:
+        raise ValueError(f"hops must be 1 or 2; given {', '.join(map(str, wrong_hops))}")
+
+
+def _generators(seed: int, keep: float, repeats: int) -> Iterator[np.random.Generator]:
+    """Yield a generator a repeat, the same whatever other shares are asked for."""
+    for repeat in range(repeats):
+        yield np.random.default_rng([seed, round(keep * 1e9), repeat])
+
+
+def _mappings(
+    declared: ExposureMapping,
+    given: Mapping[str, ExposureMapping] | Sequence[ExposureMapping] | None,
+) -> dict[str, ExposureMapping]:
+    if isinstance(given, Mapping):
+        return dict(given)
+    if given is not None:
+        return {str(mapping): mapping for mapping in given}
+    if isinstance(declared, TreatedShare) and declared.within:
+        return {}
+    tried: dict[str, ExposureMapping] = {f"at least {k}": AtLeast(k) for k in (1, 2, 3)}
+    tried["share (a dose)"] = TreatedShare()
+    tried |= {f"share above {share:g}": ShareAbove(share) for share in THRESHOLDS}
+    return {name: mapping for name, mapping in tried.items() if mapping != declared}
+
+
+def _assumptions(
+    declared: Exposure, others: Mapping[str, ExposureMapping], hops: Sequence[int]
+) -> Iterator[tuple[str, str, Touches, ExposureMapping]]:
+    """Yield name, kind, graph and mapping of each assumption but lost ties."""
+    graph = declared.graph
+    assert graph is not None
+    for reach in dict.fromkeys(hops):
+        if reach != graph.options.hops:
+            touches = graph.one_hop if reach == 1 else graph.two_hop
+            yield f"{reach} hop{'s' * (reach > 1)}", "hops", touches, declared.mapping
+    for name, mapping in others.items():
+        yield name, "mapping", declared.touches, mapping
+
+
+def _rows(
+    name: str, kind: str, found: list[Reanalysed], base: Reanalysed
+) -> Iterator[dict[str, Any]]:
+    """Yield a row an effect and estimator of one assumption, averaged over repeats."""
+    good = [one for one in found if one.effects]
+    users = float(np.mean([one.users for one in good or found]))
+    for (estimator, effect), declared in base.effects.items():
+        values = np.array([one.effects[estimator, effect] for one in good]).reshape(-1, 4)
+        doses = np.array([one.dose.get(effect, 1.0) for one in good])
+        dose = base.dose.get(effect, 1.0)
+        figures = values.mean(axis=0) if len(good) else np.full(4, np.nan)
+        shift = np.nan
+        if len(good):
+            moved = float((values[:, 0] * doses).mean()) - declared[0] * dose
+            shift = moved / (declared[3] * dose)
+        row = {
+            "assumption": name,
+            "kind": kind,
+            "effect": effect,
+            "estimator": estimator,
+            **dict(zip(FIGURES[:3], figures.tolist(), strict=False)),
+            "lowest": float(values[:, 0].min()) if len(good) else np.nan,
+            "highest": float(values[:, 0].max()) if len(good) else np.nan,
+            "users_exposed": users,
+            "mean_dose": float(doses.mean()) if len(good) else np.nan,
+            "shift": shift,
+        }
+        size = float(figures[3] * np.mean(doses)) / float(declared[3] * dose) if good else np.nan
+        yield row | _verdict(row, declared, found, size)
+
+
+def _verdict(
+    row: Mapping[str, Any], declared: Floats, found: list[Reanalysed], error_ratio: float
+) -> dict[str, str]:
+    """Judge one row; `error_ratio` is its standard error over the declared one."""
+    notes = [one.note for one in found if one.note]
+    failed = sum(not one.effects for one in found)
+    if failed == len(found):
+        return {"verdict": "caution", "advice": notes[0]}
+    if row["kind"] == "declared":
+        return {"verdict": "caution" if notes else "ok", "advice": "".join(notes[:1])}
+    shift, was = row["shift"], _side(*declared[1:3])
+    now = _side(row["lower"], row["upper"])
+    said = (
+        f"the {row['effect']} effect is {number(row['estimate'], declared[3])}, declared "
+        f"{number(declared[0], declared[3])}, {shift:+.2f} of its standard errors away"
+    )
+    lost = f"{failed} of {len(found)} repeats are not identified; " * bool(failed)
+    if error_ratio > IMPRECISE and abs(shift) <= 2 * error_ratio:
+        said += f", but its own standard error is {error_ratio:.1f} times that: it says little"
+        return {"verdict": "caution", "advice": lost + said}
+    verdict = _by_shift(shift, was, now)
+    if verdict == "ok":
+        advice = lost + "".join(notes[:1])
+        return {"verdict": "caution" if advice else "ok", "advice": advice}
+    if row["kind"] == "lost ties":
+        said += ": ties that are missing already may have moved it the same way; complete the graph"
+    else:
+        said += ": who counts as exposed matters; say why the declared mapping is the right one"
+    if was != now:
+        said += "; one interval excludes zero, the other does not: report both"
+    return {"verdict": verdict, "advice": lost + said}
+
+
+def _by_shift(shift: float, was: int, now: int) -> str:
+    if abs(shift) > DECISIVE_SHIFT or (was and was == -now):
+        return "problem"
+    return "caution" if abs(shift) > MAX_SHIFT or was != now else "ok"
+
+
+def _side(lower: float, upper: float) -> int:
+    """Return on which side of zero an interval lies; 0 where it holds zero."""
+    return int(lower > 0) - int(upper < 0)
