@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ._display import Tidy, number
 from .balance import Balance, balance
-from .errors import DataError
+from .errors import DataError, DesignError
 from .experiment import Experiment
 
 if TYPE_CHECKING:
@@ -158,13 +158,26 @@ def _spread_p_value(exp: Experiment, deviation: Floats, draws: int, seed: int) -
 
 
 def balance_of(exp: Experiment) -> Balance | None:
-    """Return the balance, or None where whole clusters were not assigned."""
-    return None if exp.spec.design.level == "unit" else balance(exp)
+    """Return the balance of the arms, or None where the design has no assignment to compare with.
+
+    That is where single units were treated, or the mechanism cannot have made the assignment.
+    """
+    try:
+        return balance(exp)
+    except DesignError:
+        return None
 
 
 def assignment_rows(found: Balance | None) -> Iterator[Row]:
     """Judge the balance of the arms."""
     if found is None:
+        yield (
+            "balance of the arms",
+            "not tested: the specification does not say how whole clusters were assigned, or the "
+            "data contradict what it says",
+            "caution",
+            "name the mechanism that was used, so that the arms can be compared with what it makes",
+        )
         return
     worst = found.table.loc[found.table["difference"].abs().idxmax()]
     yield (

@@ -19,10 +19,11 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-Output = Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="The .html, .md or .json to write.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the sampler and of the bootstrap.")]
 Draws = Annotated[int, typer.Option(min=4, help="Posterior draws a chain.")]
 Chains = Annotated[int, typer.Option(min=1, help="Number of chains.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the report when it is written.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the path of the report only.")]
 
 
@@ -50,25 +51,35 @@ def demo(
     draws: Draws = 1_000,
     chains: Chains = 4,
     seed: Seed = 0,
+    open_: Open = False,
     quiet: Quiet = False,
 ) -> None:
     """Analyse the tutorial's simulated experiment and write its report."""
     from .simulate import TUTORIAL_TRUTH, load_tutorial, tutorial_spec
 
     _check_writable(output)
+    _check_format(output)
     data = load_tutorial(users)
     _analyse(data, tutorial_spec(), output, draws, chains, seed, quiet, TUTORIAL_TRUTH)
+    if open_:
+        typer.launch(str(output.absolute()))
 
 
 @app.command(
     epilog="Examples: bayescluster report users.csv --model models/tutorial.toml -o report.html; "
     "bayescluster report 'events/*.parquet' --model spec.toml -o report.html; "
+    "bayescluster report users.csv -m minutes.toml -m conversions.toml -o scorecard.html; "
     "bayescluster report users.csv --edges edges.parquet --model models/collaboration.toml "
     "-o report.html"
 )
 def report(
     data: Annotated[str, typer.Argument(help="CSV or Parquet file, or a quoted glob of files.")],
-    model: Annotated[Path, typer.Option("--model", "-m", help="Model specification (TOML).")],
+    model: Annotated[
+        list[Path],
+        typer.Option(
+            "--model", "-m", help="Model specification (TOML); several give a scorecard of metrics."
+        ),
+    ],
     output: Output,
     edges: Annotated[
         str | None,
@@ -77,14 +88,24 @@ def report(
     draws: Draws = 1_000,
     chains: Chains = 4,
     seed: Seed = 0,
+    open_: Open = False,
     quiet: Quiet = False,
 ) -> None:
-    """Analyse an experiment and write its report."""
+    """Analyse an experiment and write its report: .html, .md or .json."""
     from .spec import load_spec
 
     _check_writable(output)
-    spec = _or_fail(load_spec, model)
-    _analyse(data, spec, output, draws, chains, seed, quiet, None, edges)
+    _check_format(output, several=len(model) > 1)
+    specs = [_or_fail(load_spec, path) for path in model]
+    if len(specs) > 1:
+        if edges is not None:
+            _fail("several models and --edges: make the exposure first, by bayescluster exposure")
+        named = {path.stem: spec for path, spec in zip(model, specs, strict=True)}
+        _scorecard(data, named, output, draws, chains, seed, quiet)
+    else:
+        _analyse(data, specs[0], output, draws, chains, seed, quiet, None, edges)
+    if open_:
+        typer.launch(str(output.absolute()))
 
 
 @app.command(
@@ -182,6 +203,32 @@ def _analyse(
     typer.echo(str(written))
 
 
+def _scorecard(
+    data: Any,
+    specs: Mapping[str, Any],
+    output: Path,
+    draws: int,
+    chains: int,
+    seed: int,
+    quiet: bool,
+) -> None:
+    import matplotlib as mpl
+
+    from .progress import step
+    from .scorecards import scorecard
+
+    mpl.use("Agg")
+    warnings.showwarning = _show_warning
+    card = _or_fail(
+        scorecard, data, specs, draws=draws, chains=chains, seed=seed, progressbar=not quiet
+    )
+    with step("Comparing and writing the report", not quiet):
+        written = _or_fail(card.report, output, seed=seed)
+    if not quiet:
+        typer.echo(str(card), err=True)
+    typer.echo(str(written))
+
+
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     typer.echo(f"bayescluster: warning: {message}", err=True)
 
@@ -195,6 +242,13 @@ def _check_writable(output: Path) -> None:
         _fail(f"the folder of {output} does not exist; create it first")
     if not os.access(folder, os.W_OK):
         _fail(f"the folder of {output} cannot be written to; name another")
+
+
+def _check_format(output: Path, several: bool = False) -> None:
+    """Fail before the work where the report's name ends otherwise than a report's does."""
+    valid = (".html",) if several else (".html", ".md", ".json")
+    if output.suffix.lower() not in valid:
+        _fail(f"{output}: name the report {' or '.join(valid)}")
 
 
 def _or_fail(function: Any, *args: Any, **kwargs: Any) -> Any:

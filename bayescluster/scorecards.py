@@ -74,6 +74,25 @@ class Scorecard(Tidy):
             raise KeyError(f"no metric {metric!r}; there are {', '.join(self.experiments)}")
         return compare(self.experiments[metric], self.posteriors[metric], **settings)
 
+    def report(self, path: str | Path, *, bootstrap_draws: int = 10_000, seed: int = 0) -> Path:
+        """Write one HTML page: the scorecard, then each metric with its comparison and checks.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file, which appears only when it is whole.
+        bootstrap_draws, seed : int
+            Of each metric's comparison; see :func:`bayescluster.compare`.
+
+        Raises
+        ------
+        OSError
+            Where the file cannot be written.
+        """
+        from .report.metrics import write_scorecard
+
+        return write_scorecard(self, Path(path), bootstrap_draws, seed)
+
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw every metric's effects in SDs of its outcome; see `report.plots.scorecard`."""
         from .report.plots import scorecard as draw

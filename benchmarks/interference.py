@@ -24,6 +24,8 @@ from .processes import progress
 from .tables import Section, figure
 
 SIMULATIONS = 1_000
+#: Bias that a ratio estimator may have in samples of this size, in its own standard deviations.
+RATIO_BIAS = 0.25
 #: What theory says of the intervals of each estimator, where exposure depends on degree.
 PROMISES = {
     "naive OLS": "none: biased and overconfident",
@@ -37,6 +39,11 @@ PROMISES = {
 }
 
 
+#: Weighted least squares treats clusters as independent, while neighbours share their exposure: on
+#: the ring, theory promises its intervals nothing.
+SHARED = {"exposure-weighted OLS, CR2": "none: neighbours share exposure"}
+
+
 def run(quick: bool = False) -> list[Section]:
     """Simulate on two graphs: ties to any workspace, and to the nearest on a ring."""
     warnings.simplefilter("ignore", UserWarning)
@@ -45,7 +52,10 @@ def run(quick: bool = False) -> list[Section]:
         "Interference, ties to any workspace": bc.GraphScenario(),
         "Interference, ties to near workspaces": bc.GraphScenario(n_clusters=60, reach=3),
     }
-    return [_section(title, scenario, count) for title, scenario in scenarios.items()]
+    return [
+        _section(title, scenario, count, PROMISES | (SHARED if scenario.reach else {}))
+        for title, scenario in scenarios.items()
+    ]
 
 
 class _Known(JointProbabilities):
@@ -62,7 +72,9 @@ class _Known(JointProbabilities):
         return self._of[a, b][np.ix_(rows, columns)]
 
 
-def _section(title: str, scenario: bc.GraphScenario, count: int) -> Section:
+def _section(
+    title: str, scenario: bc.GraphScenario, count: int, promises: dict[str, str]
+) -> Section:
     joint, rows = None, []
     for seed in range(count):
         if seed % 100 == 0:
@@ -77,7 +89,7 @@ def _section(title: str, scenario: bc.GraphScenario, count: int) -> Section:
         bias = part["estimate"].mean() - truth[term]
         error = part["estimate"].std() / np.sqrt(len(part))
         coverage = part["covered"].mean()
-        promise = PROMISES[method]
+        promise = promises[method]
         cells.append(
             [
                 method,
@@ -95,7 +107,9 @@ def _section(title: str, scenario: bc.GraphScenario, count: int) -> Section:
             failed.append(f"{method}, {term}: coverage {coverage:.1%}")
         if promise == "conservative" and coverage < 0.95 - slack:
             failed.append(f"{method}, {term}: coverage {coverage:.1%}, not conservative")
-        if not promise.startswith("none") and abs(bias) > 4 * error:
+        ratio = method.startswith("Hajek")
+        most = max(4 * error, RATIO_BIAS * part["estimate"].std() if ratio else 0.0)
+        if not promise.startswith("none") and abs(bias) > most:
             failed.append(f"{method}, {term}: bias {bias:+.4f}")
     return Section(
         title,
@@ -109,6 +123,8 @@ def _section(title: str, scenario: bc.GraphScenario, count: int) -> Section:
             "two-exposure OLS takes exposure as it comes; recentred OLS and the posterior (by "
             "integration) have the expected exposure as a covariate; weighted methods set users "
             "apart whose conditions are less probable than 1%.",
+            "Hajek contrasts (and weighted OLS, the same points) are ratios: their bias vanishes "
+            f"with the number of clusters, and up to {RATIO_BIAS:g} SD passes here.",
         ],
         failed,
     )

@@ -1,5 +1,6 @@
 """The report: whole, self-contained, safe, and true to the tables."""
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -11,29 +12,37 @@ import pytest
 
 import bayescluster as bc
 from bayescluster._display import number, percent
+from bayescluster.assumptions import ASSUMPTIONS
 from bayescluster.report import html, words
+from bayescluster.report.document import Grid
+from bayescluster.report.sections import document
 
 NASTY = "<script>alert('x')</script> $a_b$ & \"c\""
 
 
 class Page(HTMLParser):
-    """Collects headings, sources, tables and ids of a page."""
+    """Collects headings, sources, tables (text and the numbers behind it) and ids of a page."""
 
     def __init__(self, text):
         super().__init__()
-        self.tags, self.tables, self.sources, self.alts = [], [], [], []
-        self._cell = None
+        self.tags, self.tables, self.sources, self.alts, self.headings = [], {}, [], [], []
+        self._key = self._cell = None
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         given = dict(attrs)
         if tag == "table":
-            self.tables.append([])
-        if tag == "tr":
-            self.tables[-1].append([])
-        if tag in ("td", "th"):
-            self._cell = ""
+            self._key = given["data-key"]
+            self.tables.setdefault(self._key, ([], []))
+        if tag == "th":
+            self.tables[self._key][0].append(given["data-column"])
+        if tag == "tr" and self._key:
+            self.tables[self._key][1].append([])
+        if tag == "td":
+            self._cell = [given.get("data-value"), ""]
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
         for name in ("src", "href"):
             if name in given:
                 self.sources.append(given[name])
@@ -42,12 +51,18 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if self._cell is not None:
-            self._cell += data
+            self._cell[1] += data
 
     def handle_endtag(self, tag):
-        if tag in ("td", "th"):
-            self.tables[-1][-1].append(self._cell)
+        if tag == "td":
+            self.tables[self._key][1][-1].append(self._cell)
             self._cell = None
+
+    def frame(self, key):
+        """Return a table as a frame of the numbers behind its cells, or the text without such."""
+        columns, rows = self.tables[key]
+        values = [[text if raw is None else float(raw) for raw, text in row] for row in rows if row]
+        return pd.DataFrame(values, columns=columns)
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +72,12 @@ def text(tutorial_analysis):
 
 def test_the_page_needs_no_network(text):
     page = Page(text)
-    assert page.sources
-    assert all(source.startswith("data:image/svg+xml;base64,") for source in page.sources)
+    images = [source for source in page.sources if not source.startswith("#")]
+    assert len(images) >= 15
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in images)
     assert "url(" not in text
     assert "@import" not in text
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 1
     assert len(text) < 5_000_000
 
 
@@ -69,25 +85,149 @@ def test_the_page_is_well_formed(text):
     page = Page(text)
     assert page.tags.count("h1") == 1
     assert page.tags.count("main") == 1
-    assert page.tags.count("img") == 3
     assert all(len(alt) > 30 for alt in page.alts)
     assert '<html lang="en">' in text
     assert 'name="viewport"' in text
+    assert page.headings[0] == 1
+    assert max(np.diff(page.headings)) <= 1  # no level is skipped
+    ids = re.findall(r' id="([^"]+)"', text)
+    assert len(set(ids)) == len(ids)
+    assert {source[1:] for source in page.sources if source.startswith("#")} <= set(ids)
 
 
-def test_every_number_of_the_estimates_is_on_the_page(text, tutorial_analysis):
-    first, estimands = Page(text).tables[:2]
-    table = tutorial_analysis.estimates
-    assert len(first) == len(table) + 1
-    for shown, (_, row) in zip(first[1:], table.iterrows(), strict=True):
-        assert shown[0] == row["method"]
-        for cell, name in ((2, "estimate"), (3, "std_error"), (5, "ci_lower"), (6, "ci_upper")):
-            assert float(shown[cell]) == pytest.approx(row[name], rel=5e-4)
-    summary = tutorial_analysis.comparison.estimands
-    for shown, (_, row) in zip(estimands[1:], summary.iterrows(), strict=True):
-        assert float(shown[1]) == pytest.approx(row["mean"], rel=5e-4)
+def test_every_number_on_the_page_equals_the_number_in_its_table(text, tutorial_analysis):
+    """All tables are read back from the page; numbers are exact, their text is rounded."""
+    page = Page(text)
+    grids = [
+        part
+        for section in document(tutorial_analysis).sections
+        for part in section.parts
+        if isinstance(part, Grid)
+    ]
+    assert {grid.key for grid in grids} == set(page.tables)
+    compared = 0
+    for grid in grids:
+        found = page.frame(grid.key)
+        assert list(found) == list(grid.shown)
+        assert len(found) == len(grid.shown)
+        for name in found:
+            for ours, theirs in zip(found[name], grid.shown[name], strict=True):
+                if isinstance(theirs, bool | np.bool_ | str):
+                    assert str(ours) in (
+                        str(theirs),
+                        str(theirs).replace("pure_control", "pure control"),
+                    )
+                else:
+                    assert ours == float(theirs) or (np.isnan(ours) and np.isnan(theirs))
+                    compared += 1
+    assert compared > 250
+    for name, table in {
+        "estimates": tutorial_analysis.estimates,
+        "agreement": tutorial_analysis.comparison.agreement,
+        "convergence": bc.convergence(tutorial_analysis.posterior),
+        "predictive": tutorial_analysis.predictive.to_dataframe(),
+        "decision": tutorial_analysis.decision.to_dataframe(),
+    }.items():
+        numbers = page.frame(name).select_dtypes("number")
+        np.testing.assert_array_equal(numbers, table[list(numbers)])
+    for raw, shown in (cell for _, rows in page.tables.values() for row in rows for cell in row):
+        if raw is not None and re.fullmatch(r"-?[\d,]+\.?\d*(e[-+]\d+)?", shown):
+            assert float(shown.replace(",", "")) == pytest.approx(float(raw), rel=5e-4, abs=5e-5)
     for sentence in tutorial_analysis.verdict:
         assert sentence.replace("'", "&#39;").replace(">", "&gt;").replace("<", "&lt;") in text
+
+
+def test_the_first_screen_has_the_answer_and_every_light(text, tutorial_analysis):
+    first = text[: text.index('<nav class="contents"')]
+    for row in tutorial_analysis.lights.itertuples():
+        assert f"{row.about}<span" in first
+        assert f'dot {row.verdict}"' in first
+    effects = tutorial_analysis.comparison.estimands.set_index("estimand")
+    for name in ("direct", "spillover", "full rollout"):
+        for column in ("mean", "ci_lower", "ci_upper"):
+            assert number(effects.loc[name, column]) in first
+
+
+def test_every_assumption_has_a_verdict_a_figure_and_its_own_heading(text):
+    for name in ASSUMPTIONS:
+        title = name[:1].upper() + name[1:]
+        part = text[text.index(f"<h3>{title}") :]
+        part = part[: part.index("<h2")]
+        assert 'class="mark' in part
+    for key in ("balance", "spread", "normality", "influence", "schematic", "sizes", "caterpillar"):
+        assert f'id="figure-{key}"' in text
+    for key in ("densities", "quantiles", "ranks", "evolution", "energy", "predictive", "rollout"):
+        assert f'id="figure-{key}"' in text
+
+
+def test_markdown_has_the_same_tables_and_no_markup_from_the_data(tutorial_analysis, tmp_path):
+    path = tutorial_analysis.report(tmp_path / "report.md")
+    lines = path.read_text("utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| two-exposure OLS, CR2 ")]
+    row = tutorial_analysis.estimates.set_index(["method", "term"]).loc[
+        ("two-exposure OLS, CR2", "direct")
+    ]
+    assert number(row["estimate"]) in rows[0]
+    assert not any("<" in line.replace("\\<", "") for line in lines)
+    assert "## The five assumptions" in lines
+
+
+def test_json_gives_every_number_back(tutorial_analysis, tmp_path):
+    path = tutorial_analysis.report(tmp_path / "report.json")
+    found = json.loads(path.read_text("utf-8"))
+    assert found == tutorial_analysis.to_dict()
+    estimates = pd.DataFrame(found["estimates"])
+    np.testing.assert_array_equal(estimates["estimate"], tutorial_analysis.estimates["estimate"])
+    assert found["provenance"]["spec_hash"] == tutorial_analysis.spec.hash
+    assert bc.ModelSpec(**found["specification"]).hash == tutorial_analysis.spec.hash
+
+
+def test_a_report_has_a_known_format(tutorial_analysis, tmp_path):
+    with pytest.raises(ValueError, match=r"name the report \.html, \.md or \.json"):
+        tutorial_analysis.report(tmp_path / "report.pdf")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_notebook_shows_the_first_screen(tutorial_analysis):
+    shown = tutorial_analysis._repr_html_()
+    assert "A clear case" in shown
+    assert number(tutorial_analysis.comparison.estimands["mean"][0]) in shown
+    assert "AI meeting summaries" in str(tutorial_analysis)
+
+
+@pytest.mark.filterwarnings("ignore:R-hat", "ignore:effective sample size")
+def test_code_that_reproduces_the_page_runs(tmp_path, monkeypatch):
+    path = tmp_path / "users.parquet"
+    bc.load_tutorial(2_000).to_parquet(path)
+    settings = {"bootstrap_draws": 300, "draws": 300, "chains": 2, "progressbar": False}
+    analysis = bc.analyze(path, bc.tutorial_spec(), **settings)
+    (tmp_path / "spec.toml").write_text(analysis.spec.to_toml(), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(words.reproduce(analysis), found)
+    assert (tmp_path / "report.html").exists()
+    np.testing.assert_allclose(
+        found["analysis"].comparison.bootstrap.draws, analysis.comparison.bootstrap.draws
+    )
+
+
+def test_a_scorecard_has_a_page_of_all_its_metrics(tmp_path):
+    data = bc.Scenario(n_clusters=12, cluster_size=30).simulate(1)
+    data["other"] = data["outcome"] ** 2
+    design = {"cluster": "cluster", "treatment": "treated", "spillover": "exposed"}
+    specs = [bc.ModelSpec(design=design, outcome={"column": c}) for c in ("outcome", "other")]
+    card = bc.scorecard(data, specs, engine="exact", progressbar=False)
+    path = card.report(tmp_path / "card.html", bootstrap_draws=300)
+    text = path.read_text("utf-8")
+    page = Page(text)
+    assert len(text) < 5_000_000
+    assert page.tags.count("h1") == 1
+    assert max(np.diff(page.headings)) <= 1
+    ids = re.findall(r' id="([^"]+)"', text)
+    assert len(set(ids)) == len(ids)
+    numbers = page.frame("scorecard").select_dtypes("number")
+    np.testing.assert_array_equal(numbers, card.table[list(numbers)])
+    assert {"m2-estimates", "m3-estimates", "m2-design"} <= set(ids)
 
 
 def test_spec_and_provenance_are_on_the_page(text, tutorial_analysis):
@@ -108,9 +248,15 @@ def test_nasty_names_stay_text(units, tmp_path):
         analysis = bc.analyze(data, spec, bootstrap_draws=500, seed=2, progressbar=False)
     path = analysis.report(tmp_path / "page.html")
     page = Page(path.read_text("utf-8"))
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 1  # the page's own
     assert "b" not in page.tags
-    assert "Take care: number of clusters is 8" in path.read_text("utf-8")
+    text = path.read_text("utf-8")
+    assert "alert(&#39;x&#39;)" in text
+    assert text.index("number of clusters: 8") < text.index('class="decision"')
+    lines = analysis.report(tmp_path / "page.md").read_text("utf-8")
+    apart = re.sub(r"^(`{3,})\n.*?^\1$", "", lines, flags=re.DOTALL | re.MULTILINE)
+    assert "<script" in lines  # in the specification, fenced
+    assert "<script" not in apart.replace("\\<", "")
 
 
 def test_a_report_appears_whole_or_not_at_all(tutorial_analysis, tmp_path, monkeypatch):
@@ -192,8 +338,11 @@ def test_the_decision_follows_the_rule(tutorial_analysis, report, above, rope, s
 
 def test_failed_checks_are_shown_first_and_said(tutorial_analysis):
     checks = pd.DataFrame(
-        [("number of clusters", "6", "problem", "ask for more"), ("R-hat", "1.0", "ok", "")],
-        columns=["check", "figure", "verdict", "advice"],
+        [
+            ("cluster count", "number of clusters", "6", "problem", "ask for more"),
+            ("sampler", "R-hat", "1.0", "ok", ""),
+        ],
+        columns=["about", "check", "figure", "verdict", "advice"],
     )
     changed = replace(tutorial_analysis, checks=checks)
     assert changed.verdict[-1] == "Take care: number of clusters is 6; ask for more."

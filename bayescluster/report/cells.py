@@ -37,7 +37,7 @@ def shown(name: str, value: Any, row: Mapping[str, Any]) -> str:
         return "–"
     if name in PROBABILITIES:
         return probability(float(value))
-    if name == "p_value":
+    if name in ("p_value", "q_value"):
         return "< 0.0001" if value < 1e-4 else number(float(value))
     if name.startswith("ess_") or name in COUNTS:
         return f"{value:,.0f}"

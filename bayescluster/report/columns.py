@@ -86,3 +86,15 @@ ROLLOUT = {
     "ci_lower": "lower",
     "ci_upper": "upper",
 }
+SCORECARD = {
+    "metric": "metric",
+    "effect": "effect",
+    "mean": "mean",
+    "ci_lower": "lower",
+    "ci_upper": "upper",
+    "prob_above_threshold": "P(> threshold)",
+    "ols_estimate": "CR2 estimate",
+    "p_value": "p-value",
+    "q_value": "q-value",
+    "discovery": "discovery",
+}

@@ -141,9 +141,9 @@ class Document:
         What must be known before the answer is believed: the checks that failed.
     sentences : tuple of str
         The rest of the answer.
-    effects : Grid
+    effects : Grid, optional
         Direct, spillover and rollout effect with their intervals.
-    lights : DataFrame
+    lights : DataFrame, optional
         The worst verdict on each assumption; see :func:`bayescluster.diagnostics.lights`.
     facts : dict of str to str
         What was analysed, in a few words each.
@@ -156,7 +156,7 @@ class Document:
     decision: str
     troubles: tuple[str, ...]
     sentences: tuple[str, ...]
-    effects: Grid
-    lights: pd.DataFrame
+    effects: Grid | None
+    lights: pd.DataFrame | None
     facts: dict[str, str]
     sections: tuple[Section, ...] = field(default_factory=tuple)

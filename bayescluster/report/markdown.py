@@ -9,6 +9,8 @@ from . import cells
 from .document import Checks, Code, Grid, Heading, Part, Section, Words
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..analysis import Analysis
 
 MARKS = {"ok": "✓ ok", "caution": "△ caution", "problem": "✗ problem"}
@@ -24,7 +26,10 @@ def to_markdown(analysis: Analysis) -> str:
         lines += [f"> **{MARKS['problem']}** {escaped(trouble)}", ">"]
     lines += ["", f"**{escaped(page.decision)}**", ""]
     lines += [f"- {escaped(text)}" for text in page.sentences] + [""]
-    lines += [*_grid(page.effects), "", *_lights(page.lights)]
+    if page.effects is not None:
+        lines += _grid(page.effects)
+    if page.lights is not None:
+        lines += ["", *_lights(page.lights)]
     lines += ["", "; ".join(f"{name}: {escaped(value)}" for name, value in page.facts.items()), ""]
     for section in page.sections:
         lines += _section(section)
@@ -53,7 +58,9 @@ def _part(part: Part) -> list[str]:
             for row in part.frame.itertuples()
         ]
     if isinstance(part, Code):
-        return [f"{part.summary}. {part.words}".rstrip(), "", "```", part.text.rstrip(), "```"]
+        longest = max((len(run) for run in re.findall("`+", part.text)), default=0)
+        fence = "`" * max(3, longest + 1)
+        return [f"{part.summary}. {part.words}".rstrip(), "", fence, part.text.rstrip(), fence]
     return []
 
 
@@ -68,10 +75,10 @@ def _grid(grid: Grid) -> list[str]:
     return [f"*{escaped(grid.caption)}*", "", head, rule, *body]
 
 
-def _lights(lights: object) -> list[str]:
+def _lights(lights: pd.DataFrame) -> list[str]:
     return [
         f"- {MARKS[row.verdict]} **{row.about}**: {escaped(row.worst)}"
-        for row in lights.itertuples()  # type: ignore[attr-defined]
+        for row in lights.itertuples()
     ]
 
 

@@ -1,0 +1,98 @@
+"""One report on several metrics of an experiment: the scorecard, then each metric."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .._display import percent
+from .._files import write_whole
+from ..analysis import Analysis
+from ..diagnostics import diagnose
+from .columns import SCORECARD
+from .document import Document, Grid, Plot, Section
+from .html import page
+from .sections import document
+
+if TYPE_CHECKING:
+    from ..scorecards import Scorecard
+
+#: Sections of each metric; the design is the same for all, and is shown with the first.
+SECTIONS = ("estimates", "agreement", "assumptions", "convergence", "decision", "appendix")
+
+
+def write_scorecard(card: Scorecard, path: Path, bootstrap_draws: int, seed: int) -> Path:
+    """Write the page; it appears only when it is whole.
+
+    Raises
+    ------
+    OSError
+        Where the file cannot be written.
+    """
+    documents = [overview(card)]
+    for i, (metric, exp) in enumerate(card.experiments.items()):
+        comparison = card.compare(metric, bootstrap_draws=bootstrap_draws, seed=seed)
+        analysis = Analysis(exp, comparison, diagnose(comparison))
+        whole = document(analysis)
+        shown = ("design", *SECTIONS) if i == 0 else SECTIONS
+        kept = tuple(section for section in whole.sections if section.key in shown)
+        documents.append(
+            Document(
+                title=metric,
+                question=whole.question,
+                decision=whole.decision,
+                troubles=whole.troubles,
+                sentences=whole.sentences,
+                effects=whole.effects,
+                lights=whole.lights,
+                facts=whole.facts,
+                sections=kept,
+            )
+        )
+    level = next(iter(card.experiments.values())).spec.report.ci_prob
+    text = page(documents, percent(level), title=f"Scorecard of {len(card.experiments):,} metrics")
+    return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def overview(card: Scorecard) -> Document:
+    """Return the first part: all metrics beside each other."""
+    table = card.table
+    found = int(table["discovery"].sum())
+    rate = percent(card.false_discovery_rate)
+    names = [
+        f"{row.effect} effect on {row.metric}" for row in table[table["discovery"]].itertuples()
+    ]
+    return Document(
+        title="All metrics",
+        question="",
+        decision=(
+            f"{found:,} of {len(table):,} effects stand out at a false discovery rate of {rate}"
+            + (f": {', '.join(names[:6])}" + ", ..." * (found > 6) if found else "")
+            + "."
+        ),
+        troubles=(),
+        sentences=(
+            "Each metric is estimated on its own: nothing is shrunk from one towards another. The "
+            "false discovery rate is controlled over all rows of the table, by Benjamini and "
+            "Hochberg on the CR2 p-values; posterior probabilities are of one metric at a time.",
+        ),
+        effects=None,
+        lights=None,
+        facts={},
+        sections=(
+            Section(
+                "scorecard",
+                "Every metric and effect",
+                (
+                    Plot(
+                        "scorecard",
+                        card.plot,
+                        "Every metric's effects with their credible intervals, in standard "
+                        "deviations of the metric; the table below has the numbers.",
+                        "Filled marks: discoveries.",
+                    ),
+                    Grid("scorecard", table, SCORECARD, "Posterior and CR2 of every metric"),
+                ),
+            ),
+        ),
+    )
