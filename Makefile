@@ -1,6 +1,6 @@
 # Needs git, make and a Python >= 3.12; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format gallery bench constraints clean
+.PHONY: help demo test lint format gallery notebooks check-notebooks bench constraints clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -10,6 +10,7 @@ help:
 	@echo "make lint    check style, format and types"
 	@echo "make bench   compare with peers, side by side (some 15 minutes)"
 	@echo "make gallery write the models in models/ into models/README.md, with pictures"
+	@echo "make notebooks run the notebooks and keep their outputs (check-notebooks writes nothing)"
 	@echo "make format  format the code"
 
 demo: .venv/.ready
@@ -29,6 +30,12 @@ format: .venv/.ready-test
 
 gallery: .venv/.ready-test
 	$(BIN)/python models/gallery.py
+
+notebooks: .venv/.ready-notebooks
+	$(BIN)/python notebooks/run.py
+
+check-notebooks: .venv/.ready-notebooks
+	$(BIN)/python notebooks/run.py --check
 
 bench: .venv/.ready-bench
 	$(BIN)/python -m benchmarks all
@@ -54,6 +61,12 @@ clean:
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev
 	@touch $@
 
-.venv/.ready-bench: .venv/.ready
+.venv/.ready-notebooks: .venv/.ready-notebooks
+	$(BIN)/python notebooks/run.py
+
+check-notebooks: .venv/.ready-notebooks
+	$(BIN)/python notebooks/run.py --check
+
+bench: .venv/.ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group benchmarks
 	@touch $@
