@@ -16,6 +16,7 @@ from . import (
     posterior,
     refits,
     rejection,
+    report,
     small_sample,
 )
 from .tables import Section, document
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[bool], Section | list[Section]]] = {
     "cold": cold_start.run,
     "small_sample": small_sample.run,
     "rejection": rejection.run,
+    "report": report.run,
     "refits": refits.run,
     "families": cold_start.run_families,
     "exact": exact.run,

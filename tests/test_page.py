@@ -127,7 +127,7 @@ def test_what_failed_is_above_the_answer(visit):
     trouble = page.locator("section.trouble").bounding_box()
     answer = page.locator("section.answer").bounding_box()
     assert trouble["y"] < answer["y"]
-    assert "number of clusters" in page.locator("section.trouble").inner_text()
+    assert "Number of clusters" in page.locator("section.trouble").inner_text()
     assert page.locator("img[src='x']").count() == 0  # markup in names stays text
 
 
