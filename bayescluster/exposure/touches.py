@@ -79,7 +79,9 @@ class Touches:
     @property
     def unit_cluster(self) -> Integers:
         """Position of the cluster of each unit; shape (U,)."""
-        return self.cluster if self.by_user else np.arange(self.n_units)
+        cluster = np.empty(self.n_units, dtype=np.int64)
+        cluster[self.unit] = self.cluster
+        return cluster
 
     @cached_property
     def _matrices(self) -> dict[tuple[str, bool], sp.csr_array]:
