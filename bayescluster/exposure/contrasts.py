@@ -14,6 +14,7 @@ from ..errors import DesignError
 from ..frequentist.estimates import COLUMNS
 from .expose import Exposure
 from .joint import JointProbabilities, in_condition, joint_probabilities
+from .mappings import CustomMapping, TreatedShare
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -177,7 +178,8 @@ def exposure_contrast(
     y = np.asarray(y, dtype=float)
     terms = [t for t in CONTRASTS if exposure.interaction or t != "direct_with_exposure"]
     parts = [_Contrast.between(exposure, y, *CONTRASTS[term], min_probability) for term in terms]
-    few = len(exposure.touches.sets[1]) <= MAX_SETS
+    n_sets = exposure.touches.n_users if bound == "pairwise" else parts[0].group.max() + 1
+    few = n_sets <= MAX_SETS
     if variance == "aronow_samii" or (variance == "auto" and few):
         joint = joint or joint_probabilities(exposure, seed=seed)
         found = [_aronow_samii(part, kind, joint, bound) for part in parts]
@@ -286,7 +288,7 @@ class _Contrast:
                     "is in it: there is nothing to compare"
                 )
             sides.append(_Side(name, at, y[at], p[at], unit[at]))
-        group, _ = exposure.touches.sets
+        group = _groups(exposure)
         return cls(np.flatnonzero(eligible), sides[0], sides[1], group, unit)
 
     @property
@@ -295,6 +297,15 @@ class _Contrast:
 
     def estimate(self, kind: Kind) -> float:
         return self.a.mean(kind, self.n) - self.b.mean(kind, self.n)
+
+
+def _groups(exposure: Exposure) -> Integers:
+    """Return the set of like users that each is in: they are always in the same condition; (n,)."""
+    touches, mapping = exposure.touches, exposure.mapping
+    inside = isinstance(mapping, TreatedShare) and mapping.within
+    if inside or isinstance(mapping, CustomMapping):  # more than ties outside plays a part
+        return np.arange(touches.n_users)
+    return touches.sets[0]
 
 
 def _aronow_samii(part: _Contrast, kind: Kind, joint: JointProbabilities, bound: Bound) -> float:

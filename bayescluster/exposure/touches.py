@@ -108,6 +108,23 @@ class Touches:
         self._matrices[of, within] = made
         return made
 
+    @cached_property
+    def by_cluster(self) -> tuple[sp.csr_array, sp.csr_array]:
+        """Touched clusters outside the own one, where users are the units.
+
+        Which units of it each (user, touched cluster) has, shape (G, U), and whose it is, (n, G).
+        """
+        import scipy.sparse as sp
+
+        user, other = self.user[self.outside], self.other[self.outside]
+        key = user * len(self.clusters) + self.cluster[other]
+        first, group = np.unique(key, return_inverse=True)
+        one, g = np.ones(len(user)), len(first)
+        reached = sp.csr_array((one, (group.reshape(-1), other)), shape=(g, self.n_units))
+        owner = first // len(self.clusters)
+        belong = sp.csr_array((np.ones(g), (owner, np.arange(g))), shape=(self.n_users, g))
+        return reached, belong
+
     def entry_values(self, of: str) -> Floats:
         """Return the number of collaborators, 1 (clusters) or weight of each entry; shape (E,)."""
         if of == "clusters":
