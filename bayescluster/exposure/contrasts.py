@@ -48,7 +48,8 @@ class ExposureContrast(Tidy):
     terms : tuple of str
         The effects.
     estimate, variance : ndarray, shape (len(terms),)
-        Estimates and their estimated variances.
+        Estimates and their estimated variances. With few clusters an estimate of a variance may
+        fall below 0: that is kept, and there is no interval then, rather than one of no width.
     n_users : ndarray, shape (len(terms),)
         Users that each effect is an average over: both conditions can befall them.
     n_apart : ndarray, shape (len(terms),)
@@ -89,8 +90,8 @@ class ExposureContrast(Tidy):
 
     @property
     def std_error(self) -> Floats:
-        """Standard errors; shape (len(terms),)."""
-        return np.sqrt(self.variance)
+        """Standard errors; NaN where the estimated variance is negative; shape (len(terms),)."""
+        return np.sqrt(np.where(self.variance >= 0, self.variance, np.nan))
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row an effect, with the columns that all frequentist results share."""
@@ -175,6 +176,8 @@ def exposure_contrast(
     Aronow & Samii (2017), Annals of Applied Statistics 11: 1912-1947: equations 3 to 12, section 5.
     """
     _check(exposure, y, kind, variance, bound, min_probability)
+    if draws < 2:
+        raise ValueError(f"draws must be at least 2; given {draws}")
     y = np.asarray(y, dtype=float)
     terms = [t for t in CONTRASTS if exposure.interaction or t != "direct_with_exposure"]
     parts = [_Contrast.between(exposure, y, *CONTRASTS[term], min_probability) for term in terms]
@@ -330,7 +333,7 @@ def _aronow_samii(part: _Contrast, kind: Kind, joint: JointProbabilities, bound:
             never &= side.unit[:, None] != part.unit[everybody][None, :]
             total += _square_of_totals(side, everybody, part.unit, joint)
         total += float((side.y**2 / side.p) @ never.sum(axis=1))
-    return float(max(total, 0.0) / part.n**2)
+    return float(total / part.n**2)
 
 
 def _weights(both: Floats, p: Floats, q: Floats) -> Floats:
