@@ -11,6 +11,7 @@ from . import (
     bootstrap,
     cold_start,
     exact,
+    focal,
     interference,
     mixing,
     posterior,
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[bool], Section | list[Section]]] = {
     "exact": exact.run,
     "mixing": mixing.run,
     "interference": interference.run,
+    "focal": focal.run,
 }
 
 
