@@ -12,6 +12,7 @@ from . import (
     cold_start,
     exact,
     focal,
+    graphs,
     interference,
     mixing,
     posterior,
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Callable[[bool], Section | list[Section]]] = {
     "mixing": mixing.run,
     "interference": interference.run,
     "focal": focal.run,
+    "graphs": graphs.run,
 }
 
 

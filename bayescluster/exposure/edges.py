@@ -360,7 +360,11 @@ def touched(ties: ibis.Table, users: ibis.Table) -> dict[str, NDArray[Any]]:
         n=joined.count().cast("int32"), weight=joined.weight.sum()
     )
     table = counted.order_by(["user", "unit"]).to_pyarrow()
-    return {name: table[name].to_numpy() for name in table.column_names}
+    found = {}
+    for name in table.column_names:  # let go of each column once it is copied
+        found[name] = table[name].to_numpy()
+        table = table.drop_columns([name])
+    return found
 
 
 def _listed(values: list[Any]) -> str:

@@ -196,7 +196,7 @@ def _closed_form(
         has = np.bincount(touches.user[keep], minlength=touches.n_users) > 0
         unexposed = np.stack([arm[:, 0], np.where(has, 0.0, arm[:, 1])], axis=1)
     else:
-        unexposed = _fewer_than(touches, keep, touches.entry_values(of), k, blocks)
+        unexposed = _fewer_than(touches, keep, of, k, blocks)
     exposed = arm - unexposed
     exposed[np.abs(exposed) < ROUNDING] = 0.0
     condition = np.stack([unexposed[:, 0], exposed[:, 0], unexposed[:, 1], exposed[:, 1]], axis=1)
@@ -207,7 +207,7 @@ def _closed_form(
 
 
 def _fewer_than(
-    touches: Touches, keep: NDArray[np.bool_], size: Floats, k: int, blocks: Blocks
+    touches: Touches, keep: NDArray[np.bool_], of: str, k: int, blocks: Blocks
 ) -> Floats:
     """Return P(own treatment is a, and the treated entries' sizes sum to less than k); (n, 2).
 
@@ -216,10 +216,11 @@ def _fewer_than(
     """
     n, h = touches.n_users, blocks.n_blocks
     key = touches.user[keep] * h + blocks.code[touches.other[keep]]
-    capped = np.minimum(size[keep], k).astype(np.int64)
+    # Of one treated entry or none its size says nothing.
+    capped = np.minimum(touches.entry_values(of)[keep], k).astype(np.int64) if k > 1 else key[:0]
     if h > 1:
         order = np.argsort(key, kind="stable")
-        key, capped = key[order], capped[order]
+        key, capped = key[order], capped[order] if k > 1 else capped
     first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])[: len(key)])
     length = np.diff(np.append(first, len(key)))
     user, block = key[first] // h, key[first] % h
