@@ -171,7 +171,8 @@ def _registered(connection: Any, name: str, arrow: pa.Table) -> ibis.Table:
     import ibis
 
     if connection.name != "duckdb":
-        return ibis.memtable(arrow.to_pandas())
+        # A table of the connection: an expression of a memtable alone knows of no backend.
+        return connection.create_view(ibis.util.gen_name(name), ibis.memtable(arrow.to_pandas()))
     unique = ibis.util.gen_name(name)
     connection.con.register(unique, arrow)
     return connection.table(unique)

@@ -133,6 +133,8 @@ def graph_spark(argument: str) -> dict[str, Any]:
             ours = bc.expose(*paths, spec)
             seconds["duckdb", hops] = time.perf_counter() - start
             different += [f"{name}, {hops} hop" for name in _different(ours, theirs)]
+        mixed = bc.expose(tables[0], pd.read_parquet(paths[1]), SPEC)
+        different += [f"{name}, frame" for name in _different(mixed, bc.expose(*paths, SPEC))]
         executors = session.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1
     finally:
         session.stop()
@@ -206,7 +208,8 @@ def _spark(found: dict[str, Any]) -> Section:
         lead=(
             f"{SPARK_EDGES:,} edges over {SPARK_USERS:,} users in {SPARK_CLUSTERS:,} workspaces, "
             f"through Ibis, Spark in {MASTER} with {found['executors']} executors, first queries "
-            "included. Every touched workspace, weight, count, exposure and probability is equal."
+            "included. Every touched workspace, weight, count, exposure and probability is equal, "
+            "of users in Spark and of users handed over as a frame."
         ),
         columns=["seconds", "Spark", "DuckDB"],
         rows=[
