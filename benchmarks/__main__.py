@@ -11,6 +11,8 @@ from . import (
     bootstrap,
     cold_start,
     exact,
+    focal,
+    graphs,
     interference,
     mixing,
     posterior,
@@ -34,6 +36,8 @@ BENCHMARKS: dict[str, Callable[[bool], Section | list[Section]]] = {
     "exact": exact.run,
     "mixing": mixing.run,
     "interference": interference.run,
+    "focal": focal.run,
+    "graphs": graphs.run,
 }
 
 
