@@ -431,7 +431,10 @@ def test_the_table_has_the_columns_of_all_results():
     half = 1.6448536269514722 * np.sqrt(found.variance)
     assert table["ci_lower"].to_numpy() == pytest.approx(found.estimate - half, rel=1e-12)
     assert table["ci_upper"].to_numpy() == pytest.approx(found.estimate + half, rel=1e-12)
-    assert bc.exposure_contrast(exposures[3], y, "horvitz_thompson").method == "Horvitz-Thompson"
+    assert (
+        bc.exposure_contrast(exposures[3], y, "horvitz_thompson").method
+        == "Horvitz-Thompson (Aronow-Samii)"
+    )
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,27 @@ def caterpillar(found: ClusterLevels, figure: Figure | None = None) -> Figure:
     return figure
 
 
+def reached(exp: Experiment, figure: Figure | None = None) -> Figure:
+    """Draw each cluster's mean outcome against the mean exposure of its users, by arm."""
+    figure = figure or new_figure(7.2, 2.8)
+    ax = figure.subplots()
+    m = exp.moments()
+    at = m.column("spillover")
+    share, level = m.mean[:, at] + m.origin[at], m.mean[:, -1] + m.origin[-1]
+    for name, arm, kind in (
+        ("treated", exp.treated, "direct"),
+        ("control", ~exp.treated, "spillover"),
+    ):
+        ax.scatter(share[arm], level[arm], s=22, color=COLOURS[kind], alpha=0.75, lw=0, label=name)
+    ax.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
+    ax.set_xlabel("mean exposure of the cluster's users")
+    label = exp.spec.outcome.label or exp.spec.outcome.column
+    ax.set_ylabel(f"mean of {plain(label)}", fontsize=9)
+    ax.legend(frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def spread(found: ClusterLevels, figure: Figure | None = None) -> Figure:
     """Draw the intercepts of both arms beside each other, about their arm's mean."""
     figure = figure or new_figure(7.2, 1.9)

@@ -6,34 +6,26 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .._display import number, percent
-from ..assumptions import (
-    ASSIGNMENT,
-    ASSUMPTIONS,
-    CLUSTERS,
-    EXCHANGEABILITY,
-    INTERFERENCE,
-    SUTVA,
-)
-from ..bayes.checks import convergence
+from .._display import percent
 from ..bayes.fit import versions
 from ..bayes.model import resolved_priors
-from . import assumption_plots, plots, posterior_plots, words
+from . import assumption_plots, plots, posterior_plots
 from .columns import (
     AGREEMENT,
-    BALANCE,
     BIAS,
     CONDITIONS,
-    CONVERGENCE,
-    DECISION,
     ESTIMANDS,
     ESTIMATES,
-    POWER,
-    PREDICTIVE,
-    ROLLOUT,
-    SENSITIVITY,
 )
-from .document import Checks, Code, Document, Grid, Heading, Part, Plot, Section, Words
+from .document import Code, Document, Grid, Part, Plot, Section, Words
+from .evidence import (
+    assumptions_section,
+    convergence_section,
+    decision_section,
+    predictive_section,
+    sensitivity_section,
+)
+from .words import capital, checks_on, reproduce, sentence
 
 if TYPE_CHECKING:
     from ..analysis import Analysis
@@ -50,11 +42,11 @@ def document(analysis: Analysis) -> Document:
         _bias(analysis),
         _agreement(analysis),
         _intercepts(analysis),
-        _assumptions(analysis),
-        _convergence(analysis),
-        _predictive(analysis),
-        _sensitivity(analysis),
-        _decision(analysis),
+        assumptions_section(analysis),
+        convergence_section(analysis),
+        predictive_section(analysis),
+        sensitivity_section(analysis),
+        decision_section(analysis),
         _appendix(analysis),
     )
     return Document(
@@ -62,7 +54,7 @@ def document(analysis: Analysis) -> Document:
         question=analysis.spec.question,
         decision=verdict[0],
         troubles=tuple(
-            f"{_capital(row.check)}: {row.figure}. {_sentence(row.advice)}"
+            f"{capital(row.check)}: {row.figure}. {sentence(row.advice)}"
             for row in failed.itertuples()
         ),
         sentences=tuple(verdict[1:]),
@@ -96,23 +88,6 @@ def facts(analysis: Analysis) -> dict[str, str]:
     if spec.outcome.missing == "drop":
         found["rows dropped (missing values)"] = f"{exp.n_dropped:,}"
     return found
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _sentence(text: str) -> str:
-    return _capital(text) + ("." if text else "")
-
-
-def _checks(analysis: Analysis, about: str) -> tuple[list[Part], str]:
-    """Return the checks on one subject, and the worst verdict."""
-    rows = analysis.checks[analysis.checks["about"] == about]
-    if rows.empty:
-        return [], ""
-    light = analysis.lights.set_index("about")
-    return [Checks(rows)], str(light.loc[about, "verdict"])
 
 
 def _design(analysis: Analysis) -> Section:
@@ -153,7 +128,7 @@ def _design(analysis: Analysis) -> Section:
                 "Units, mean and standard deviation by condition",
             ),
         ]
-    data, verdict = _checks(analysis, "data")
+    data, verdict = checks_on(analysis, "data")
     return Section("design", "The design", (*parts, *data), verdict)
 
 
@@ -216,7 +191,7 @@ def _bias(analysis: Analysis) -> Section | None:
 def _agreement(analysis: Analysis) -> Section:
     comparison = analysis.comparison
     drawn = f"{len(comparison.bootstrap.draws):,}"
-    _, verdict = _checks(analysis, "agreement")
+    _, verdict = checks_on(analysis, "agreement")
     return Section(
         "agreement",
         "Posterior against bootstrap",
@@ -275,213 +250,6 @@ def _intercepts(analysis: Analysis) -> Section:
     )
 
 
-def _assumptions(analysis: Analysis) -> Section:
-    exp = analysis.experiment
-    levels = analysis.cluster_levels
-    shown: dict[str, list[Part]] = {name: [] for name in ASSUMPTIONS}
-    if (found := analysis.balance) is not None:
-        shown[ASSIGNMENT] += [
-            Plot(
-                "balance",
-                lambda: assumption_plots.balance(found),
-                "Standardised differences between the arms of every covariate; the table below has "
-                "them.",
-                "Differences of the arms' means of cluster means, in standard deviations.",
-            ),
-            Grid(
-                "balance",
-                found.table,
-                BALANCE,
-                f"Covariates by arm; omnibus p = {number(found.p_value)}, from {found.draws:,} "
-                "assignments by the design",
-            ),
-        ]
-    if exp.exposure is not None:
-        exposure = exp.exposure
-        ties = {"source": "from", "target": "to", "ties": "ties", "users": "users reached"}
-        shown[INTERFERENCE] += [
-            Plot(
-                "positivity",
-                lambda: exposure.positivity.plot(),
-                "Probability of spillover by number of collaborators outside the own cluster, and "
-                "the share of untreated users who are exposed.",
-                "Dots with range: probability under the design. Crosses: what was observed.",
-            ),
-            Grid(
-                "contamination",
-                exposure.positivity.contamination.head(10),
-                ties,
-                "Which treated clusters reach which control clusters most: the first ten",
-            ),
-        ]
-    shown[SUTVA].append(
-        Plot(
-            "spread",
-            lambda: assumption_plots.spread(levels),
-            f"Intercepts of both arms about their means: SD {number(levels.sd_treated)} treated, "
-            f"{number(levels.sd_control)} control.",
-            "Wider scatter of one arm says that treatment (or its absence) is not one thing.",
-        )
-    )
-    shown[EXCHANGEABILITY].append(
-        Plot(
-            "normality",
-            lambda: assumption_plots.normality(levels),
-            "Intercepts against normal quantiles, near the line where they are alike; and against "
-            f"cluster size, rank correlation {levels.size_correlation:+.2f}.",
-            "Left: points on the line are like draws from one normal distribution. Right: no trend "
-            "where size says nothing of the level.",
-        )
-    )
-    effects = analysis.comparison.effects
-    shown[CLUSTERS].append(
-        Plot(
-            "influence",
-            lambda: assumption_plots.influence(exp, effects),
-            "Estimate of each effect without each cluster, against the cluster's share of what "
-            "identifies it; the checks name the most influential.",
-            "A dot a cluster: how far right says how much rests on it, how far from the others "
-            "what leaving it out would change.",
-        )
-    )
-    parts: list[Part] = []
-    for name, statement in ASSUMPTIONS.items():
-        checks, verdict = _checks(analysis, name)
-        title = _capital(name)
-        parts += [Heading(title, verdict), Words((statement,)), *checks, *shown[name]]
-    return Section("assumptions", "The five assumptions", tuple(parts))
-
-
-def _convergence(analysis: Analysis) -> Section:
-    table = convergence(analysis.posterior)
-    posterior = analysis.posterior
-    checks, verdict = _checks(analysis, "sampler")
-    sampled = "energy" in posterior["sample_stats"].to_dataset()
-    parts: list[Part] = [
-        Words(
-            (
-                f"{table.attrs['n_chains']} chains of {table.attrs['n_draws']:,} draws; "
-                f"{table.attrs['n_divergences']:,} divergent transitions.",
-            )
-        ),
-        *checks,
-        Grid("convergence", table, CONVERGENCE, "Sampler diagnostics by parameter"),
-        Plot(
-            "ranks",
-            lambda: posterior_plots.ranks(posterior),
-            "Rank plots of every parameter by chain; the R-hat column of the table above "
-            "summarises them.",
-            "Fractional ranks by chain, as the difference between observed and expected cumulative "
-            "distribution: chains that agree stay near zero, and points that do not are marked.",
-        ),
-        Plot(
-            "evolution",
-            lambda: posterior_plots.evolution(posterior),
-            "Effective sample size of every parameter as draws accumulate; the table above has the "
-            "last of each.",
-            "Bulk and tail ESS grow in proportion to the draws where the chains explore well.",
-        ),
-    ]
-    if sampled:
-        parts.append(
-            Plot(
-                "energy",
-                lambda: posterior_plots.energy(posterior),
-                "Distributions of the marginal energy and of the energy transitions; they overlap "
-                "where the sampler explores freely.",
-                "The closer the two distributions, the better the sampler moves between the tails "
-                "and the centre.",
-            )
-        )
-    return Section("convergence", "Convergence", tuple(parts), verdict)
-
-
-def _predictive(analysis: Analysis) -> Section:
-    found = analysis.predictive
-    _, verdict = _checks(analysis, "model")
-    return Section(
-        "predictive",
-        "Could the model have made these data?",
-        (
-            Plot(
-                "predictive",
-                found.plot,
-                "Predicted distribution of each statistic with the observed value; the table below "
-                "has them.",
-                "Blue: what the fitted model expects of new data from the same design. Orange: "
-                "what was observed.",
-            ),
-            Grid("predictive", found.to_dataframe(), PREDICTIVE, "Posterior predictive checks"),
-            Plot(
-                "pareto",
-                analysis.loo.plot,
-                "Pareto k of every cluster; the checks name the largest.",
-                "Leave one cluster out: a k above the line says that this cluster alone moves the "
-                "posterior.",
-            ),
-        ),
-        verdict,
-    )
-
-
-def _sensitivity(analysis: Analysis) -> Section:
-    found = analysis.prior_sensitivity
-    return Section(
-        "sensitivity",
-        "Do the priors matter?",
-        (
-            Plot(
-                "priors",
-                found.plot,
-                "Each effect's mean and interval under each set of priors; the table has them.",
-                "Shaded: the interval under the declared priors.",
-            ),
-            Grid("priors", found.to_dataframe(), SENSITIVITY, "Refits under other priors"),
-            Grid(
-                "power",
-                analysis.power_scaling.to_dataframe(),
-                POWER,
-                "Power scaling: how far the posterior moves with the weight of prior and data",
-            ),
-        ),
-        found.verdict,
-    )
-
-
-def _decision(analysis: Analysis) -> Section:
-    decision, rollout = analysis.decision, analysis.rollout
-    table = rollout.to_dataframe()
-    assumptions = table.drop_duplicates("assumption")
-    return Section(
-        "decision",
-        "Decision and rollout",
-        (
-            Words(tuple(_sentence(text) for text in decision.verdict)),
-            Grid(
-                "decision",
-                decision.to_dataframe(),
-                DECISION,
-                "Expected losses per user, in the outcome's unit",
-            ),
-            Plot(
-                "rollout",
-                rollout.plot,
-                "Change per user against the share treated, under each assumption on exposure; the "
-                "table below has the numbers.",
-                "Dotted: the experiment's own share. Beyond it the curves are extrapolations.",
-            ),
-            Grid("rollout", table, ROLLOUT, "Projected change per user"),
-            Words(
-                tuple(
-                    f"{_sentence(row.assumption)} {_sentence(row.words)}"
-                    for row in assumptions.itertuples()
-                ),
-                soft=True,
-            ),
-        ),
-    )
-
-
 def _appendix(analysis: Analysis) -> Section:
     exp, spec = analysis.experiment, analysis.spec
     dropped = (
@@ -510,7 +278,7 @@ def _appendix(analysis: Analysis) -> Section:
         parts.append(Grid("edges", counts, columns, "What became of the edges"))
     parts += [
         Code("Specification, as TOML", spec.to_toml(), f"SHA-256 {spec.hash}"),
-        Code("Code that reproduces this page", words.reproduce(analysis)),
+        Code("Code that reproduces this page", reproduce(analysis)),
         Words((f"Seed {analysis.posterior.attrs['seed']}. Made with {provenance}.",), soft=True),
     ]
     return Section("appendix", "Appendix: data and specification", tuple(parts))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from .._display import number, percent, probability
+from .document import Checks, Part
 
 if TYPE_CHECKING:
     from ..analysis import Analysis
@@ -87,3 +88,22 @@ analysis = bc.analyze(
 assert analysis.experiment.fingerprint == "{analysis.experiment.fingerprint}"
 analysis.report("report.html")
 '''
+
+
+def capital(text: str) -> str:
+    """Begin a text with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
+def sentence(text: str) -> str:
+    """Make a text a sentence."""
+    return capital(text) + ("." if text else "")
+
+
+def checks_on(analysis: Analysis, about: str) -> tuple[list[Part], str]:
+    """Return the checks on one subject, and the worst verdict."""
+    rows = analysis.checks[analysis.checks["about"] == about]
+    if rows.empty:
+        return [], ""
+    light = analysis.lights.set_index("about")
+    return [Checks(rows)], str(light.loc[about, "verdict"])
