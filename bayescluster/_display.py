@@ -56,7 +56,7 @@ class Tidy(ABC):
         """Return the result as a tidy table, unrounded."""
 
     def __str__(self) -> str:
-        return self.to_dataframe().to_string(index=False, float_format=lambda x: f"{x:.4g}")
+        return self.to_dataframe().to_string(index=False, float_format=number)
 
     def _repr_html_(self) -> str:
-        return self.to_dataframe().to_html(index=False, float_format=lambda x: f"{x:.4g}")
+        return self.to_dataframe().to_html(index=False, float_format=number)

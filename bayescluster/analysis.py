@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .projections import Rollout
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Analysis(Tidy):
     """The complete analysis of one experiment.
 
@@ -166,6 +166,9 @@ class Analysis(Tidy):
         from .report.files import as_dict
 
         return as_dict(self)
+
+    def __repr__(self) -> str:
+        return f"Analysis({self.experiment!r})"
 
     def __str__(self) -> str:
         return "\n".join([f"{self.spec.title}", *(f"- {text}" for text in self.verdict)])

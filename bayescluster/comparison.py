@@ -181,7 +181,7 @@ class Comparison(Tidy):
             name.removesuffix(f" of {effect}"): reason
             for name, reason in {**self.powerless, **self.skipped}.items()
         }
-        return recommend(clusters, self.experiment.has_spillover, unusable)
+        return recommend(clusters, self.experiment.has_spillover, unusable, effect)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return `estimates`."""

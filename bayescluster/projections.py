@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ._display import Tidy, percent
+from ._figures import new_figure
 from .bayes.draws import check_posterior
 from .estimands import estimand_draws
 from .experiment import Experiment
@@ -113,9 +114,7 @@ class Rollout(Tidy):
 
         The vertical line is the experiment's own share: what lies beyond it is extrapolated.
         """
-        import matplotlib.pyplot as plt
-
-        figure = figure or plt.figure(figsize=(7.2, 4.2), layout="constrained")
+        figure = figure or new_figure(7.2, 4.2)
         ax = figure.subplots()
         for assumption, rows in self.table.groupby("assumption", sort=False):
             colour = COLOURS[str(assumption)]

@@ -11,7 +11,10 @@ FEW_CLUSTERS = 10
 
 
 def recommend(
-    clusters: float, has_spillover: bool, unusable: Mapping[str, str] | None = None
+    clusters: float,
+    has_spillover: bool,
+    unusable: Mapping[str, str] | None = None,
+    effect: str = "direct",
 ) -> tuple[str, str]:
     """Say which interval to read first, and why.
 
@@ -24,6 +27,8 @@ def recommend(
     unusable : mapping of str to str, optional
         Methods that this design does not allow, or by which it cannot reject, each with the reason.
         They are passed over, and the reason is said.
+    effect : str
+        Which effect the interval is of: the randomisation test knows of the direct one only.
 
     Returns
     -------
@@ -33,7 +38,7 @@ def recommend(
     cr2 = "two-exposure OLS, CR2" if has_spillover else "OLS, CR2"
     posterior = (
         "CR2 and the posterior",
-        "read CR2 with its degrees of freedom beside the posterior, whose priors carry weight",
+        "CR2 goes by its degrees of freedom, and the posterior's priors carry weight",
     )
     if clusters >= MIN_CLUSTERS:
         return cr2, "there are clusters enough for CR2, the bootstrap and the posterior to agree"
@@ -45,7 +50,8 @@ def recommend(
         )
     elif has_spillover:
         exact = "; the randomisation test is exact, for the null of no effect of any kind"
-        return posterior[0], posterior[1] + exact * ("randomisation test" not in (unusable or {}))
+        usable = effect == "direct" and "randomisation test" not in (unusable or {})
+        return posterior[0], posterior[1] + exact * usable
     else:
         first = (
             "randomisation test",

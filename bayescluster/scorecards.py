@@ -46,7 +46,8 @@ class Scorecard(Tidy):
     ----------
     table : DataFrame
         A row a metric and effect: metric, outcome, family, effect; of the posterior mean, sd,
-        ci_lower, ci_upper, ci_prob, prob_positive, prob_above_threshold, prob_in_rope; of OLS with
+        ci_lower, ci_upper, ci_prob, prob_positive, prob_above_threshold, prob_in_rope,
+        prob_beyond_threshold (on the side that is sought); of OLS with
         CR2 ols_estimate, ols_std_error, p_value, q_value, discovery; and outcome_sd. Effects are on
         the scale that least squares estimates; see :func:`bayescluster.estimands.estimand_draws`.
     experiments : dict of Experiment
@@ -229,14 +230,17 @@ def _rows(name: str, exp: Experiment, posterior: xr.DataTree) -> Iterator[dict[s
     least_squares = two_exposure(exp).to_dataframe().set_index("term")
     kept = ["mean", "sd", "ci_lower", "ci_upper", "ci_prob"]
     kept += ["prob_positive", "prob_above_threshold", "prob_in_rope"]
+    sought = spec.report.direction == "increase"
     for effect in effects:
         theirs = least_squares.loc[effect]
+        above = float(summary.loc[effect, "prob_above_threshold"])
         yield {
             "metric": name,
             "outcome": spec.outcome.column,
             "family": spec.outcome.family,
             "effect": effect,
             **summary.loc[effect, kept].to_dict(),
+            "prob_beyond_threshold": above if sought else 1 - above,
             "ols_estimate": theirs["estimate"],
             "ols_std_error": theirs["std_error"],
             "p_value": theirs["p_value"],

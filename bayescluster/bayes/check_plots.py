@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._figures import new_figure, plain, shown_once
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -53,20 +55,13 @@ def predictive(check: PredictiveCheck, figure: Figure | None = None) -> Figure:
         ax.set_yticks([])
         ax.spines[["top", "right", "left"]].set_visible(False)
         if not wide:
-            ax.locator_params(axis="x", nbins=5)
+            ax.locator_params(axis="x", nbins=4)
     figure.supxlabel(
         f"{check.scale}: {check.kind} predictive distribution (blue), observed (orange)",
         fontsize=9,
         color=GREY,
     )
     return figure
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure."""
-    import matplotlib.pyplot as plt
-
-    return plt.figure(figsize=(width, height), layout="constrained")
 
 
 def pareto_k(result: LeaveOneOut, figure: Figure | None = None) -> Figure:
@@ -119,7 +114,7 @@ def power_scaled(result: PowerScaling) -> Figure:
     collection = az.plot_psense_dist(result.tree, var_names=names, backend="matplotlib")
     figure = collection.viz["figure"].item()
     figure.set_layout_engine("constrained")
-    return figure
+    return shown_once(figure)
 
 
 def effects_by_prior(result: PriorSensitivity, figure: Figure | None = None) -> Figure:
@@ -136,13 +131,9 @@ def effects_by_prior(result: PriorSensitivity, figure: Figure | None = None) -> 
         ax.plot(rows["mean"], at, "o", color=PREDICTED, mec="white", ms=7)
         ax.axvline(0, color="#333333", ls="--", lw=1)
         ax.set_title(f"{effect.replace('_', ' ')} effect", fontsize=10, loc="left")
+        ax.tick_params(axis="y", length=0)
         ax.set_yticks(at, [plain(name) for name in sets])
         ax.set_ylim(-0.6, len(sets) - 0.4)
         ax.spines[["top", "right", "left"]].set_visible(False)
-        ax.locator_params(axis="x", nbins=5)
+        ax.locator_params(axis="x", nbins=4)
     return figure
-
-
-def plain(text: str) -> str:
-    """Keep a name from being read as mathematics."""
-    return text.replace("$", r"\$")

@@ -34,6 +34,8 @@ SEVERE = 0.1
 MAX_SHIFT, MAX_SD_RATIO = 0.25, 1.25
 #: ... and the shift at which they decide the answer.
 DECISIVE_SHIFT = 1.0
+#: Change of a probability that draws of the posterior may show by chance.
+MARGIN = 0.02
 #: Factors on the scales of effects and between_sd where no alternatives are declared.
 STANDARD_SETS = {"half": 0.5, "double": 2.0}
 
@@ -248,7 +250,7 @@ def prior_sensitivity(
             shift = float((row["mean"] - known["mean"]) / known["sd"])
             ratio = float(row["sd"] / known["sd"])
             now, then = row["prob_beyond_threshold"], float(known["prob_beyond_threshold"])
-            flips = _side(now, prob) != _side(then, prob)
+            flips = _side(now, prob) != _side(then, prob) and abs(now - then) > MARGIN
             verdict, advice = _shift_verdict(name, str(row["effect"]), shift, ratio, flips)
             extra = {"shift": shift, "sd_ratio": ratio, "verdict": verdict, "advice": advice}
             rows.append({"priors": name, **row, **extra})

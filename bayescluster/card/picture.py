@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .._figures import new_figure
 from ..bayes.draws import ParameterDraws
 from ..bayes.recover import draw_prior, labels_of, likelihood_of
 from ..experiment import Experiment
@@ -95,9 +96,7 @@ def plot_prior_predictive(
         Where to draw.
     """
     if figure is None:
-        import matplotlib.pyplot as plt
-
-        figure = plt.figure(figsize=(7.2, 2.3), layout="constrained")
+        figure = new_figure(7.2, 2.3)
     predicted = PriorPredictive.of(exp, seed)
     left, right = figure.subplots(1, 2)
     counts = exp.spec.outcome.family in COUNTS

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._figures import new_figure, plain
 from ..experiment import Experiment
-from .plots import COLOURS, clean, new_figure, plain
+from .plots import COLOURS, clean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,8 +58,8 @@ def schematic(exp: Experiment, figure: Figure | None = None) -> Figure:
             )
         )
         middle = y + height / 2
-        ax.text(x + width / 2, middle + 0.3, title, ha="center", fontsize=10, fontweight="bold")
-        ax.text(x + width / 2, middle - 0.45, words, ha="center", va="center", fontsize=9)
+        ax.text(x + width / 2, middle + 0.18, title, ha="center", fontsize=10, fontweight="bold")
+        ax.text(x + width / 2, middle + 0.02, words, ha="center", va="top", fontsize=9)
     if exp.has_spillover:
         arrow = FancyArrowPatch(
             (3.95, 3.1),
@@ -70,7 +71,7 @@ def schematic(exp: Experiment, figure: Figure | None = None) -> Figure:
         )
         ax.add_patch(arrow)
         ax.text(5.0, 3.3, "shared work", ha="center", fontsize=9, color=COLOURS["spillover"])
-        ax.plot([3.95, 6.05], [1.25, 1.25], ls=":", color=COLOURS["other"])
+        ax.plot([4.05, 5.95], [1.25, 1.25], ls=":", color=COLOURS["other"])
         ax.text(5.0, 1.4, "no path", ha="center", fontsize=9, color=COLOURS["other"])
         ax.text(8.0, 4.05, f"{control:,} control clusters", ha="center", fontsize=10)
     return figure

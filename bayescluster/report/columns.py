@@ -92,7 +92,7 @@ SCORECARD = {
     "mean": "mean",
     "ci_lower": "lower",
     "ci_upper": "upper",
-    "prob_above_threshold": "P(> threshold)",
+    "prob_beyond_threshold": "P(beyond threshold)",
     "ols_estimate": "CR2 estimate",
     "p_value": "p-value",
     "q_value": "q-value",

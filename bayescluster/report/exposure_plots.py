@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .plots import COLOURS, clean, new_figure, plain
+from .._figures import new_figure, plain
+from .plots import COLOURS, clean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

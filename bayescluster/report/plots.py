@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from .._display import number
+from .._figures import new_figure, plain
 from ..comparison import Comparison
 from ..experiment import Experiment
 from ..queries import CONDITIONS
@@ -57,6 +59,8 @@ def _forest_panel(ax: Axes, rows: pd.DataFrame, effect: str, comparison: Compari
     marks = [comparison.truth[effect]] if effect in comparison.truth else []
     if low - 3 * (high - low) < 0 < high + 3 * (high - low):
         marks.append(0.0)
+    if report.rope is not None and 0.0 in marks:
+        marks += report.rope
     left, right = min([low, *marks]) - pad, max([high, *marks]) + pad
     at = np.arange(len(rows))[::-1]
     for y, row in zip(at, rows.itertuples(), strict=True):
@@ -68,6 +72,12 @@ def _forest_panel(ax: Axes, rows: pd.DataFrame, effect: str, comparison: Compari
         )  # an unbounded one goes to the edge
         ax.hlines(y, *ends, color=colour, lw=4 if heavy else 2)
         ax.plot(row.estimate, y, "o", color=colour, ms=8 if heavy else 5, mec="white")
+        ax.plot(
+            ends, [y, y], "|", color=colour, ms=9, mew=1.4
+        )  # seen where the mark hides the line
+        for end, mark in ((row.ci_lower, "<"), (row.ci_upper, ">")):
+            if np.isinf(end):
+                ax.plot(np.clip(end, left, right), y, mark, color=colour, ms=6, clip_on=False)
     ax.set_xlim(left, right)
     if report.rope is not None and report.rope[0] < right and report.rope[1] > left:
         ax.axvspan(*report.rope, color="#999999", alpha=0.2, lw=0, label="ROPE")
@@ -104,7 +114,10 @@ def distributions(exp: Experiment, figure: Figure | None = None, bins: int = 60)
         density = part["count"] / part["count"].sum() / width
         ax.bar(part["left"], density, width, align="edge", color=COLOURS[name], alpha=0.75, lw=0)
         ax.axvline(row["mean"], color="#111111", lw=1.4)
-        units = f"{name.replace('_', ' ')}: {int(row['n_units']):,} units, mean {row['mean']:.4g}"
+        units = (
+            f"{name.replace('_', ' ')}: {int(row['n_units']):,} units, mean "
+            f"{number(row['mean'], row['std'])}"
+        )
         ax.set_title(units, loc="left", fontsize=10)
         ax.set_yticks([])
         clean(ax)
@@ -134,7 +147,7 @@ def scorecard(card: Scorecard, figure: Figure | None = None) -> Figure:
         ax.axvline(0, color="#333333", ls="--", lw=1)
         title = f"{name.replace('_', ' ')} effect"
         ax.set_title(title, loc="left", fontsize=11, fontweight="bold")
-        ax.locator_params(axis="x", nbins=5)
+        ax.locator_params(axis="x", nbins=4)
         clean(ax)
     axes[0].set_yticks(at, [plain(name) for name in metrics])
     axes[0].set_ylim(-0.6, len(metrics) - 0.4)
@@ -147,18 +160,6 @@ def scalar_names(posterior: xr.DataTree) -> list[str]:
     draws = posterior["posterior"].to_dataset()
     apart = {"cluster", "stratum"}
     return [str(name) for name in draws if not apart.intersection(draws[name].dims)]
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of a size in inches."""
-    import matplotlib.pyplot as plt
-
-    return plt.figure(figsize=(width, height), layout="constrained")
-
-
-def plain(text: str) -> str:
-    """Keep a column's name from being read as mathematics."""
-    return text.replace("$", r"\$")
 
 
 def clean(ax: Axes) -> None:

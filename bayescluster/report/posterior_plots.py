@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._figures import new_figure, shown_once
 from ..comparison import Comparison
-from .plots import COLOURS, clean, new_figure, scalar_names
+from .plots import COLOURS, clean, scalar_names
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -101,7 +102,7 @@ def energy(posterior: xr.DataTree) -> Figure:
     )
     figure = collection.viz["figure"].item()
     figure.set_layout_engine("constrained")
-    return figure
+    return shown_once(figure)
 
 
 def ranks(posterior: xr.DataTree) -> Figure:
@@ -126,4 +127,4 @@ def _by_arviz(plot: Any, posterior: xr.DataTree) -> Figure:
     )
     figure = collection.viz["figure"].item()
     figure.set_layout_engine("constrained")
-    return figure
+    return shown_once(figure)
