@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="bayescluster",
     help="Bayesian analysis of cluster-randomised product experiments with spillover.",
     no_args_is_help=True,
