@@ -93,6 +93,11 @@ def plot_prior_predictive(
         Seed of the draws.
     figure : Figure, optional
         Where to draw.
+
+    Returns
+    -------
+    Figure
+        The figure drawn into.
     """
     if figure is None:
         import matplotlib.pyplot as plt
