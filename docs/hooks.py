@@ -42,6 +42,7 @@ ASSETS = (
     "notebooks/images/tutorial-forest.png",
     "notebooks/*.ipynb",
 )
+LISTED = "Each graph is a list here: a node, and the parameters that it depends on."
 ROLE = re.compile(r":(?:class|func|meth|mod|data|attr|exc):<code>([^<]+)</code>")
 
 
@@ -100,6 +101,7 @@ def _page(source: Path, target: str) -> str:
     text = source.read_text("utf-8")
     text = re.sub(r"^```math\n(.*?)^```$", _formula, text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"^```mermaid\n(.*?)^```$", _graph, text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"In each graph an ellipse .*?units\.", LISTED, text, flags=re.DOTALL)
     return re.sub(r"(?<!!)\[([^\]]+)\]\(([^)#\s]+)(#[^)]*)?\)", _rewritten(source, target), text)
 
 
@@ -123,7 +125,9 @@ def _rewritten(source: Path, target: str) -> Any:
 
 
 def _formula(match: re.Match[str]) -> str:
-    return f'<div class="formula">{convert(match[1].strip(), display="block")}</div>'
+    """Return a formula as MathML."""
+    text = match[1].strip().replace("{aligned}", "{align*}")
+    return f'<div class="formula">{convert(text, display="block")}</div>'
 
 
 def _graph(match: re.Match[str]) -> str:
