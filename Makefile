@@ -1,6 +1,6 @@
 # Needs git, make and a Python >= 3.12; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs gallery notebooks check-notebooks bench constraints clean
+.PHONY: help demo test lint format docs gallery notebooks check-notebooks picture bench constraints clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -12,6 +12,7 @@ help:
 	@echo "make bench   compare with peers, side by side (some 15 minutes)"
 	@echo "make gallery write the models in models/ into models/README.md, with pictures"
 	@echo "make notebooks run the notebooks and keep their outputs (check-notebooks writes nothing)"
+	@echo "make picture photograph the report's first screen for the README (needs Chromium)"
 	@echo "make format  format the code"
 
 demo: .venv/.ready
@@ -41,6 +42,9 @@ notebooks: .venv/.ready-notebooks
 
 check-notebooks: .venv/.ready-notebooks
 	$(BIN)/python notebooks/run.py --check
+
+picture: demo
+	$(BIN)/python notebooks/picture.py
 
 bench: .venv/.ready-bench
 	$(BIN)/python -m benchmarks all

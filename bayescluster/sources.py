@@ -146,12 +146,33 @@ def kept(table: ibis.Table) -> ibis.Table:
     return connection.create_table(ibis.util.gen_name("kept"), table, temp=True)
 
 
+def release(table: ibis.Table) -> None:
+    """Let go of a table that :func:`kept` made, before its connection ends."""
+    connection = table.get_backend()
+    if connection.name == "duckdb":
+        connection.raw_sql(f'DROP TABLE "{table.op().name}"')  # drop_table fails with DuckDB 2
+    else:
+        table.release()
+
+
+def read_once(data: Any) -> Any:
+    """Return a source that can be read again: a stream or a lazy frame as an Arrow table."""
+    import ibis
+    import pyarrow as pa
+
+    if isinstance(data, pd.DataFrame | ibis.Table | str | Path):
+        return data
+    data = data.collect() if type(data).__name__ == "LazyFrame" else data
+    return pa.table(data) if hasattr(data, "__arrow_c_stream__") else data
+
+
 def _registered(connection: Any, name: str, arrow: pa.Table) -> ibis.Table:
     """Return an Arrow table as a table of the connection, without copying it into DuckDB."""
     import ibis
 
     if connection.name != "duckdb":
-        return ibis.memtable(arrow.to_pandas())
+        # A table of the connection: an expression of a memtable alone knows of no backend.
+        return connection.create_view(ibis.util.gen_name(name), ibis.memtable(arrow.to_pandas()))
     unique = ibis.util.gen_name(name)
     connection.con.register(unique, arrow)
     return connection.table(unique)

@@ -368,7 +368,7 @@ class ModelSpec(Table):
         """Return the specification as TOML; `from_toml` gives it back without loss."""
         import tomli_w
 
-        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
 
     @classmethod
     def from_toml(cls, text: str) -> ModelSpec:

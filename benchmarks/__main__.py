@@ -11,11 +11,14 @@ from . import (
     bootstrap,
     cold_start,
     exact,
+    focal,
+    graphs,
     interference,
     mixing,
     posterior,
     refits,
     rejection,
+    report,
     small_sample,
 )
 from .tables import Section, document
@@ -27,11 +30,14 @@ BENCHMARKS: dict[str, Callable[[bool], Section | list[Section]]] = {
     "cold": cold_start.run,
     "small_sample": small_sample.run,
     "rejection": rejection.run,
+    "report": report.run,
     "refits": refits.run,
     "families": cold_start.run_families,
     "exact": exact.run,
     "mixing": mixing.run,
     "interference": interference.run,
+    "focal": focal.run,
+    "graphs": graphs.run,
 }
 
 

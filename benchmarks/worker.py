@@ -18,6 +18,10 @@ def main() -> None:
         found = FIRST[task](argument)
     elif task.startswith("first_posterior_"):
         found = first_posterior(argument, task.removeprefix("first_posterior_"))
+    elif task.startswith("graph_"):
+        from . import graphs
+
+        found = getattr(graphs, task)(argument)
     else:
         from . import samplers
 

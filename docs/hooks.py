@@ -101,7 +101,7 @@ def _page(source: Path, target: str) -> str:
     text = source.read_text("utf-8")
     text = re.sub(r"^```math\n(.*?)^```$", _formula, text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"^```mermaid\n(.*?)^```$", _graph, text, flags=re.MULTILINE | re.DOTALL)
-    text = re.sub(r"In each graph an ellipse .*?units\.", LISTED, text, flags=re.DOTALL)
+    text = re.sub(r"In each graph\s+an ellipse .*?units\.", LISTED, text, flags=re.DOTALL)
     return re.sub(r"(?<!!)\[([^\]]+)\]\(([^)#\s]+)(#[^)]*)?\)", _rewritten(source, target), text)
 
 

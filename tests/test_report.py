@@ -252,7 +252,7 @@ def test_nasty_names_stay_text(units, tmp_path):
     assert "b" not in page.tags
     text = path.read_text("utf-8")
     assert "alert(&#39;x&#39;)" in text
-    assert text.index("number of clusters: 8") < text.index('class="decision"')
+    assert text.index("Number of clusters: 8") < text.index('class="decision"')
     lines = analysis.report(tmp_path / "page.md").read_text("utf-8")
     apart = re.sub(r"^(`{3,})\n.*?^\1$", "", lines, flags=re.DOTALL | re.MULTILINE)
     assert "<script" in lines  # in the specification, fenced

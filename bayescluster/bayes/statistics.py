@@ -19,7 +19,7 @@ Integers = NDArray[np.int64]
 
 #: More evaluations of a cell's density than this for one of the likelihood, and integrating the
 #: intercepts out costs more than sampling them.
-MAX_EVALUATIONS = 600_000
+MAX_EVALUATIONS = 50_000
 #: Likewise where a cluster has more cells than this: it then knows its intercept well.
 MAX_CELLS = 40
 

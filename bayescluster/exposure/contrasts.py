@@ -14,6 +14,7 @@ from ..errors import DesignError
 from ..frequentist.estimates import COLUMNS
 from .expose import Exposure
 from .joint import JointProbabilities, in_condition, joint_probabilities
+from .mappings import CustomMapping, TreatedShare
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -47,7 +48,8 @@ class ExposureContrast(Tidy):
     terms : tuple of str
         The effects.
     estimate, variance : ndarray, shape (len(terms),)
-        Estimates and their estimated variances.
+        Estimates and their estimated variances. With few clusters an estimate of a variance may
+        fall below 0: that is kept, and there is no interval then, rather than one of no width.
     n_users : ndarray, shape (len(terms),)
         Users that each effect is an average over: both conditions can befall them.
     n_apart : ndarray, shape (len(terms),)
@@ -90,8 +92,8 @@ class ExposureContrast(Tidy):
 
     @property
     def std_error(self) -> Floats:
-        """Standard errors; shape (len(terms),)."""
-        return np.sqrt(self.variance)
+        """Standard errors; NaN where the estimated variance is negative; shape (len(terms),)."""
+        return np.sqrt(np.where(self.variance >= 0, self.variance, np.nan))
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row an effect, with the columns that all frequentist results share."""
@@ -176,10 +178,13 @@ def exposure_contrast(
     Aronow & Samii (2017), Annals of Applied Statistics 11: 1912-1947: equations 3 to 12, section 5.
     """
     _check(exposure, y, kind, variance, bound, min_probability)
+    if draws < 2:
+        raise ValueError(f"draws must be at least 2; given {draws}")
     y = np.asarray(y, dtype=float)
     terms = [t for t in CONTRASTS if exposure.interaction or t != "direct_with_exposure"]
     parts = [_Contrast.between(exposure, y, *CONTRASTS[term], min_probability) for term in terms]
-    few = len(exposure.touches.sets[1]) <= MAX_SETS
+    n_sets = exposure.touches.n_users if bound == "pairwise" else parts[0].group.max() + 1
+    few = n_sets <= MAX_SETS
     if variance == "aronow_samii" or (variance == "auto" and few):
         joint = joint or joint_probabilities(exposure, seed=seed)
         found = [_aronow_samii(part, kind, joint, bound) for part in parts]
@@ -288,7 +293,7 @@ class _Contrast:
                     "is in it: there is nothing to compare"
                 )
             sides.append(_Side(name, at, y[at], p[at], unit[at]))
-        group, _ = exposure.touches.sets
+        group = _groups(exposure)
         return cls(np.flatnonzero(eligible), sides[0], sides[1], group, unit)
 
     @property
@@ -297,6 +302,15 @@ class _Contrast:
 
     def estimate(self, kind: Kind) -> float:
         return self.a.mean(kind, self.n) - self.b.mean(kind, self.n)
+
+
+def _groups(exposure: Exposure) -> Integers:
+    """Return the set of like users that each is in: they are always in the same condition; (n,)."""
+    touches, mapping = exposure.touches, exposure.mapping
+    inside = isinstance(mapping, TreatedShare) and mapping.within
+    if inside or isinstance(mapping, CustomMapping):  # more than ties outside plays a part
+        return np.arange(touches.n_users)
+    return touches.sets[0]
 
 
 def _aronow_samii(part: _Contrast, kind: Kind, joint: JointProbabilities, bound: Bound) -> float:
@@ -321,7 +335,7 @@ def _aronow_samii(part: _Contrast, kind: Kind, joint: JointProbabilities, bound:
             never &= side.unit[:, None] != part.unit[everybody][None, :]
             total += _square_of_totals(side, everybody, part.unit, joint)
         total += float((side.y**2 / side.p) @ never.sum(axis=1))
-    return float(max(total, 0.0) / part.n**2)
+    return float(total / part.n**2)
 
 
 def _weights(both: Floats, p: Floats, q: Floats) -> Floats:

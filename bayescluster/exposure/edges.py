@@ -5,16 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ..errors import ColumnTypeError, DataError, DuplicateUnitError, MissingValueError
 from ..queries import run
-from ..sources import kept
+from ..sources import kept, release
 from .spec import ExposureSpec
 
 if TYPE_CHECKING:
     import ibis
+
+#: What becomes of a row, by code.
+REASONS = ("kept", "other_kinds", "outside_window", "zero_weight", "self_loops", "unknown_users")
+KEPT = REASONS.index("kept")
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,8 @@ def check_users(users: ibis.Table, names: dict[str, str]) -> None:
     found = run(
         users.aggregate(
             n=users.count(),
-            no_user=users.user.isnull().sum(),
-            no_cluster=users.cluster.isnull().sum(),
+            no_user=_missing(users.user),
+            no_cluster=_missing(users.cluster),
             distinct=users.user.nunique(),
         )
     ).iloc[0]
@@ -119,33 +123,16 @@ def _raise_repeated(users: ibis.Table, names: dict[str, str]) -> None:
 
 def check_edges(edges: ibis.Table, users: ibis.Table, spec: ExposureSpec, user: str) -> int:
     """Raise where edges cannot be used; return their number."""
-    id_type = users.user.type()
-    for role in ("source", "target"):
-        kind = edges[role].type()
-        if _family(kind) != _family(id_type):
-            raise ColumnTypeError(
-                f"column {getattr(spec, role)!r} of the edges holds {kind}, column {user!r} of the "
-                f"users {id_type}: the same users must have ids of the same type; cast one of them"
-            )
     aggregates: dict[str, Any] = {
         "n": edges.count(),
-        "no_source": edges.source.isnull().sum(),
-        "no_target": edges.target.isnull().sum(),
+        "no_source": _missing(edges.source),
+        "no_target": _missing(edges.target),
     }
-    if spec.weight:
-        weight = edges.weight
-        if not weight.type().is_numeric():
-            raise ColumnTypeError(
-                f"column {spec.weight!r} (weight) of the edges holds {weight.type()}, not numbers"
-            )
-        if weight.type().is_floating():
-            wrong = (weight.isnan() | weight.isinf()).fill_null(True)
-        else:
-            wrong = weight.isnull()
+    if numeric := spec.weight is not None and edges.weight.type().is_numeric():
         aggregates |= {
-            "bad_weight": wrong.ifelse(1, 0).sum(),
-            "negative": (weight < 0).ifelse(1, 0).sum(),
-            "positive": (weight > 0).ifelse(1, 0).sum(),
+            "bad_weight": _unusable(edges.weight).ifelse(1, 0).sum(),
+            "negative": (edges.weight < 0).ifelse(1, 0).sum(),
+            "positive": (edges.weight > 0).ifelse(1, 0).sum(),
         }
     found = run(edges.aggregate(**aggregates)).iloc[0].fillna(0).astype(int)
     n = int(found["n"])
@@ -160,6 +147,19 @@ def check_edges(edges: ibis.Table, users: ibis.Table, spec: ExposureSpec, user: 
                 f"column {getattr(spec, role)!r} ({role}) of the edges is null in {missing:,} of "
                 f"{n:,} rows; leave those rows out"
             )
+    for role in ("source", "target"):
+        kind, id_type = edges[role].type(), users.user.type()
+        if _family(kind) != _family(id_type):
+            raise ColumnTypeError(
+                f"column {getattr(spec, role)!r} of the edges holds {kind} in all {n:,} rows, "
+                f"column {user!r} of the users {id_type}: the same users must have ids of the same "
+                "type; cast one of them"
+            )
+    if spec.weight and not numeric:
+        raise ColumnTypeError(
+            f"column {spec.weight!r} (weight) of the edges holds {edges.weight.type()} in all "
+            f"{n:,} rows, not numbers"
+        )
     if spec.weight and (bad := int(found["bad_weight"])):
         raise MissingValueError(
             f"column {spec.weight!r} (weight) of the edges is null, NaN or infinite in {bad:,} of "
@@ -175,6 +175,20 @@ def check_edges(edges: ibis.Table, users: ibis.Table, spec: ExposureSpec, user: 
     return n
 
 
+def _missing(column: Any) -> Any:
+    """Count nulls, and NaN where a column can hold it."""
+    wrong = column.isnull()
+    if column.type().is_floating():
+        wrong = wrong | column.isnan().fill_null(False)
+    return wrong.ifelse(1, 0).sum()
+
+
+def _unusable(weight: Any) -> Any:
+    if not weight.type().is_floating():
+        return weight.isnull()
+    return (weight.isnan() | weight.isinf()).fill_null(True)
+
+
 def _family(kind: Any) -> str:
     for family in ("integer", "floating", "string", "boolean", "temporal", "uuid"):
         if getattr(kind, f"is_{family}")():
@@ -186,7 +200,7 @@ def coded_users(users: ibis.Table) -> ibis.Table:
     """Number users by the order of their ids, from 0: column code."""
     import ibis
 
-    return users.mutate(code=ibis.row_number().over(order_by=users.user).cast("int64"))
+    return users.mutate(code=ibis.row_number().over(order_by=users.user).cast("int32"))
 
 
 def ties(
@@ -196,6 +210,35 @@ def ties(
 
     A tie says that `other`'s treatment reaches `user`. It is kept (cached) where the data live.
     """
+    marked = _marked(edges, spec)
+    joined = _joined(marked, users)
+    # Small integers: the grouping of a billion rows holds every key.
+    pairs = kept(
+        joined.group_by(["from_", "to_", "reason"]).aggregate(
+            weight=joined.weight.sum(), n=joined.count().cast("int32")
+        )
+    )
+    counted = run(pairs.group_by("reason").aggregate(rows=pairs.n.sum(), pairs=pairs.count()))
+    found = {REASONS[r]: int(n) for r, n in zip(counted["reason"], counted["rows"], strict=True)}
+    n_pairs = int(counted.loc[counted["reason"] == KEPT, "pairs"].sum())
+    duplicates = found.get("kept", 0) - n_pairs
+    _check_counts(found, duplicates, rows, spec, marked, users)
+    directed = pairs.filter(pairs.reason == KEPT).select("from_", "to_", "weight")
+    result = kept(_directed(directed, spec))
+    release(pairs)
+    n_ties = int(run(result.aggregate(n=result.count()))["n"].iloc[0])
+    counts = EdgeCounts(
+        rows=rows,
+        **{name: found.get(name, 0) for name in REASONS if name != "kept"},
+        duplicates=duplicates,
+        reciprocal=(2 * n_pairs - n_ties) // 2 if spec.direction == "both" else 0,
+        ties=n_ties,
+    )
+    return result, counts
+
+
+def _marked(edges: ibis.Table, spec: ExposureSpec) -> ibis.Table:
+    """Say why a row is left out, the first reason that holds: columns source, target, weight."""
     import ibis
 
     weighted = edges.mutate(
@@ -203,55 +246,28 @@ def ties(
     )
     conditions: dict[str, Any] = {}
     if spec.kinds:
-        conditions["other_kinds"] = ~weighted.kind.isin(list(spec.kinds)).fill_null(False)
+        of_kind = weighted.kind.cast("string").isin(list(spec.kinds))
+        conditions["other_kinds"] = ~of_kind.fill_null(False)
     if spec.window is not None:
         conditions["outside_window"] = ~_inside(weighted.time, spec).fill_null(False)
     conditions["zero_weight"] = weighted.weight == 0
     conditions["self_loops"] = weighted.source == weighted.target
     reason = ibis.cases(
-        *((condition, name) for name, condition in conditions.items()), else_="kept"
+        *((condition, REASONS.index(name)) for name, condition in conditions.items()), else_=KEPT
     )
-    marked = weighted.select("source", "target", "weight", reason=reason)
+    return weighted.select("source", "target", "weight", reason=reason.cast("int8"))
+
+
+def _joined(marked: ibis.Table, users: ibis.Table) -> ibis.Table:
+    """Return edges with codes of users instead of ids: columns from_, to_, weight, reason."""
     codes = users.select("user", "code")
     by_source = codes.rename(source="user", from_="code")
     by_target = codes.rename(target="user", to_="code")
-    joined = marked.left_join(by_source, "source").select(
-        "source", "target", "weight", "reason", "from_"
-    )
+    joined = marked.left_join(by_source, "source").select("target", "weight", "reason", "from_")
     joined = joined.left_join(by_target, "target")
-    unknown = joined.from_.isnull() | joined.to_.isnull()
-    joined = joined.select(
-        "from_",
-        "to_",
-        "weight",
-        reason=((joined.reason == "kept") & unknown).ifelse("unknown_users", joined.reason),
-        source_unknown=joined.from_.isnull(),
-    )
-    pairs = joined.group_by(["from_", "to_", "reason"]).aggregate(
-        weight=joined.weight.sum(), n=joined.count()
-    )
-    pairs = kept(pairs)
-    counted = run(pairs.group_by("reason").aggregate(rows=pairs.n.sum(), pairs=pairs.count()))
-    found = dict(zip(counted["reason"], counted["rows"].astype(int), strict=True))
-    good = counted[counted["reason"] == "kept"]
-    n_rows, n_pairs = (int(good[c].sum()) for c in ("rows", "pairs"))
-    _check_counts(found, n_rows - n_pairs, rows, spec, edges, users)
-    directed = pairs.filter(pairs.reason == "kept").select("from_", "to_", "weight")
-    result = kept(_directed(directed, spec))
-    n_ties = int(result.count().to_pyarrow().as_py())
-    reciprocal = 2 * n_pairs - n_ties if spec.direction == "both" else 0
-    counts = EdgeCounts(
-        rows=rows,
-        **{
-            name: found.get(name, 0)
-            for name in ("other_kinds", "outside_window", "zero_weight", "self_loops")
-        },
-        unknown_users=found.get("unknown_users", 0),
-        duplicates=n_rows - n_pairs,
-        reciprocal=reciprocal // 2,
-        ties=n_ties,
-    )
-    return result, counts
+    unknown = (joined.reason == KEPT) & (joined.from_.isnull() | joined.to_.isnull())
+    reason = unknown.ifelse(REASONS.index("unknown_users"), joined.reason).cast("int8")
+    return joined.select("from_", "to_", "weight", reason=reason)
 
 
 def _inside(time: Any, spec: ExposureSpec) -> Any:
@@ -259,7 +275,8 @@ def _inside(time: Any, spec: ExposureSpec) -> Any:
 
     assert spec.window is not None
     low, high = (ibis.literal(value) for value in spec.window)
-    if time.type().is_temporal() != (low.type().is_temporal()):
+    dated = low.type().is_temporal()
+    if not (time.type().is_temporal() if dated else time.type().is_numeric()):
         raise ColumnTypeError(
             f"column {spec.time!r} (time) of the edges holds {time.type()}, but the window is "
             f"{spec.window[0]!r} to {spec.window[1]!r}; give both as dates or both as numbers"
@@ -272,7 +289,7 @@ def _check_counts(
     duplicates: int,
     rows: int,
     spec: ExposureSpec,
-    edges: ibis.Table,
+    marked: ibis.Table,
     users: ibis.Table,
 ) -> None:
     if spec.self_loops == "error" and found.get("self_loops"):
@@ -283,7 +300,7 @@ def _check_counts(
     if spec.unknown_users == "error" and (unknown := found.get("unknown_users")):
         raise DataError(
             f"{unknown:,} of {rows:,} edges have a user who is not in the users' table, such as "
-            f"{_listed(_some_unknown(edges, users))}; add those users, or set unknown_users = "
+            f"{_listed(_some_unknown(marked, users))}; add those users, or set unknown_users = "
             "'drop' (their ties are then not counted)"
         )
     if spec.duplicates == "error" and duplicates:
@@ -296,7 +313,8 @@ def _check_counts(
         raise DataError(f"no edge of {rows:,} is left ({told}): nobody can be exposed")
 
 
-def _some_unknown(edges: ibis.Table, users: ibis.Table) -> list[Any]:
+def _some_unknown(marked: ibis.Table, users: ibis.Table) -> list[Any]:
+    edges = marked.filter(marked.reason == KEPT)
     ends = edges.select(user="source").union(edges.select(user="target"), distinct=True)
     unknown = ends.anti_join(users, "user").order_by("user").limit(3)
     return run(unknown)["user"].tolist()
@@ -331,7 +349,7 @@ def second_hop(first: ibis.Table) -> ibis.Table:
     return kept(both.group_by(["user", "other"]).aggregate(weight=both.weight.sum()))
 
 
-def touched(ties: ibis.Table, users: ibis.Table) -> pd.DataFrame:
+def touched(ties: ibis.Table, users: ibis.Table) -> dict[str, NDArray[Any]]:
     """Count every user's collaborators by unit of assignment: user, unit, n, weight; sorted.
 
     `users` has columns code and unit.
@@ -342,7 +360,11 @@ def touched(ties: ibis.Table, users: ibis.Table) -> pd.DataFrame:
         n=joined.count().cast("int32"), weight=joined.weight.sum()
     )
     table = counted.order_by(["user", "unit"]).to_pyarrow()
-    return pd.DataFrame({name: np.asarray(table[name]) for name in table.column_names})
+    found = {}
+    for name in table.column_names:  # let go of each column once it is copied
+        found[name] = table[name].to_numpy()
+        table = table.drop_columns([name])
+    return found
 
 
 def _listed(values: list[Any]) -> str:

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from .._display import Tidy
 from ..design.acceptance import Bernoulli
 from ..design.assignment import Assignment, Complete, Stratified
-from ..errors import DesignError, MissingValueError, SpecError, TreatmentError
+from ..errors import DesignError, MissingValueError, SpecError, StrataError, TreatmentError
 from ..queries import run
-from ..sources import open_any, open_tables
+from ..sources import open_any, open_tables, read_once
 from ..spec import ModelSpec
 from .graph import CollaborationGraph
 from .mappings import ExposureMapping, mapping_of
@@ -331,6 +331,7 @@ def expose(
 
     unit, options = _checked(spec)
     design = spec.design
+    users = read_once(users)
     graph = CollaborationGraph(
         edges,
         users,
@@ -378,12 +379,18 @@ def _assigned(users: Any, spec: ModelSpec, graph: CollaborationGraph) -> dict[st
         roles["strata"] = design.strata
     table = open_tables({"users": (users, roles)})["users"]
     frame = run(table).set_index("unit").loc[graph.users]
-    column = repr(design.treatment)
+    column, n = repr(design.treatment), len(frame)
     if missing := int(frame["treatment"].isna().sum()):
-        raise MissingValueError(f"column {column} (treatment) is null in {missing:,} rows")
+        raise MissingValueError(
+            f"column {column} (treatment) of the users' table is null in {missing:,} of {n:,} "
+            "rows; fill it in, or leave the rows out"
+        )
     values = pd.to_numeric(frame["treatment"], errors="coerce").to_numpy(float)
     if wrong := int((~np.isin(values, (0, 1))).sum()):
-        raise TreatmentError(f"column {column} (treatment) is neither 0 nor 1 in {wrong:,} rows")
+        raise TreatmentError(
+            f"column {column} (treatment) of the users' table is neither 0 nor 1 in {wrong:,} of "
+            f"{n:,} rows"
+        )
     t = graph.touches
     treated = np.zeros(t.n_units)
     np.maximum.at(treated, t.unit, values)
@@ -397,10 +404,27 @@ def _assigned(users: Any, spec: ModelSpec, graph: CollaborationGraph) -> dict[st
         )
     found: dict[str, NDArray[Any]] = {"treated": treated.astype(bool)}
     if design.strata:
-        strata = np.empty(t.n_units, dtype=object)
-        strata[t.unit] = frame["strata"].to_numpy()
-        found["strata"] = strata
+        found["strata"] = _strata(frame["strata"], t, design.strata)
     return found
+
+
+def _strata(values: pd.Series[Any], t: Touches, name: str) -> NDArray[Any]:
+    """Return the stratum of every unit of assignment."""
+    if missing := int(values.isna().sum()):
+        raise MissingValueError(
+            f"column {name!r} (strata) of the users' table is null in {missing:,} of "
+            f"{len(values):,} rows; fill it in"
+        )
+    codes, levels = pd.factorize(values)
+    strata = np.empty(t.n_units, dtype=np.int64)
+    strata[t.unit] = codes
+    if (other := strata[t.unit] != codes).any():
+        several = np.unique(t.cluster[other])
+        raise StrataError(
+            f"{len(several):,} clusters lie in more than one stratum of column {name!r}, such as "
+            f"{t.clusters[several[0]]!r}; a stratum is made of whole clusters"
+        )
+    return np.asarray(levels)[strata]
 
 
 def _mechanism(touches: Touches, found: dict[str, NDArray[Any]], spec: ModelSpec) -> Assignment:
@@ -415,7 +439,19 @@ def _mechanism(touches: Touches, found: dict[str, NDArray[Any]], spec: ModelSpec
             "rerandomisation depends on covariates of the users: hand over the object, "
             "expose(..., mechanism=Rerandomised(...))"
         )
-    if "strata" in found and design.mechanism != "complete":
-        strata = pd.Series(found["strata"]).astype(str).to_numpy()
-        return Stratified.of(treated, strata)
-    return Complete(touches.n_units, int(treated.sum()))
+    if "strata" not in found or design.mechanism == "complete":
+        return Complete(touches.n_units, int(treated.sum()))
+    try:
+        if design.mechanism != "matched_pairs":
+            return Stratified.of(treated, found["strata"])
+        levels, size = np.unique(found["strata"], return_counts=True)
+        if (size != 2).any():
+            raise DesignError(
+                f"{int((size != 2).sum()):,} strata are no pairs, such as "
+                f"{levels.tolist()[int(np.argmax(size != 2))]!r}; name mechanism 'stratified'"
+            )
+        pairs = Stratified(found["strata"], dict.fromkeys(levels.tolist(), 1))
+        pairs.check(treated)
+        return pairs
+    except DesignError as error:
+        raise DesignError(f"column {design.strata!r} (strata): {error}") from None

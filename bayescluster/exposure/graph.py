@@ -73,14 +73,18 @@ class CollaborationGraph(Tidy):
         people = tables["users"]
         queries.check_users(people, self.names)
         rows = queries.check_edges(tables["edges"], people, self.options, user)
-        people = kept(queries.coded_users(people))
+        people = kept(_with_label(queries.coded_users(people)))
         found = run(people.order_by("code"))
         code, clusters = pd.factorize(found["cluster"], sort=True)
         units = np.arange(len(found)) if by_user else code
-        with_unit = people.mutate(unit=people.code) if by_user else _with_unit(people, clusters)
         self.counts: queries.EdgeCounts
         self._ties, self.counts = queries.ties(tables["edges"], people, self.options, rows)
-        self._units = with_unit.select("code", "unit")
+        self._units = people.select("code", unit="code" if by_user else "label")
+        # An engine's order of labels is its own affair: units are in the order of ours.
+        self._unit_of_label = np.arange(len(found), dtype=np.int32)
+        if not by_user:
+            self._unit_of_label = np.zeros(len(clusters), dtype=np.int32)
+            self._unit_of_label[found["label"]] = code
         self._base = Touches(
             users=found["user"].to_numpy(),
             clusters=np.asarray(clusters),
@@ -113,13 +117,18 @@ class CollaborationGraph(Tidy):
 
     def _counted(self, ties: ibis.Table) -> Touches:
         found = queries.touched(ties, self._units)
-        start = np.searchsorted(found["user"].to_numpy(), np.arange(self._base.n_users + 1))
+        user, count, weight = found["user"], found["n"], found["weight"]
+        other = self._unit_of_label[found["unit"]]
+        if (np.diff(self._unit_of_label) < 0).any():
+            order = np.lexsort((other, user))
+            other, count, weight = other[order], count[order], weight[order]
+        start = np.searchsorted(user, np.arange(self._base.n_users + 1, dtype=user.dtype))
         return replace(
             self._base,
             start=start.astype(np.int64),
-            other=found["unit"].to_numpy().astype(np.int32),
-            count=found["n"].to_numpy().astype(np.int32),
-            weight=found["weight"].to_numpy().astype(float),
+            other=other,
+            count=count.astype(np.int32, copy=False),
+            weight=weight.astype(float, copy=False),
         )
 
     @property
@@ -162,10 +171,11 @@ class CollaborationGraph(Tidy):
         )
 
 
-def _with_unit(people: ibis.Table, clusters: Any) -> ibis.Table:
-    """Number clusters by the order of their labels: column unit."""
+def _with_label(people: ibis.Table) -> ibis.Table:
+    """Number clusters from 0, in the engine's order: column label."""
     import ibis
 
     distinct = people.select("cluster").distinct()
-    coded = distinct.mutate(unit=ibis.row_number().over(order_by=distinct.cluster).cast("int64"))
-    return people.inner_join(coded, "cluster")
+    number = ibis.row_number().over(order_by=distinct.cluster).cast("int32")
+    coded = distinct.mutate(label=number).rename(of="cluster")
+    return people.inner_join(coded, people.cluster == coded.of).drop("of")

@@ -11,7 +11,7 @@ from ..design.assignment import Assignment
 from ..design.blocks import Blocks
 from .expose import Exposure
 from .mappings import AtLeast, ExposureMapping, TreatedShare
-from .probabilities import MAX_ENUMERATED
+from .probabilities import BLOCK_ELEMENTS, MAX_ENUMERATED
 from .touches import Touches
 
 Floats = NDArray[np.float64]
@@ -125,14 +125,24 @@ class Averaged(JointProbabilities):
     def of(self, a: str, rows: Integers, b: str, columns: Integers) -> Floats:
         """Return joint probabilities; shape (len(rows), len(columns))."""
         left, right = self._inside(a, rows), self._inside(b, columns)
-        return (left @ right.T) / len(self._assignments)
+        return (left @ right.T) / float(len(self._assignments))
 
     def _inside(self, condition: str, at: Integers) -> Floats:
         exposure = self._exposure
-        value = exposure.mapping.values(exposure.touches, self._assignments)[at]
         treated = self._assignments[:, exposure.touches.unit[at]].T
-        inside = in_condition(condition, treated, value > 0, exposure.interaction)
-        return inside.astype(float)
+        inside = in_condition(condition, treated, self._exposed(at), exposure.interaction)
+        return inside.astype(np.float64)
+
+    def _exposed(self, at: Integers) -> NDArray[np.bool_]:
+        """Say which of some users are exposed under each assignment; shape (len(at), B)."""
+        exposure, many = self._exposure, len(self._assignments)
+        step = max(BLOCK_ELEMENTS // exposure.touches.n_users, 1)
+        found = np.empty((len(at), many), dtype=bool)
+        for start in range(0, many, step):
+            now = slice(start, start + step)
+            value = exposure.mapping.values(exposure.touches, self._assignments[now])
+            found[:, now] = value[at] > 0
+        return found
 
 
 def in_condition(

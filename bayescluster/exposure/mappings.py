@@ -71,7 +71,12 @@ class AtLeast(ExposureMapping):
 
     def values(self, touches: Touches, treated: NDArray[np.bool_]) -> Floats:
         """Return 1 where there are enough, else 0."""
-        total = touches.matrix(self.of) @ treated.T.astype(float)
+        columns = treated.T.astype(float)
+        if self.of == "clusters" and touches.by_user and self.k > 1:
+            reached, belong = touches.by_cluster
+            total = belong @ (reached @ columns > 0).astype(float)
+        else:
+            total = touches.matrix(self.of) @ columns
         return np.asarray(total > self.k - 0.5, dtype=float)
 
     def __str__(self) -> str:

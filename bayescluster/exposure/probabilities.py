@@ -55,10 +55,14 @@ class ExposureProbabilities(Tidy):
 
     @property
     def error(self) -> Floats:
-        """Monte Carlo standard error of each of `condition`; 0 unless drawn; shape (n, 4)."""
+        """Monte Carlo standard error of each of `condition`; 0 unless drawn; shape (n, 4).
+
+        At the share (x + 1) / (B + 2), so that what never came up is not told as certain.
+        """
         if self.method != "simulation":
             return np.zeros_like(self.condition)
-        return np.sqrt(self.condition * (1 - self.condition) / self.draws)
+        share = (self.condition * self.draws + 1) / (self.draws + 2)
+        return np.sqrt(share * (1 - share) / self.draws)
 
     @property
     def max_error(self) -> float:
@@ -71,7 +75,7 @@ class ExposureProbabilities(Tidy):
 
     def __str__(self) -> str:
         n = len(self.condition)
-        error = f", Monte Carlo error up to {self.max_error:.2g}" if self.draws else ""
+        error = f", Monte Carlo error up to {self.max_error:.2g}" * (self.method == "simulation")
         return f"probabilities of {n:,} users' exposure conditions by {self.method}{error}"
 
     def _repr_html_(self) -> str:
@@ -126,7 +130,11 @@ def exposure_probabilities(
     if method not in ("auto", "closed form", "enumeration", "simulation"):
         raise ValueError(f"method must be auto, closed form, enumeration or simulation: {method!r}")
     blocks = mechanism.blocks()
-    if method in ("auto", "closed form") and blocks is not None and has_closed_form(mapping):
+    if (
+        method in ("auto", "closed form")
+        and blocks is not None
+        and has_closed_form(mapping, touches)
+    ):
         return _closed_form(touches, mapping, blocks)
     if method == "closed form":
         raise DesignError(
@@ -155,10 +163,11 @@ def check_size(touches: Touches, mechanism: Assignment) -> None:
         )
 
 
-def has_closed_form(mapping: ExposureMapping) -> bool:
+def has_closed_form(mapping: ExposureMapping, touches: Touches) -> bool:
     """Whether probabilities under exchangeable blocks are worked out exactly."""
     if isinstance(mapping, AtLeast):
-        return mapping.k <= MAX_K
+        of_units = mapping.of == "collaborators" or not touches.by_user
+        return mapping.k == 1 or (mapping.k <= MAX_K and of_units)
     return isinstance(mapping, TreatedShare)
 
 
@@ -197,7 +206,7 @@ def _closed_form(
         has = np.bincount(touches.user[keep], minlength=touches.n_users) > 0
         unexposed = np.stack([arm[:, 0], np.where(has, 0.0, arm[:, 1])], axis=1)
     else:
-        unexposed = _fewer_than(touches, keep, touches.entry_values(of), k, blocks)
+        unexposed = _fewer_than(touches, keep, of, k, blocks)
     exposed = arm - unexposed
     exposed[np.abs(exposed) < ROUNDING] = 0.0
     condition = np.stack([unexposed[:, 0], exposed[:, 0], unexposed[:, 1], exposed[:, 1]], axis=1)
@@ -208,7 +217,7 @@ def _closed_form(
 
 
 def _fewer_than(
-    touches: Touches, keep: NDArray[np.bool_], size: Floats, k: int, blocks: Blocks
+    touches: Touches, keep: NDArray[np.bool_], of: str, k: int, blocks: Blocks
 ) -> Floats:
     """Return P(own treatment is a, and the treated entries' sizes sum to less than k); (n, 2).
 
@@ -217,21 +226,34 @@ def _fewer_than(
     """
     n, h = touches.n_users, blocks.n_blocks
     key = touches.user[keep] * h + blocks.code[touches.other[keep]]
-    capped = np.minimum(size[keep], k).astype(np.int64)
+    # Of one treated entry or none its size says nothing.
+    capped = np.minimum(touches.entry_values(of)[keep], k).astype(np.int64) if k > 1 else key[:0]
     if h > 1:
         order = np.argsort(key, kind="stable")
-        key, capped = key[order], capped[order]
-    group, first, length = np.unique(key, return_index=True, return_counts=True)
-    sets = _subsets(capped, first, length, k)  # (groups, t, s)
-    user, block = group // h, group % h
-    own = block == blocks.code[touches.unit[user]]
-    total = np.zeros((n, 2, k))
+        key, capped = key[order], capped[order] if k > 1 else capped
+    first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])[: len(key)])
+    length = np.diff(np.append(first, len(key)))
+    user, block = key[first] // h, key[first] % h
     home = blocks.code[touches.unit]
+    own = block == home[user]
+    rest = np.flatnonzero(~own)
+    total = np.zeros((n, 2, k))
     for a in (0, 1):
         total[:, a, 0] = blocks.specific(home, np.ones_like(home), a)
-        total[user[own], a] = _block_law(sets[own], length[own], block[own], blocks, a)
-    rest = np.flatnonzero(~own)
-    law = _block_law(sets[rest], length[rest], block[rest], blocks, None)
+    law = np.zeros((len(first), k))
+    step = max(BLOCK_ELEMENTS // k**2, 1)
+    for at in range(0, len(first), step):
+        now = slice(at, at + step)
+        sets = _subsets(capped, first[now], length[now], k)  # (groups, t, s)
+        mine = own[now]
+        law[now][~mine] = _block_law(
+            sets[~mine], length[now][~mine], block[now][~mine], blocks, None
+        )
+        for a in (0, 1):
+            total[user[now][mine], a] = _block_law(
+                sets[mine], length[now][mine], block[now][mine], blocks, a
+            )
+    law = law[rest]
     turn = _position_in_run(user[rest])
     for r in range(int(turn.max(initial=-1)) + 1):
         now = turn == r

@@ -83,8 +83,16 @@ class ExposureSpec(Table):
             raise ValueError("kinds needs a kind column")
         if (self.window is None) != (self.time is None):
             raise ValueError("time and window go together: the column, and [from, to)")
-        if self.window is not None and not self.window[0] < self.window[1]:  # type: ignore[operator]
-            raise ValueError(f"window must be [from, to) with from < to; given {self.window}")
+        if self.window is not None:
+            low, high = self.window
+            try:
+                rising = low < high  # type: ignore[operator]
+            except TypeError:
+                raise ValueError(
+                    f"window must be two numbers, two dates or two times; given {low!r}, {high!r}"
+                ) from None
+            if not rising:
+                raise ValueError(f"window must be [from, to) with from < to; given {self.window}")
         if self.k != 1 and self.mapping != "at_least":
             raise ValueError("k belongs to mapping 'at_least'")
         if self.threshold and self.mapping != "share_above":

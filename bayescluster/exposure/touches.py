@@ -79,7 +79,9 @@ class Touches:
     @property
     def unit_cluster(self) -> Integers:
         """Position of the cluster of each unit; shape (U,)."""
-        return self.cluster if self.by_user else np.arange(self.n_units)
+        cluster = np.empty(self.n_units, dtype=np.int64)
+        cluster[self.unit] = self.cluster
+        return cluster
 
     @cached_property
     def _matrices(self) -> dict[tuple[str, bool], sp.csr_array]:
@@ -105,6 +107,23 @@ class Touches:
         made = sp.csr_array((data, self.other[keep], start), shape=(self.n_users, self.n_units))
         self._matrices[of, within] = made
         return made
+
+    @cached_property
+    def by_cluster(self) -> tuple[sp.csr_array, sp.csr_array]:
+        """Touched clusters outside the own one, where users are the units.
+
+        Which units of it each (user, touched cluster) has, shape (G, U), and whose it is, (n, G).
+        """
+        import scipy.sparse as sp
+
+        user, other = self.user[self.outside], self.other[self.outside]
+        key = user * len(self.clusters) + self.cluster[other]
+        first, group = np.unique(key, return_inverse=True)
+        one, g = np.ones(len(user)), len(first)
+        reached = sp.csr_array((one, (group.reshape(-1), other)), shape=(g, self.n_units))
+        owner = first // len(self.clusters)
+        belong = sp.csr_array((np.ones(g), (owner, np.arange(g))), shape=(self.n_users, g))
+        return reached, belong
 
     def entry_values(self, of: str) -> Floats:
         """Return the number of collaborators, 1 (clusters) or weight of each entry; shape (E,)."""

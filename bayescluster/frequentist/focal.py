@@ -14,6 +14,8 @@ from .ols import check_null
 Floats = NDArray[np.float64]
 
 BLOCK_ELEMENTS = 5_000_000
+#: Exposures, in [0, 1], that vary by less than this vary by rounding only.
+ROUNDING = 1e-9
 
 
 def spillover_test(
@@ -59,31 +61,56 @@ def spillover_test(
     Notes
     -----
     The statistic is the sum over untreated focal users of (y - null E_observed) times their
-    exposure less its mean over the draws and, to be free of their clusters' levels, less its mean
-    in the cluster; the observed assignment counts as one of the draws.
+    exposure less its mean over the draws and, to be free of what else outcomes depend on, less its
+    regression on clusters, degree, log(1 + degree) and that mean; the observed assignment counts as
+    one of the draws.
 
     References
     ----------
     Athey, Eckles & Imbens (2018), Journal of the American Statistical Association 113: 230-240;
     Basse, Feller & Toulis (2019), Biometrika 106: 487-494.
     """
+    exposure = exp.exposure
+    if exposure is None:
+        raise DataError("this experiment has no collaboration graph: build it by expose()")
+    return focal_test(
+        exposure,
+        exp.outcomes(),
+        draws,
+        seed,
+        null=null,
+        focal_share=focal_share,
+        ci_prob=exp.spec.report.ci_prob,
+    )
+
+
+def focal_test(
+    exposure: Exposure,
+    y: Floats,
+    draws: int = 1_999,
+    seed: int | None = 0,
+    *,
+    null: float = 0.0,
+    focal_share: float = 0.5,
+    ci_prob: float = 0.95,
+) -> ResamplingTest:
+    """Test outcomes in the order of the exposure's users, (n,); see :func:`spillover_test`.
+
+    NaN where there is no outcome; such users are left out.
+    """
     check_null(null)
     if draws < 1:
         raise ValueError(f"draws must be at least 1; given {draws}")
     if not 0 < focal_share < 1:
         raise ValueError(f"focal_share must lie in (0, 1); given {focal_share}")
-    exposure = exp.exposure
-    if exposure is None:
-        raise DataError("this experiment has no collaboration graph: build it by expose()")
     rng = np.random.default_rng(seed)
     fixed = _focal(exposure, focal_share, rng)
-    y = exp.outcomes()
     users = np.flatnonzero(fixed[exposure.touches.unit] & ~exposure.treated & np.isfinite(y))
     drawn = exposure.mechanism.draw_given(rng, draws, fixed, exposure.assignment)
     value = _values(exposure, drawn, users)
     observed = exposure.value[users]
     score, scores = _instruments(exposure, users, observed, value)
-    if not np.any(scores) and not np.any(score):
+    if max(np.abs(scores).max(initial=0.0), np.abs(score).max(initial=0.0)) < ROUNDING:
         raise DesignError(
             f"the exposure of the {len(users):,} untreated focal users does not vary between "
             "assignments of the other clusters: the design says nothing of spillover; look at the "
@@ -91,10 +118,10 @@ def spillover_test(
         )
     under_null = y[users] - null * observed
     statistic, others = float(under_null @ score), under_null @ scores
-    extreme = np.abs(others) >= abs(statistic) * (1 - TIE)
+    size = abs(statistic) if statistic**2 > TIE**2 * (others**2).mean() else 0.0  # rounding
+    extreme = np.abs(others) >= size * (1 - TIE)
     strength = float(observed @ score)
     estimate, std_error, ci = np.nan, np.nan, (-np.inf, np.inf)
-    ci_prob = exp.spec.report.ci_prob
     if strength > 0:
         estimate = float(y[users] @ score) / strength
         numerator = np.stack([(y[users] - estimate * observed) @ scores, observed @ scores])
@@ -148,14 +175,25 @@ def _values(exposure: Exposure, assignments: NDArray[np.bool_], users: NDArray[n
 def _instruments(
     exposure: Exposure, users: NDArray[np.int64], observed: Floats, drawn: Floats
 ) -> tuple[Floats, Floats]:
-    """Return exposure less its mean over draws (the observed one among them) and in the cluster."""
+    """Return exposure less its mean over draws, less what clusters and degree say of the rest.
+
+    The observed assignment is one of the draws, and every step treats all of them alike.
+    """
     chance = (drawn.sum(axis=1) + observed) / (drawn.shape[1] + 1)
     all_ = np.column_stack([observed, drawn]) - chance[:, None]
     _, code = np.unique(exposure.touches.cluster[users], return_inverse=True)
     size = np.bincount(code)
     order = np.argsort(code, kind="stable")
     start = np.concatenate([[0], np.cumsum(size)[:-1]]).astype(np.int64)
-    if len(users):
-        mean = np.add.reduceat(all_[order], start, axis=0) / size[:, None]
-        all_ = all_ - mean[code]
+    if not len(users):
+        return all_[:, 0], all_[:, 1:]
+
+    def within(values: Floats) -> Floats:
+        mean = np.add.reduceat(values[order], start, axis=0) / size[:, None]
+        return np.asarray(values - mean[code])
+
+    degree = exposure.touches.degree[users].astype(float)
+    fixed = within(np.column_stack([chance, degree, np.log1p(degree)]))
+    all_ = within(all_)
+    all_ -= fixed @ np.linalg.lstsq(fixed, all_, rcond=1e-10)[0]
     return all_[:, 0], all_[:, 1:]

@@ -62,7 +62,8 @@ def document(analysis: Analysis) -> Document:
         question=analysis.spec.question,
         decision=verdict[0],
         troubles=tuple(
-            f"{row.check}: {row.figure}. {_sentence(row.advice)}" for row in failed.itertuples()
+            f"{_capital(row.check)}: {row.figure}. {_sentence(row.advice)}"
+            for row in failed.itertuples()
         ),
         sentences=tuple(verdict[1:]),
         effects=headline(analysis),
@@ -97,8 +98,12 @@ def facts(analysis: Analysis) -> dict[str, str]:
     return found
 
 
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("." if text else "")
+    return _capital(text) + ("." if text else "")
 
 
 def _checks(analysis: Analysis, about: str) -> tuple[list[Part], str]:
@@ -342,7 +347,7 @@ def _assumptions(analysis: Analysis) -> Section:
     parts: list[Part] = []
     for name, statement in ASSUMPTIONS.items():
         checks, verdict = _checks(analysis, name)
-        title = name[:1].upper() + name[1:]
+        title = _capital(name)
         parts += [Heading(title, verdict), Words((statement,)), *checks, *shown[name]]
     return Section("assumptions", "The five assumptions", tuple(parts))
 
