@@ -427,7 +427,7 @@ def test_the_table_has_the_columns_of_all_results():
     found = bc.exposure_contrast(exposures[3], y, ci_prob=0.9)
     table = found.to_dataframe()
     assert table["term"].tolist() == ["direct", "spillover", "direct_with_exposure"]
-    assert table["method"].unique().tolist() == ["Hajek"]
+    assert table["method"].unique().tolist() == ["Hajek (Aronow-Samii)"]
     half = 1.6448536269514722 * np.sqrt(found.variance)
     assert table["ci_lower"].to_numpy() == pytest.approx(found.estimate - half, rel=1e-12)
     assert table["ci_upper"].to_numpy() == pytest.approx(found.estimate + half, rel=1e-12)
