@@ -1,6 +1,6 @@
 # Needs git, make and a Python >= 3.12; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format gallery notebooks check-notebooks picture bench constraints clean
+.PHONY: help demo test lint format docs gallery notebooks check-notebooks picture bench constraints clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -8,6 +8,7 @@ help:
 	@echo "make demo    analyse the tutorial's experiment and write tutorial-report.html"
 	@echo "make test    run the tests"
 	@echo "make lint    check style, format and types"
+	@echo "make docs    build the documentation into site/ (needs no network once installed)"
 	@echo "make bench   compare with peers, side by side (some 15 minutes)"
 	@echo "make gallery write the models in models/ into models/README.md, with pictures"
 	@echo "make notebooks run the notebooks and keep their outputs (check-notebooks writes nothing)"
@@ -29,6 +30,10 @@ format: .venv/.ready-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: .venv/.ready-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html is written; python3 -m http.server -d site serves it, with its search"
+
 gallery: .venv/.ready-test
 	$(BIN)/python models/gallery.py
 
@@ -45,11 +50,11 @@ bench: .venv/.ready-bench
 	$(BIN)/python -m benchmarks all
 
 # Pin what is installed now: names and versions only.
-constraints: .venv/.ready-test .venv/.ready-bench
+constraints: .venv/.ready-test .venv/.ready-bench .venv/.ready-docs .venv/.ready-notebooks
 	$(BIN)/python -m pip freeze --exclude-editable --exclude pip | grep -v ' @ ' > constraints.txt
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/.ready: pyproject.toml constraints.txt .python-version
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || { \
@@ -65,12 +70,14 @@ clean:
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev
 	@touch $@
 
-.venv/.ready-notebooks: .venv/.ready-notebooks
-	$(BIN)/python notebooks/run.py
+.venv/.ready-notebooks: .venv/.ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group notebooks
+	@touch $@
 
-check-notebooks: .venv/.ready-notebooks
-	$(BIN)/python notebooks/run.py --check
+.venv/.ready-docs: .venv/.ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group docs
+	@touch $@
 
-bench: .venv/.ready
+.venv/.ready-bench: .venv/.ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group benchmarks
 	@touch $@

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -13,7 +13,9 @@ from .errors import SpecError
 class Table(BaseModel):
     """A frozen table whose errors are :class:`SpecError`; unknown keys name the valid ones."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False
+    )
 
     def __init__(self, /, **values: Any) -> None:
         try:

@@ -229,6 +229,16 @@ def analyze(
     ------
     DataError
         Where the data cannot be analysed as they are.
+
+    Examples
+    --------
+    >>> from bayescluster import load_tutorial, tutorial_spec
+    >>> analysis = analyze(load_tutorial(5_000), tutorial_spec(), seed=1)  # doctest: +SKIP
+    >>> print(analysis)  # doctest: +SKIP
+    AI meeting summaries: a workspace-randomised experiment
+    - A clear case: the probability that the direct effect is above 0.1 is > 99.9% (asked for: 95%).
+    ...
+    >>> analysis.report("report.html")  # doctest: +SKIP
     """
     from .diagnostics import diagnose
 

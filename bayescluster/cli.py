@@ -11,7 +11,16 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(
+#: Completion asks for the shell by name; guessing it from the parent process fails under others.
+os.environ.setdefault("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
+
+
+def _examples(*lines: str) -> str:
+    """Return examples for the end of a command's help, a line each."""
+    return "\n\n".join(["Examples:" if len(lines) > 1 else "Example:", *lines])
+
+
+app: typer.Typer = typer.Typer(
     name="bayescluster",
     help="Bayesian analysis of cluster-randomised product experiments with spillover.",
     no_args_is_help=True,
@@ -35,7 +44,14 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(
+    epilog=_examples(
+        "bayescluster demo --open",
+        "bayescluster report users.csv --model spec.toml -o report.html",
+        "bayescluster report --help",
+        "bayescluster --install-completion bash",
+    )
+)
 def main(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
@@ -44,7 +60,12 @@ def main(
     """Bayesian analysis of cluster-randomised product experiments with spillover."""
 
 
-@app.command(epilog="Example: bayescluster demo -o my-report.html")
+@app.command(
+    epilog=_examples(
+        "bayescluster demo -o my-report.html",
+        "bayescluster demo --users 5000 --draws 500 --open",
+    )
+)
 def demo(
     output: Output = Path("tutorial-report.html"),
     users: Annotated[int, typer.Option(min=1_000, help="Users to simulate.")] = 50_000,
@@ -66,11 +87,12 @@ def demo(
 
 
 @app.command(
-    epilog="Examples: bayescluster report users.csv --model models/tutorial.toml -o report.html; "
-    "bayescluster report 'events/*.parquet' --model spec.toml -o report.html; "
-    "bayescluster report users.csv -m minutes.toml -m conversions.toml -o scorecard.html; "
-    "bayescluster report users.csv --edges edges.parquet --model models/collaboration.toml "
-    "-o report.html"
+    epilog=_examples(
+        "bayescluster report users.csv --model spec.toml -o report.html --open",
+        "bayescluster report 'events/*.parquet' -m spec.toml -o report.md",
+        "bayescluster report users.csv -m minutes.toml -m sales.toml -o scorecard.html",
+        "bayescluster report users.csv --edges edges.parquet -m spec.toml -o report.json",
+    )
 )
 def report(
     data: Annotated[str, typer.Argument(help="CSV or Parquet file, or a quoted glob of files.")],
@@ -109,8 +131,9 @@ def report(
 
 
 @app.command(
-    epilog="Example: bayescluster exposure edges.parquet users.csv --design "
-    "models/collaboration.toml -o exposed-users.parquet"
+    epilog=_examples(
+        "bayescluster exposure edges.parquet users.csv --design spec.toml -o exposed.parquet"
+    )
 )
 def exposure(
     edges: Annotated[str, typer.Argument(help="CSV or Parquet file of edges, or a quoted glob.")],
@@ -146,7 +169,7 @@ def exposure(
     typer.echo(str(output))
 
 
-@app.command(epilog="Example: bayescluster simulate users.parquet --users 100000 --seed 1")
+@app.command(epilog=_examples("bayescluster simulate users.parquet --users 100000 --seed 1"))
 def simulate(
     output: Annotated[Path, typer.Argument(help="The .csv or .parquet file to write.")],
     users: Annotated[int, typer.Option(min=1, help="Users to simulate.")] = 50_000,

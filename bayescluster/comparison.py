@@ -224,6 +224,17 @@ def compare(
     -------
     Comparison
         Tables, verdicts and the forest plot.
+
+    Examples
+    --------
+    >>> from bayescluster import Experiment, Scenario, fit_exact
+    >>> scenario = Scenario(n_clusters=20, cluster_size=50)
+    >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
+    >>> found = compare(exp, fit_exact(exp, seed=1), bootstrap_draws=500)
+    >>> found.estimates["method"].iloc[[0, 1, -1]].tolist()
+    ['naive OLS', 'two-exposure OLS, CR2', 'posterior']
+    >>> found.agreement["term"].tolist()
+    ['direct', 'spillover']
     """
     if posterior is None:
         from .bayes.fit import fit

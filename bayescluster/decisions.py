@@ -90,6 +90,14 @@ def decide(
     of its standard deviation over the square root of their effective number. Effects of the
     lognormal family are differences of logarithms, and so are threshold and losses; hand over the
     "difference of means" of :func:`estimand_draws` to decide in the outcome's unit.
+
+    Examples
+    --------
+    >>> from bayescluster import Experiment, Scenario, fit_exact
+    >>> scenario = Scenario(n_clusters=20, cluster_size=50, direct=0.8)
+    >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
+    >>> decide(exp, fit_exact(exp, seed=1)).table.loc[0, ["effect", "action"]].tolist()
+    ['direct', 'ship']
     """
     if estimands is not None:
         draws = dict(estimands)

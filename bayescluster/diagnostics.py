@@ -45,12 +45,26 @@ Row = tuple[str, str, str, str]
 def diagnose(comparison: Comparison) -> pd.DataFrame:
     """Check the assumptions, the sampler, the model and the agreement of the methods.
 
+    Parameters
+    ----------
+    comparison : Comparison
+        The result of :func:`compare`.
+
     Returns
     -------
     DataFrame
         Columns about (one of :data:`bayescluster.assumptions.ASSUMPTIONS`, or "data", "sampler",
         "model", "agreement"), check, figure, verdict (ok, caution or problem), advice (empty where
         ok); problems first.
+
+    Examples
+    --------
+    >>> from bayescluster import Experiment, Scenario, compare, fit_exact
+    >>> scenario = Scenario(n_clusters=20, cluster_size=50)
+    >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
+    >>> checks = diagnose(compare(exp, fit_exact(exp, seed=1), bootstrap_draws=500))
+    >>> checks.columns.tolist()
+    ['about', 'check', 'figure', 'verdict', 'advice']
     """
     exp, posterior = comparison.experiment, comparison.posterior
     levels = cluster_levels(exp, posterior)

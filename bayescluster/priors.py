@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -164,7 +164,7 @@ class Prior(Table):
 
     def to_pymc(
         self, name: str, as_data: Callable[[str, float], Any] | None = None, **kwargs: Any
-    ) -> TensorVariable:
+    ) -> TensorVariable[Any, Any]:
         """Declare the prior as the variable `name` of the current PyMC model.
 
         Parameters
@@ -213,7 +213,7 @@ def _half_normal(sigma: float) -> Prior:
 class CovariatePriors(Table):
     """Priors of single covariates' slopes: the keys are the covariates' columns."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Prior]
 
     @property

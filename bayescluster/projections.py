@@ -177,6 +177,15 @@ def rollout(
     interpolated: exact at q = 0 and 1, an approximation where exposures are doses or two kinds of
     spillover meet. Those of the lognormal family are the differences of means of
     :func:`estimand_draws`, in the outcome's unit.
+
+    Examples
+    --------
+    >>> from bayescluster import Experiment, Scenario, fit_exact
+    >>> scenario = Scenario(n_clusters=20, cluster_size=50)
+    >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
+    >>> found = rollout(exp, fit_exact(exp, seed=1), shares=[0.25, 1.0])
+    >>> found.table["assumption"].unique().tolist()[-1]
+    'no spillover'
     """
     grid = np.asarray(shares, dtype=float).ravel()
     if not len(grid) or not ((grid >= 0) & (grid <= 1)).all():

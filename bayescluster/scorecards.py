@@ -148,6 +148,16 @@ def scorecard(
     DataError, FitError
         Where the data cannot be analysed, or a posterior cannot be had by the engine; the message
         names the metric.
+
+    Examples
+    --------
+    >>> from bayescluster import OutcomeSpec, load_tutorial, tutorial_spec
+    >>> users, spec = load_tutorial(2_000), tutorial_spec()
+    >>> users["halved"] = users["session_minutes_obs"] / 2
+    >>> halved = spec.model_copy(update={"outcome": OutcomeSpec(column="halved")})
+    >>> card = scorecard(users, [spec, halved], engine="exact", progressbar=False)
+    >>> card.table[["metric", "effect"]].values.tolist()[::2]
+    [['session_minutes_obs', 'direct'], ['halved', 'direct']]
     """
     named = _named(specs)
     if engine not in get_args(Engine):

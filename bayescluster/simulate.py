@@ -41,7 +41,13 @@ def load_tutorial(n_users: int = 50_000, seed: int = 42) -> pd.DataFrame:
 
 
 def tutorial_spec() -> ModelSpec:
-    """Return the specification of the tutorial's experiment, as in models/tutorial.toml."""
+    """Return the specification of the tutorial's experiment, as in models/tutorial.toml.
+
+    Returns
+    -------
+    ModelSpec
+        For the table of :func:`load_tutorial`.
+    """
     return ModelSpec(
         title="AI meeting summaries: a workspace-randomised experiment",
         question="Do AI summaries lengthen sessions, and do they spill over to control users?",

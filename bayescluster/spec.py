@@ -400,6 +400,16 @@ class ModelSpec(Table):
 def load_spec(path: str | Path) -> ModelSpec:
     """Read a model specification from a TOML file.
 
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    ModelSpec
+        The specification.
+
     Raises
     ------
     SpecError

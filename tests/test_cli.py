@@ -74,7 +74,28 @@ def test_failures_are_one_line(tmp_path, monkeypatch, args, message):
 def test_help_and_version():
     top = run("--help")
     assert top.exit_code == 0
-    for command in ("demo", "report", "simulate"):
+    assert "Example" in top.stdout
+    for command in ("demo", "report", "exposure", "simulate"):
         assert command in top.stdout
-        assert "Example" in run(command, "--help").stdout
+        shown = run(command, "--help").stdout
+        assert "Example" in shown
+        assert f"bayescluster {command} " in shown.split("Example")[1]
     assert run("--version").stdout.strip() == f"bayescluster {bc.__version__}"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
+def test_completion_of_any_shell_is_shown(shell):
+    result = run("--show-completion", shell)
+    assert result.exit_code == 0, result.output
+    assert "_BAYESCLUSTER_COMPLETE" in result.stdout
+    assert f"complete_{shell}" in result.stdout
+
+
+def test_completion_completes():
+    environment = {
+        "_BAYESCLUSTER_COMPLETE": "complete_bash",
+        "COMP_WORDS": "bayescluster re",
+        "COMP_CWORD": "1",
+    }
+    result = CliRunner().invoke(app, [], prog_name="bayescluster", env=environment)
+    assert result.stdout.split() == ["report"]

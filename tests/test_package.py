@@ -143,7 +143,7 @@ def test_constraints_pin_every_dependency_without_addresses():
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in text.split()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     wanted = list(project["project"]["dependencies"])
-    for group in ("lint", "test", "oracles", "benchmarks"):
+    for group in ("lint", "test", "oracles", "benchmarks", "docs"):
         wanted += [w for w in project["dependency-groups"][group] if isinstance(w, str)]
     for requirement in wanted:
         name = re.match(r"[\w-]+", requirement).group().lower().replace("_", "-")

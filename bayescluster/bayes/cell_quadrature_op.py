@@ -36,38 +36,41 @@ class IntegratedLikelihood(Op):  # type: ignore[misc]
         Number of nodes.
     """
 
-    __props__ = ("family", "nodes")
+    __props__: tuple[str, ...] = ("family", "nodes")
 
     def __init__(self, family: str, nodes: int) -> None:
         self.family = family
         self.nodes = nodes
 
-    def make_node(self, *inputs: Any) -> Apply:
+    def make_node(self, *inputs: Any) -> Apply[Any]:
         """Return the node; inputs become float64 variables."""
         variables = [pt.as_tensor(x).astype("float64") for x in inputs]
         level, offset, between_sd, shape = (x.type() for x in variables[:4])
         return Apply(self, variables, [pt.dscalar(), level, offset, between_sd, shape])
 
-    def perform(self, node: Apply, inputs: list[Any], outputs: list[list[Any]]) -> None:
+    def perform(self, node: Apply[Any], inputs: list[Any], outputs: list[list[Any]]) -> None:
         """Evaluate, outside of Numba's mode too."""
         results = _compiled(self.family, self.nodes)(*inputs)
         for storage, result in zip(outputs, results, strict=True):
             storage[0] = np.asarray(result)
 
     def pullback(
-        self, inputs: list[Variable], outputs: list[Variable], cotangents: list[Variable]
-    ) -> list[Variable]:
+        self,
+        inputs: list[Variable[Any, Any]],
+        outputs: list[Variable[Any, Any]],
+        cotangents: list[Variable[Any, Any]],
+    ) -> list[Variable[Any, Any]]:
         """Return the gradient: the derivatives are outputs already."""
         disconnected = [DisconnectedType()() for _ in inputs[4:]]
         return [*(cotangents[0] * derivative for derivative in outputs[1:]), *disconnected]
 
-    def connection_pattern(self, node: Apply) -> list[list[bool]]:
+    def connection_pattern(self, node: Apply[Any]) -> list[list[bool]]:
         """Say that only the sum may be differentiated, in the first four inputs."""
         return [[i < 4, False, False, False, False] for i in range(len(node.inputs))]
 
 
 @register_funcify_default_op_cache_key(IntegratedLikelihood)  # type: ignore[untyped-decorator]
-def _funcify(op: IntegratedLikelihood, node: Apply, **kwargs: Any) -> Callable[..., Any]:
+def _funcify(op: IntegratedLikelihood, node: Apply[Any], **kwargs: Any) -> Callable[..., Any]:
     return _kernel(op.family, op.nodes, numba_njit)
 
 

@@ -25,6 +25,11 @@ Check = tuple[str, str, str, str]
 def convergence(tree: xr.DataTree) -> pd.DataFrame:
     """Summarise the convergence of every parameter but those of single clusters.
 
+    Parameters
+    ----------
+    tree : DataTree
+        The result of :func:`fit` or :func:`fit_exact`.
+
     Returns
     -------
     DataFrame

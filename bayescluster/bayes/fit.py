@@ -73,6 +73,14 @@ def fit(
     -----
     UserWarning
         Where the chains have not converged; the message says in what.
+
+    Examples
+    --------
+    >>> from bayescluster import Experiment, Scenario
+    >>> scenario = Scenario(n_clusters=20, cluster_size=50)
+    >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
+    >>> posterior = fit(exp, seed=1)  # doctest: +SKIP
+    >>> float(posterior["posterior"]["direct"].mean())  # doctest: +SKIP
     """
     import nutpie
 

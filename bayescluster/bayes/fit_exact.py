@@ -59,6 +59,15 @@ def fit_exact(exp: Experiment, draws: int = 4_000, seed: int = 0) -> xr.DataTree
     See Also
     --------
     exact_posterior : Means, SDs and quantiles without draws.
+
+    Examples
+    --------
+    >>> from bayescluster import Experiment, Scenario
+    >>> scenario = Scenario(n_clusters=20, cluster_size=50)
+    >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
+    >>> posterior = fit_exact(exp, draws=400, seed=1)
+    >>> dict(posterior["posterior"]["direct"].sizes)
+    {'chain': 4, 'draw': 100}
     """
     import xarray as xr
 

@@ -94,6 +94,11 @@ def plot_prior_predictive(
         Seed of the draws.
     figure : Figure, optional
         Where to draw.
+
+    Returns
+    -------
+    Figure
+        The figure drawn into.
     """
     if figure is None:
         figure = new_figure(7.2, 2.3)

@@ -316,6 +316,16 @@ def expose(
         Where the specification has no section on exposure, no unit or no spillover column.
     DataError
         Where edges or users cannot be used; see :class:`CollaborationGraph`.
+
+    Examples
+    --------
+    >>> from bayescluster import GraphScenario
+    >>> scenario = GraphScenario(n_clusters=10, cluster_size=20)
+    >>> exposure = expose(*scenario.simulate(seed=1), scenario.spec)
+    >>> exposure.summary()["condition"].tolist()
+    ['pure_control', 'spillover', 'direct', 'direct_with_exposure']
+    >>> exposure.experiment()
+    Experiment(200 units, 5 treated and 5 control clusters, outcome 'outcome')
     """
     import ibis
 

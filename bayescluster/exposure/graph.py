@@ -67,8 +67,8 @@ class CollaborationGraph(Tidy):
         options: ExposureSpec | None = None,
         by_user: bool = False,
     ) -> None:
-        self.options = options or ExposureSpec()
-        self.names = {"user": user, "cluster": cluster}
+        self.options: ExposureSpec = options or ExposureSpec()
+        self.names: dict[str, str] = {"user": user, "cluster": cluster}
         tables = open_tables({"edges": (edges, self.options.columns), "users": (users, self.names)})
         people = tables["users"]
         queries.check_users(people, self.names)
@@ -77,6 +77,7 @@ class CollaborationGraph(Tidy):
         found = run(people.order_by("code"))
         code, clusters = pd.factorize(found["cluster"], sort=True)
         units = np.arange(len(found)) if by_user else code
+        self.counts: queries.EdgeCounts
         self._ties, self.counts = queries.ties(tables["edges"], people, self.options, rows)
         self._units = people.select("code", unit="code" if by_user else "label")
         # An engine's order of labels is its own affair: units are in the order of ours.

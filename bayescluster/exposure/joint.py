@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 #: Conditions as sums of "none of a set of units is treated": the own unit, what is touched, both.
-TERMS = {
+TERMS: dict[str, dict[tuple[str, ...], int]] = {
     "pure_control": {("own", "touched"): 1},
     "spillover": {("own",): 1, ("own", "touched"): -1},
     "direct": {("touched",): 1, ("own", "touched"): -1},
@@ -69,7 +69,7 @@ class ClosedForm(JointProbabilities):
 
     def _terms(self, condition: str) -> dict[tuple[str, ...], int]:
         merged = self._merged and condition == "direct"
-        return TERMS["any direct" if merged else condition]  # type: ignore[return-value]
+        return TERMS["any direct" if merged else condition]
 
     def _set(self, parts: tuple[str, ...], at: Integers) -> Floats:
         """Return indicators of the units in each user's set; shape (len(at), U)."""

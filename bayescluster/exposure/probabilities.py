@@ -116,6 +116,11 @@ def exposure_probabilities(
     draws, seed : int
         Of a simulation.
 
+    Returns
+    -------
+    ExposureProbabilities
+        Of every condition, for every user, and the expected exposure.
+
     Raises
     ------
     DesignError

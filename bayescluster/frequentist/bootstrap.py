@@ -200,6 +200,15 @@ def cluster_bootstrap(
     Resampling the n clusters of a cell (a stratum, or an arm of it) gives (n - 1) / n of the
     variance among them (Rao & Wu 1988, Journal of the American Statistical Association 83:
     231-241): with arms of two clusters a stratum, `within_arm` halves it.
+
+    Examples
+    --------
+    >>> from bayescluster import Experiment, Scenario
+    >>> scenario = Scenario(n_clusters=20, cluster_size=50)
+    >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
+    >>> found = cluster_bootstrap(exp, draws=500, seed=1)
+    >>> found.draws.shape  # replicates by coefficients
+    (500, 4)
     """
     if draws < 2:
         raise ValueError(f"draws must be at least 2; given {draws}")

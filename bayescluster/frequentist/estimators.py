@@ -111,6 +111,18 @@ def two_exposure(
     Estimates
         Terms ``intercept`` (without strata), ``direct``, ``spillover`` (where there is one),
         covariates, contrasts.
+
+    Examples
+    --------
+    >>> from bayescluster import Experiment, Scenario
+    >>> scenario = Scenario(n_clusters=20, cluster_size=50)
+    >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
+    >>> found = two_exposure(exp)
+    >>> found.terms
+    ('intercept', 'direct', 'spillover')
+    >>> low, high = found.ci[1]
+    >>> bool(low < found.estimate[1] < high)
+    True
     """
     kind = "two-exposure OLS" if exp.has_spillover else "OLS"
     return ols(

@@ -49,8 +49,20 @@ def horvitz_thompson(exp: Experiment, **settings: Any) -> ExposureContrast:
 def hajek(exp: Experiment, **settings: Any) -> ExposureContrast:
     """Estimate effects by Hajek contrasts: weighted means of exposure conditions.
 
-    Parameters and returned value are those of :func:`horvitz_thompson`; consistent rather than
-    unbiased, with much the smaller variance.
+    Consistent rather than unbiased, as :func:`horvitz_thompson` is, with much the smaller variance.
+
+    Parameters
+    ----------
+    exp : Experiment
+        An experiment with a collaboration graph (``expose(...).experiment()``); covariates and
+        strata are not adjusted for.
+    **settings
+        See :func:`exposure_contrast`: min_probability, variance, bound, draws, seed.
+
+    Returns
+    -------
+    ExposureContrast
+        Direct and spillover effect, and what they are averages over.
     """
     level = exp.spec.report.ci_prob
     return exposure_contrast(_exposure(exp), exp.outcomes(), "hajek", ci_prob=level, **settings)
@@ -136,6 +148,11 @@ def recentred_ols(exp: Experiment, vcov: Vcov = "CR2") -> Estimates:
         An experiment with a collaboration graph; its covariates and strata are adjusted for too.
     vcov : {"CR2", "CR0", "CR1", "CR3", "iid"}
         Covariance matrix, see :func:`ols`.
+
+    Returns
+    -------
+    Estimates
+        Terms ``intercept``, ``direct``, ``spillover``, covariates, the expected exposure.
 
     Raises
     ------

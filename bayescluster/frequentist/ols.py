@@ -207,6 +207,11 @@ def wald_test(
     vcov : {"CR2", "CR0", "CR1", "CR3", "iid"}
         Covariance matrix, see :func:`ols`. The small-sample F is available for CR2.
 
+    Returns
+    -------
+    WaldTest
+        Statistic, degrees of freedom and p-value.
+
     Raises
     ------
     ValueError

@@ -96,6 +96,15 @@ def randomization_test(
     ----------
     Gail, Mark, Carroll, Green & Pee (1996), Statistics in Medicine 15: 1069-1092; Zhao & Ding
     (2021), Journal of Econometrics 225: 278-294, on studentising.
+
+    Examples
+    --------
+    >>> from bayescluster import Experiment, Scenario
+    >>> scenario = Scenario(n_clusters=8, cluster_size=50)
+    >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
+    >>> found = randomization_test(exp)
+    >>> found.draws, found.enumerated  # all choices of 4 treated clusters of 8
+    (70, True)
     """
     check_choice("term", term, ("direct",))
     check_choice("tail", tail, ("symmetric", "equal"))

@@ -104,6 +104,15 @@ def wild_bootstrap(
     MacKinnon, Nielsen & Webb (2019), Stata Journal 19: 4-60; MacKinnon, Nielsen & Webb (2023),
     Journal of Applied Econometrics 38: 671-694; Webb (2023), Canadian Journal of Economics 56:
     839-858.
+
+    Examples
+    --------
+    >>> from bayescluster import Experiment, Scenario
+    >>> scenario = Scenario(n_clusters=10, cluster_size=50)
+    >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
+    >>> found = wild_bootstrap(exp.moments(), "direct")
+    >>> found.draws, found.enumerated  # all 2^10 sign patterns
+    (1024, True)
     """
     check_choice("weights", weights, get_args(Weights))
     check_choice("scores", scores, get_args(Scores))

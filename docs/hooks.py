@@ -1,0 +1,143 @@
+"""What the site takes from elsewhere in the repository, and how docstrings become links.
+
+The repository's own pages (models, benchmarks, changelog, contributing) are shown as they are: none
+is copied into docs/. Nothing on the site needs a network: formulas become MathML, which browsers
+draw, and graphs become lists.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import Any
+
+from latex2mathml.converter import convert
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+
+import bayescluster as bc
+
+ROOT = Path(__file__).parents[1]
+#: Pages of the site, and the repository's pages that they are made of.
+PAGES = {
+    "models/index.md": ("models/README.md",),
+    "benchmarks.md": ("benchmarks/README.md", "benchmarks/results.md"),
+    "changelog.md": ("CHANGELOG.md",),
+    "contributing.md": ("CONTRIBUTING.md",),
+}
+#: Where links between the repository's pages lead on the site.
+LINKS = {
+    "models/README.md": "models/index.md",
+    "benchmarks/README.md": "benchmarks.md",
+    "benchmarks/results.md": "benchmarks.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "README.md": "index.md",
+}
+#: Files that pages link to or show.
+ASSETS = (
+    "models/*.toml",
+    "models/images/*.png",
+    "notebooks/images/tutorial-forest.png",
+    "notebooks/*.ipynb",
+)
+LISTED = "Each graph is a list here: a node, and the parameters that it depends on."
+ROLE = re.compile(r":(?:class|func|meth|mod|data|attr|exc):<code>([^<]+)</code>")
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add the repository's own pages, and what they show."""
+    for target, sources in PAGES.items():
+        text = "\n\n".join(_page(ROOT / source, target) for source in sources)
+        files.append(File.generated(config, target, content=text))
+    for pattern in ASSETS:
+        for path in sorted(ROOT.glob(pattern)):
+            name = path.relative_to(ROOT).as_posix()
+            files.append(File.generated(config, name, abs_src_path=str(path)))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """List the modules of a folder where a page asks for them, and link the notebooks there are."""
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        name = f"`{path.name}`"
+        markdown = markdown.replace(f"| {name} |", f"| [{name}](notebooks/{path.name}) |")
+    return re.sub(r"<!-- modules: (\S+) -->", lambda match: modules(ROOT / match[1]), markdown)
+
+
+def modules(folder: Path) -> str:
+    """Return the modules of a folder as a table: the first line of each docstring."""
+    rows = ["| module | what it is |", "| --- | --- |"]
+    for path in sorted(folder.glob("*.py")):
+        docstring = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+        if path.name != "__init__.py" and docstring:
+            rows.append(f"| `{path.name}` | {docstring.splitlines()[0]} |")
+    return "\n".join(rows)
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Turn the roles of docstrings into links to the reference, where the name is public."""
+    return ROLE.sub(_link, html)
+
+
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """Refuse pages that load anything from elsewhere."""
+    if found := re.search(r'<(?:script|link|img|iframe)\b[^>]*"(https?://[^"]+)"', output):
+        raise PluginError(f"{page.file.src_uri} loads {found[1]}")
+    return output
+
+
+def _link(match: re.Match[str]) -> str:
+    name = match[1].lstrip("~")
+    shown = name.removeprefix("bayescluster.")
+    if shown in bc.__all__:
+        return f'<autoref identifier="bayescluster.{shown}"><code>{shown}</code></autoref>'
+    return f"<code>{shown}</code>"
+
+
+def _page(source: Path, target: str) -> str:
+    """Return a page of the repository as one of the site."""
+    text = source.read_text("utf-8")
+    text = re.sub(r"^```math\n(.*?)^```$", _formula, text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^```mermaid\n(.*?)^```$", _graph, text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"In each graph\s+an ellipse .*?units\.", LISTED, text, flags=re.DOTALL)
+    return re.sub(r"(?<!!)\[([^\]]+)\]\(([^)#\s]+)(#[^)]*)?\)", _rewritten(source, target), text)
+
+
+def _rewritten(source: Path, target: str) -> Any:
+    """Return what rewrites a link: to a page or a file of the site, or to plain text."""
+
+    def rewrite(match: re.Match[str]) -> str:
+        words, link = match[1], match[2]
+        if "://" in link:
+            return match[0]
+        path = (source.parent / link).resolve()
+        name = path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else ""
+        up = "../" * target.count("/")
+        if name in LINKS:
+            return f"[{words}]({up}{LINKS[name]}{match[3] or ''})"
+        if any(path.match(str(ROOT / pattern)) for pattern in ASSETS):
+            return f"[{words}]({up}{name})"
+        return words if words.startswith("`") else f"{words} (`{name}`)"
+
+    return rewrite
+
+
+def _formula(match: re.Match[str]) -> str:
+    """Return a formula as MathML."""
+    text = match[1].strip().replace("{aligned}", "{align*}")
+    return f'<div class="formula">{convert(text, display="block")}</div>'
+
+
+def _graph(match: re.Match[str]) -> str:
+    """Return a Mermaid graph as a list: each node, and what it depends on."""
+    nodes = dict(re.findall(r"^\s*(\w+)[(\[{<]+(.+?)[)\]}>]+$", match[1], re.MULTILINE))
+    arrows = re.findall(r"^\s*(\w+) -+> (\w+)$", match[1], re.MULTILINE)
+    lines = []
+    observed = re.findall(r"^style (\w+) fill", match[1], re.MULTILINE)
+    for name, words in nodes.items():
+        parents = [f"`{parent}`" for parent, child in arrows if child == name]
+        given = f", given {', '.join(parents)}" if parents else ""
+        lines.append(f"- `{words.strip()}`{' (observed)' * (name in observed)}{given}")
+    return "\n".join(lines)
