@@ -23,6 +23,9 @@ Floats = NDArray[np.float64]
 
 #: Estimands that no decision is about.
 NOT_DECIDED = ("tutorial projection",)
+#: Effects of something that one can ship. Others (spillover, contrasts of effects) come with it, or
+#: do not: they have probabilities, and no action of their own.
+ACTIONABLE = ("direct", "full rollout")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +38,8 @@ class Decision(Tidy):
         A row an effect: effect, mean, sd, threshold, direction, prob_beyond_threshold (on the side
         that is sought), prob_in_rope, prob_below_rope, prob_above_rope (NaN without a ROPE),
         loss_ship and loss_hold (expected loss per user of acting and of not acting, in the
-        outcome's unit), action (ship or hold: the smaller loss), margin (by how much),
+        outcome's unit), action (ship or hold: the smaller loss; empty for effects that cannot be
+        shipped by themselves, such as spillover), margin (by how much),
         value_of_information (that of perfect information, the smaller loss), clear (whether the
         probability reaches the specification's decision_prob), conclusion.
     report : ReportSpec
@@ -128,12 +132,18 @@ def _row(effect: str, values: Floats, report: ReportSpec, *, logs: bool) -> dict
         **_in_rope(values, report),
         "loss_ship": loss_ship,
         "loss_hold": loss_hold,
-        "action": "ship" if loss_ship < loss_hold else "hold",
+        "action": _action(effect, loss_ship, loss_hold),
         "margin": abs(loss_hold - loss_ship),
         "value_of_information": min(loss_ship, loss_hold),
         "clear": max(beyond, 1 - beyond) >= report.decision_prob,
     }
     return row | {"conclusion": _conclusion(row, report, logs=logs)}
+
+
+def _action(effect: str, loss_ship: float, loss_hold: float) -> str:
+    if not effect.startswith(ACTIONABLE) or " - " in effect:
+        return ""
+    return "ship" if loss_ship < loss_hold else "hold"
 
 
 def _in_rope(values: Floats, report: ReportSpec) -> dict[str, float]:
@@ -149,11 +159,16 @@ def _conclusion(row: Mapping[str, Any], report: ReportSpec, *, logs: bool) -> st
     unit = "per user, on the log scale," if logs else "per user"
     side = "above" if report.direction == "increase" else "below"
     loss = {"ship": row["loss_ship"], "hold": row["loss_hold"]}
+    chance = (
+        f"the probability of an effect {side} {report.threshold:g} is "
+        f"{probability(row['prob_beyond_threshold'])}"
+    )
+    if not row["action"]:
+        return f"{row['effect']}: {chance}"
     other = "hold" if row["action"] == "ship" else "ship"
     text = (
         f"{row['effect']}: {row['action']}, with an expected loss of "
-        f"{number(loss[row['action']])} {unit} against {number(loss[other])}; the probability of "
-        f"an effect {side} {report.threshold:g} is {probability(row['prob_beyond_threshold'])}"
+        f"{number(loss[row['action']])} {unit} against {number(loss[other])}; {chance}"
     )
     if row["clear"]:
         return text + ", a clear case"
