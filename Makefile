@@ -1,6 +1,6 @@
 # Needs git, make and a Python >= 3.12; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format gallery notebooks check-notebooks bench constraints clean
+.PHONY: help demo test lint format gallery notebooks check-notebooks coverage-study bench constraints clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -11,6 +11,7 @@ help:
 	@echo "make bench   compare with peers, side by side (some 15 minutes)"
 	@echo "make gallery write the models in models/ into models/README.md, with pictures"
 	@echo "make notebooks run the notebooks and keep their outputs (check-notebooks writes nothing)"
+	@echo "make coverage-study simulate the coverage of all intervals for a notebook (some 10 minutes)"
 	@echo "make format  format the code"
 
 demo: .venv/.ready
@@ -37,6 +38,9 @@ notebooks: .venv/.ready-notebooks
 check-notebooks: .venv/.ready-notebooks
 	$(BIN)/python notebooks/run.py --check
 
+coverage-study: .venv/.ready-notebooks
+	$(BIN)/python notebooks/studies/coverage.py
+
 bench: .venv/.ready-bench
 	$(BIN)/python -m benchmarks all
 
@@ -61,12 +65,10 @@ clean:
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev
 	@touch $@
 
-.venv/.ready-notebooks: .venv/.ready-notebooks
-	$(BIN)/python notebooks/run.py
+.venv/.ready-notebooks: .venv/.ready
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group notebooks
+	@touch $@
 
-check-notebooks: .venv/.ready-notebooks
-	$(BIN)/python notebooks/run.py --check
-
-bench: .venv/.ready
+.venv/.ready-bench: .venv/.ready
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group benchmarks
 	@touch $@
