@@ -1,6 +1,6 @@
 # Needs git, make and a Python >= 3.12; everything else is installed into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs gallery notebooks check-notebooks picture bench constraints clean
+.PHONY: help demo test lint format docs gallery notebooks check-notebooks picture coverage-study bench constraints clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -13,6 +13,7 @@ help:
 	@echo "make gallery write the models in models/ into models/README.md, with pictures"
 	@echo "make notebooks run the notebooks and keep their outputs (check-notebooks writes nothing)"
 	@echo "make picture photograph the report's first screen for the README (needs Chromium)"
+	@echo "make coverage-study simulate the coverage of all intervals for a notebook (some 10 minutes)"
 	@echo "make format  format the code"
 
 demo: .venv/.ready
@@ -45,6 +46,9 @@ check-notebooks: .venv/.ready-notebooks
 
 picture: demo
 	$(BIN)/python notebooks/picture.py
+
+coverage-study: .venv/.ready-notebooks
+	$(BIN)/python notebooks/studies/coverage.py
 
 bench: .venv/.ready-bench
 	$(BIN)/python -m benchmarks all

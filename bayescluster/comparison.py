@@ -199,6 +199,7 @@ def compare(
     posterior: xr.DataTree | None = None,
     *,
     bootstrap_draws: int = 10_000,
+    within_arm: bool = False,
     seed: int = 0,
     truth: Mapping[str, float] | None = None,
     **sampling: Any,
@@ -213,6 +214,8 @@ def compare(
         Result of :func:`fit`; sampled here where it is not given.
     bootstrap_draws : int
         Replicates of the cluster bootstrap.
+    within_arm : bool
+        Whether it resamples within the arms, so that with few clusters no replicate loses one.
     seed : int
         Seed of sampler and bootstrap.
     truth : mapping of str to float, optional
@@ -247,7 +250,7 @@ def compare(
     effects = exp.spec.design.effects
     if unknown := set(truth) - set(effects):
         raise ValueError(f"truth names {sorted(unknown)}; valid names: {', '.join(effects)}")
-    bootstrap = cluster_bootstrap(exp, draws=bootstrap_draws, seed=seed)
+    bootstrap = cluster_bootstrap(exp, draws=bootstrap_draws, seed=seed, within_arm=within_arm)
     estimands = summarise(estimand_draws(exp, posterior), exp.spec.report)
     naive, two = naive_ols(exp), two_exposure(exp)
     small, skipped, powerless = _small_sample(exp, seed)

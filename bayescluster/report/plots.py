@@ -33,6 +33,9 @@ COLOURS = {
     "reference": "#AA3377",
 }
 
+#: Intervals more than this many times as wide as the median one do not set the axis.
+WIDE = 4.0
+
 
 def forest(comparison: Comparison, figure: Figure | None = None) -> Figure:
     """Draw every method's estimate and interval, one panel an effect.
@@ -53,8 +56,7 @@ def forest(comparison: Comparison, figure: Figure | None = None) -> Figure:
 
 def _forest_panel(ax: Axes, rows: pd.DataFrame, effect: str, comparison: Comparison) -> None:
     report = comparison.experiment.spec.report
-    ends = rows[["ci_lower", "ci_upper"]].to_numpy()
-    low, high = ends[np.isfinite(ends)].min(), ends[np.isfinite(ends)].max()
+    low, high = _reach(rows)
     pad = 0.08 * (high - low)
     marks = [comparison.truth[effect]] if effect in comparison.truth else []
     if low - 3 * (high - low) < 0 < high + 3 * (high - low):
@@ -71,12 +73,13 @@ def _forest_panel(ax: Axes, rows: pd.DataFrame, effect: str, comparison: Compari
             [row.ci_lower, row.ci_upper], left, right
         )  # an unbounded one goes to the edge
         ax.hlines(y, *ends, color=colour, lw=4 if heavy else 2)
-        ax.plot(row.estimate, y, "o", color=colour, ms=8 if heavy else 5, mec="white")
+        if left <= row.estimate <= right:
+            ax.plot(row.estimate, y, "o", color=colour, ms=8 if heavy else 5, mec="white")
         ax.plot(
             ends, [y, y], "|", color=colour, ms=9, mew=1.4
         )  # seen where the mark hides the line
         for end, mark in ((row.ci_lower, "<"), (row.ci_upper, ">")):
-            if np.isinf(end):
+            if not left <= end <= right:
                 ax.plot(np.clip(end, left, right), y, mark, color=colour, ms=6, clip_on=False)
     ax.set_xlim(left, right)
     if report.rope is not None and report.rope[0] < right and report.rope[1] > left:
@@ -93,6 +96,14 @@ def _forest_panel(ax: Axes, rows: pd.DataFrame, effect: str, comparison: Compari
     ax.set_title(f"{effect.replace('_', ' ')} effect", loc="left", fontsize=11, fontweight="bold")
     ax.locator_params(axis="x", nbins=7)
     clean(ax)
+
+
+def _reach(rows: pd.DataFrame) -> tuple[float, float]:
+    """Return the ends of the axis; intervals many times as wide as most run off it, with arrows."""
+    width = (rows["ci_upper"] - rows["ci_lower"]).to_numpy()
+    usual = np.median(width[np.isfinite(width)])
+    ends = rows.loc[width <= WIDE * usual, ["ci_lower", "ci_upper"]].to_numpy()
+    return float(ends.min()), float(ends.max())
 
 
 def _path_of(method: str) -> str:
