@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import bayescluster as bc
 from bayescluster.assumptions import ASSUMPTIONS
 from bayescluster.cli import app
-from bayescluster.report import sections
+from bayescluster.report import evidence, sections
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -152,9 +152,13 @@ def test_the_guide_to_checks_has_every_assumption():
         assert re.search(rf"^## {about}$", text, re.MULTILINE | re.IGNORECASE), about
 
 
+def _source_of_sections():
+    return inspect.getsource(sections) + inspect.getsource(evidence)
+
+
 def test_the_guide_to_the_report_has_every_section():
     text = (DOCS / "guides/report.md").read_text("utf-8")
-    titles = re.findall(r'Section\(\s*"\w+",\s*"([^"]+)"', inspect.getsource(sections))
+    titles = re.findall(r'Section\(\s*"\w+",\s*"([^"]+)"', _source_of_sections())
     assert len(titles) >= 10
     for title in titles:
         assert f"**{title}**" in text, title

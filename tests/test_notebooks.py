@@ -30,7 +30,8 @@ def source(cell):
 def shows_something(cell):
     """Whether a cell ends in an expression, whose value or figure is then to be seen."""
     lines = [line for line in source(cell).splitlines() if not line.startswith("%")]
-    return isinstance(ast.parse("\n".join(lines)).body[-1], ast.Expr)
+    last = ast.parse("\n".join(lines)).body[-1]
+    return isinstance(last, ast.Expr) and "set_option" not in ast.unparse(last)
 
 
 @pytest.fixture(scope="module")
