@@ -47,6 +47,20 @@ def document(sections: Sequence[Section]) -> str:
     return "\n".join([environment(), *(section.to_markdown() for section in sections)])
 
 
+def updated(page: str, sections: Sequence[Section]) -> str:
+    """Return a results page with sections replaced, or added; each says when it was measured."""
+    parts = page.rstrip("\n").split("\n## ")
+    found = {part.split("\n", 1)[0]: f"## {part}" for part in parts[1:]}
+    for section in sections:
+        load = os.getloadavg()[0]
+        when = f"*Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, load average {load:.1f}.*"
+        heading, rest = section.to_markdown().split("\n", 1)
+        found[section.title] = f"{heading}\n\n{when}\n{rest}".rstrip("\n")
+    return (
+        "\n\n".join([parts[0].rstrip("\n"), *(part.rstrip("\n") for part in found.values())]) + "\n"
+    )
+
+
 def environment() -> str:
     """Return the page's head: date, machine and versions."""
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
