@@ -12,24 +12,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .analysis import Analysis, analyze
-    from .bayes.checks import convergence
-    from .bayes.exact import ExactPosterior, exact_posterior
-    from .bayes.fit import fit
-    from .bayes.fit_exact import exact_posteriors, fit_exact
-    from .bayes.model import build_model
-    from .bayes.model_comparison import (
+    from .bayes.checking.convergence import convergence
+    from .bayes.checking.model_comparison import (
         LeaveOneOut,
         ModelComparison,
         compare_fits,
         compare_models,
         loo,
     )
-    from .bayes.predictive import (
+    from .bayes.checking.predictive import (
         PredictiveCheck,
         posterior_predictive_check,
         prior_predictive_check,
     )
-    from .bayes.sensitivity import PowerScaling, PriorSensitivity, power_scaling, prior_sensitivity
+    from .bayes.checking.sensitivity import (
+        PowerScaling,
+        PriorSensitivity,
+        power_scaling,
+        prior_sensitivity,
+    )
+    from .bayes.fit import fit
+    from .bayes.integration.fit_exact import exact_posteriors, fit_exact
+    from .bayes.integration.posterior import ExactPosterior, exact_posterior
+    from .bayes.model import build_model
     from .calibration import Calibration, calibrate
     from .card.markdown import model_card
     from .card.picture import plot_prior_predictive
@@ -97,20 +102,29 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "analysis": ("Analysis", "analyze"),
-    "bayes.checks": ("convergence",),
-    "bayes.exact": ("ExactPosterior", "exact_posterior"),
+    "bayes.checking.convergence": ("convergence",),
+    "bayes.integration.posterior": ("ExactPosterior", "exact_posterior"),
     "bayes.fit": ("fit",),
-    "bayes.fit_exact": ("exact_posteriors", "fit_exact"),
+    "bayes.integration.fit_exact": ("exact_posteriors", "fit_exact"),
     "bayes.model": ("build_model",),
-    "bayes.model_comparison": (
+    "bayes.checking.model_comparison": (
         "LeaveOneOut",
         "ModelComparison",
         "compare_fits",
         "compare_models",
         "loo",
     ),
-    "bayes.predictive": ("PredictiveCheck", "posterior_predictive_check", "prior_predictive_check"),
-    "bayes.sensitivity": ("PowerScaling", "PriorSensitivity", "power_scaling", "prior_sensitivity"),
+    "bayes.checking.predictive": (
+        "PredictiveCheck",
+        "posterior_predictive_check",
+        "prior_predictive_check",
+    ),
+    "bayes.checking.sensitivity": (
+        "PowerScaling",
+        "PriorSensitivity",
+        "power_scaling",
+        "prior_sensitivity",
+    ),
     "calibration": ("Calibration", "calibrate"),
     "card.markdown": ("model_card",),
     "card.picture": ("plot_prior_predictive",),

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from .assumptions import ClusterLevels
     from .balance import Balance
-    from .bayes.model_comparison import LeaveOneOut
-    from .bayes.predictive import PredictiveCheck
-    from .bayes.sensitivity import PowerScaling, PriorSensitivity
+    from .bayes.checking.model_comparison import LeaveOneOut
+    from .bayes.checking.predictive import PredictiveCheck
+    from .bayes.checking.sensitivity import PowerScaling, PriorSensitivity
     from .decisions import Decision
     from .design.assignment import Assignment
     from .projections import Rollout
@@ -79,7 +79,7 @@ class Analysis(Tidy):
     @cached_property
     def predictive(self) -> PredictiveCheck:
         """What the model expects, beside the data; see :func:`posterior_predictive_check`."""
-        from .bayes.predictive import posterior_predictive_check
+        from .bayes.checking.predictive import posterior_predictive_check
 
         return posterior_predictive_check(self.experiment, self.posterior)
 
@@ -107,21 +107,21 @@ class Analysis(Tidy):
     @cached_property
     def loo(self) -> LeaveOneOut:
         """Each cluster left out in turn; see :func:`loo`."""
-        from .bayes.model_comparison import loo
+        from .bayes.checking.model_comparison import loo
 
         return loo(self.posterior)
 
     @cached_property
     def power_scaling(self) -> PowerScaling:
         """How far priors and data each pull the posterior; see :func:`power_scaling`."""
-        from .bayes.sensitivity import power_scaling
+        from .bayes.checking.sensitivity import power_scaling
 
         return power_scaling(self.experiment, self.posterior)
 
     @cached_property
     def prior_sensitivity(self) -> PriorSensitivity:
         """The effects under other priors, by refits; see :func:`prior_sensitivity`."""
-        from .bayes.sensitivity import prior_sensitivity
+        from .bayes.checking.sensitivity import prior_sensitivity
 
         return prior_sensitivity(self.experiment)
 

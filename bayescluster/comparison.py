@@ -12,7 +12,7 @@ import pandas as pd
 
 from ._display import Tidy, number
 from .bayes.draws import check_posterior
-from .bayes.exact import ExactPosterior, exact_posterior, is_integrable
+from .bayes.integration.posterior import ExactPosterior, exact_posterior, is_integrable
 from .errors import DataError
 from .estimands import estimand_draws, summarise
 from .experiment import Experiment

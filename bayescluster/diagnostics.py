@@ -22,10 +22,10 @@ from .assumptions import (
     level_rows,
     spread_rows,
 )
-from .bayes.checks import convergence, sampler_checks
-from .bayes.model_comparison import loo
-from .bayes.predictive import posterior_predictive_check
-from .bayes.sensitivity import power_scaling
+from .bayes.checking.convergence import convergence, sampler_checks
+from .bayes.checking.model_comparison import loo
+from .bayes.checking.predictive import posterior_predictive_check
+from .bayes.checking.sensitivity import power_scaling
 from .comparison import Comparison
 from .experiment import Experiment
 from .frequentist import effective_clusters, influence, two_exposure

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .bayes.families import RATIOS, mean_of
+from .bayes.cells.families import RATIOS, mean_of
 from .experiment import Experiment
 from .spec import ReportSpec
 

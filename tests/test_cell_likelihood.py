@@ -10,14 +10,14 @@ from scipy import stats
 
 import bayescluster as bc
 from bayescluster.bayes import cell_models
-from bayescluster.bayes.cell_quadrature import Layout, integrated_log_likelihood
-from bayescluster.bayes.cell_quadrature_op import _compiled
+from bayescluster.bayes.cells.families import draw_totals
+from bayescluster.bayes.cells.kernel import _compiled
+from bayescluster.bayes.cells.quadrature import Layout, integrated_log_likelihood
 from bayescluster.bayes.draws import ParameterDraws
-from bayescluster.bayes.families import draw_totals
-from bayescluster.bayes.likelihood import GaussianStatistics
+from bayescluster.bayes.gaussian.likelihood import GaussianStatistics
+from bayescluster.bayes.gaussian.slopes import SlopesLikelihood
 from bayescluster.bayes.model import gaussian_statistics
 from bayescluster.bayes.recover import likelihood_of
-from bayescluster.bayes.slopes import SlopesLikelihood
 from bayescluster.bayes.statistics import cell_likelihood, samples_intercepts
 
 LINKED = ("bernoulli", "poisson", "negative_binomial")

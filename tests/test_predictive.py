@@ -6,16 +6,16 @@ import pytest
 from matplotlib import pyplot as plt
 
 import bayescluster as bc
-from bayescluster.bayes.checks import sampler_checks
-from bayescluster.bayes.discrepancies import draw_within_sd
-from bayescluster.bayes.draws import ParameterDraws
-from bayescluster.bayes.predictive import _misfit_advice
-from bayescluster.bayes.replicates import (
+from bayescluster.bayes.checking.convergence import sampler_checks
+from bayescluster.bayes.checking.discrepancies import draw_within_sd
+from bayescluster.bayes.checking.predictive import _misfit_advice
+from bayescluster.bayes.checking.replicates import (
     Groups,
     _draw_frequencies,
     _draw_units,
     replicate,
 )
+from bayescluster.bayes.draws import ParameterDraws
 
 DESIGN = {"cluster": "team", "treatment": "treated", "spillover": "exposed"}
 

@@ -41,7 +41,7 @@ def structure(exp: Experiment) -> tuple[Any, ...]:
     family = spec.outcome.family
     if family in CELL_FAMILIES:
         data, sampled = cell_likelihood(exp), samples_intercepts(exp)
-        from .cell_models import constant_within, is_informative
+        from .cells.models import constant_within, is_informative
 
         shape: tuple[Any, ...] = (data.nodes,)
         if sampled:

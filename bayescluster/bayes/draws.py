@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..experiment import Experiment
-from .families import EXTRA_PARAMETER
+from .cells.families import EXTRA_PARAMETER
 
 if TYPE_CHECKING:
     import xarray as xr

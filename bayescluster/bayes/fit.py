@@ -84,7 +84,7 @@ def fit(
     """
     import nutpie
 
-    from .checks import convergence, sampler_checks
+    from .checking.convergence import convergence, sampler_checks
     from .compiled import compiled_model
 
     for name, value, least in (("draws", draws, 4), ("tune", tune, 1), ("chains", chains, 1)):

@@ -1,9 +1,9 @@
 """The PyMC models, to be read: few observed nodes, whatever the number of units.
 
-:mod:`bayescluster.bayes.likelihood` derives the gaussian one's three,
-:mod:`bayescluster.bayes.cell_quadrature` the integrals of the others. Linear predictors are written
-as elementwise products and sums: a matrix product would bring BLAS into the graph and make its
-compilation several times as long.
+:mod:`bayescluster.bayes.gaussian.likelihood` derives the gaussian one's three,
+:mod:`bayescluster.bayes.cells.quadrature` the integrals of the others. Linear predictors are
+written as elementwise products and sums: a matrix product would bring BLAS into the graph and make
+its compilation several times as long.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..experiment import CELL_FAMILIES, Experiment
-from .families import EXTRA_PARAMETER
+from .cells.families import EXTRA_PARAMETER
 from .statistics import gaussian_statistics, resolved_priors, samples_intercepts
 
 if TYPE_CHECKING:
@@ -54,11 +54,11 @@ def build_model(exp: Experiment, *, as_data: bool = False) -> pm.Model:
     import pymc as pm
 
     if exp.spec.outcome.family in CELL_FAMILIES:
-        from .cell_models import add_integrated_likelihood, add_sampled_likelihood
+        from .cells.models import add_integrated_likelihood, add_sampled_likelihood
 
         add = add_sampled_likelihood if samples_intercepts(exp) else add_integrated_likelihood
     elif exp.spec.heterogeneity.slopes:
-        from .slopes import add_slopes_likelihood as add
+        from .gaussian.slopes import add_slopes_likelihood as add
     else:
         add = add_gaussian_likelihood
     with pm.Model(coords=_coords(exp)) as model:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ..experiment import CELL_FAMILIES, Experiment
 from .draws import ParameterDraws
-from .likelihood import GaussianStatistics
-from .slopes import SlopesLikelihood
+from .gaussian.likelihood import GaussianStatistics
+from .gaussian.slopes import SlopesLikelihood
 from .statistics import cell_likelihood, gaussian_statistics, resolved_priors, samples_intercepts
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _varying(
         return {name: values[..., i] for i, name in enumerate(names)}
     if not samples_intercepts(exp):
         return {"intercept": likelihood.draw_intercepts(rng, draws)}  # type: ignore[attr-defined]
-    from .cell_models import constant_within
+    from .cells.models import constant_within
 
     _, of_cluster = constant_within(cell_likelihood(exp))
     level = sampled["cluster_level"].to_numpy() - draws.effects @ of_cluster.T

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from ..errors import FitError
 from ..experiment import CELL_FAMILIES, Experiment
 from ..priors import Prior
-from .cell_likelihood import CellLikelihood
-from .cell_quadrature import NODES
-from .families import EXTRA_PARAMETER, link
-from .likelihood import GaussianStatistics
+from .cells.families import EXTRA_PARAMETER, link
+from .cells.likelihood import CellLikelihood
+from .cells.quadrature import NODES
+from .gaussian.likelihood import GaussianStatistics
 
 Integers = NDArray[np.int64]
 

@@ -67,7 +67,7 @@ def fitted_as(exp: Experiment) -> str:
                 f"Fitted to {seen}; the cluster intercepts are integrated out by adaptive "
                 f"quadrature with {data.nodes} nodes, in the potential `units`."
             )
-        from ..bayes.cell_models import is_informative
+        from ..bayes.cells.models import is_informative
 
         how = "centred on" if is_informative(data) else "scaled standard normals about"
         return (

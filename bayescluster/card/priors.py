@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..bayes.families import mean_of
+from ..bayes.cells.families import mean_of
 from ..bayes.statistics import resolved_priors
 from ..experiment import Experiment
 from ..priors import Prior, default_priors

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .._files import write_whole
-from ..bayes.checks import convergence
+from ..bayes.checking.convergence import convergence
 from ..bayes.fit import versions
 
 if TYPE_CHECKING:

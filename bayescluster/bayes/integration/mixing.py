@@ -17,9 +17,9 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FitError
-from ..priors import Prior
-from .conditional import eliminate, solve
+from ...errors import FitError
+from ...priors import Prior
+from ..gaussian.conditional import eliminate, solve
 
 Floats = NDArray[np.float64]
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..experiment import Experiment
-from .cell_quadrature import Layout
+from ...experiment import Experiment
+from ..statistics import cell_likelihood
 from .families import cell_log_likelihood, score_and_information, value_log_likelihood
-from .statistics import cell_likelihood
+from .quadrature import Layout
 
 if TYPE_CHECKING:
-    from .cell_likelihood import CellLikelihood
-    from .model import Holder, Parameters
+    from ..model import Holder, Parameters
+    from .likelihood import CellLikelihood
 
 Floats = NDArray[np.float64]
 
@@ -34,8 +34,8 @@ def add_integrated_likelihood(exp: Experiment, parameters: Parameters, hold: Hol
     """
     import pymc as pm
 
-    from .cell_quadrature_op import IntegratedLikelihood
-    from .model import linear
+    from ..model import linear
+    from .kernel import IntegratedLikelihood
 
     data = cell_likelihood(exp)
     laid, layout = data.laid, Layout.of(data.laid, data.family)
@@ -96,7 +96,7 @@ def _part(
     name: str, x: Floats, parameters: Parameters, chosen: NDArray[np.bool_], hold: Holder
 ) -> Any:
     """Return the part of the linear predictor that the chosen regressors make."""
-    from .model import linear
+    from ..model import linear
 
     if not chosen.any():
         return 0.0

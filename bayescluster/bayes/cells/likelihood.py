@@ -10,8 +10,15 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cells import CellCounts
-from .cell_quadrature import (
+from ...cells import CellCounts
+from ..draws import ParameterDraws
+from .families import (
+    cell_log_likelihood,
+    draw_totals,
+    link,
+    value_log_likelihood,
+)
+from .quadrature import (
     BLOCK_ELEMENTS,
     NODES,
     ROUNDING,
@@ -21,14 +28,7 @@ from .cell_quadrature import (
     find_mode,
     integrated_log_likelihood,
 )
-from .cell_slopes import SlopesGroup
-from .draws import ParameterDraws
-from .families import (
-    cell_log_likelihood,
-    draw_totals,
-    link,
-    value_log_likelihood,
-)
+from .slopes import SlopesGroup
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._display import Tidy
-from ..experiment import Experiment
+from ..._display import Tidy
+from ...experiment import Experiment
+from ..draws import ParameterDraws, check_posterior
 from .discrepancies import (
     draw_within_sd,
     observed_totals,
@@ -19,7 +20,6 @@ from .discrepancies import (
     of_cluster_means,
     of_groups,
 )
-from .draws import ParameterDraws, check_posterior
 from .replicates import Groups, expected_means, replicate
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class PredictiveCheck(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw each statistic's predicted distribution with its interval and the observed value."""
-        from .check_plots import predictive
+        from .plots import predictive
 
         return predictive(self, figure)
 
@@ -209,7 +209,7 @@ def _prior_means(
 
     For families with a link also the expected ones, (S, J).
     """
-    from .recover import draw_prior, labels_of, likelihood_of
+    from ..recover import draw_prior, labels_of, likelihood_of
 
     rng = np.random.default_rng(seed)
     if tree is not None:

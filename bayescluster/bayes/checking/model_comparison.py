@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._display import Tidy
-from ..errors import DataError, SpecError
-from ..experiment import Experiment
-from ..spec import ModelSpec
+from ..._display import Tidy
+from ...errors import DataError, SpecError
+from ...experiment import Experiment
+from ...spec import ModelSpec
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -67,7 +67,7 @@ class LeaveOneOut(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw the Pareto k of every cluster."""
-        from .check_plots import pareto_k
+        from .plots import pareto_k
 
         return pareto_k(self, figure)
 
@@ -176,7 +176,7 @@ class ModelComparison(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw each model's difference in elpd from the best, with its standard error."""
-        from .check_plots import elpd_differences
+        from .plots import elpd_differences
 
         return elpd_differences(self, figure)
 
@@ -286,9 +286,9 @@ def compare_fits(
 
 def fit_of(exp: Experiment) -> xr.DataTree:
     """Integrate the posterior where that is possible, else sample it."""
-    from .exact import is_integrable
-    from .fit import fit
-    from .fit_exact import fit_exact
+    from ..fit import fit
+    from ..integration.fit_exact import fit_exact
+    from ..integration.posterior import is_integrable
 
     return fit_exact(exp) if is_integrable(exp.spec) else fit(exp, progressbar=False)
 

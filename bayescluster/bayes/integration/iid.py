@@ -1,12 +1,12 @@
-"""Independent draws from the posterior that :mod:`.exact` integrates."""
+"""Independent draws from the posterior that :mod:`.posterior` integrates."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FitError
-from .conditional import Conditional, solve
+from ...errors import FitError
+from ..gaussian.conditional import Conditional, solve
 from .mixing import Mixing
 from .quadrature import Field, Grid, in_u, log_tau
 

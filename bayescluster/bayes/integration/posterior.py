@@ -1,8 +1,9 @@
 """The Gaussian hierarchical posterior by integration: no sampler, no compilation.
 
-Given the two standard deviations all else is Gaussian (:mod:`.conditional`), so the posterior is a
-two-dimensional integral (:mod:`.quadrature`), with further sums where priors are Student's t
-(:mod:`.mixing`). See Gelman et al. (2013), Bayesian Data Analysis, 3rd edition, section 5.4.
+Given the two standard deviations all else is Gaussian (:mod:`..gaussian.conditional`), so the
+posterior is a two-dimensional integral (:mod:`.quadrature`), with further sums where priors are
+Student's t (:mod:`.mixing`). See Gelman et al. (2013), Bayesian Data Analysis, 3rd edition,
+section 5.4.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from .._display import Tidy
-from ..errors import FitError
-from ..experiment import Experiment
-from ..priors import Prior
-from ..spec import DEFAULT_CI_PROB, ModelSpec
+from ..._display import Tidy
+from ...errors import FitError
+from ...experiment import Experiment
+from ...priors import Prior
+from ...spec import DEFAULT_CI_PROB, ModelSpec
+from ..gaussian.conditional import Conditional, solve
+from ..gaussian.likelihood import GaussianStatistics
+from ..statistics import gaussian_statistics, resolved_priors
 from . import quadrature
-from .conditional import Conditional, solve
 from .iid import draw_locations, draw_scales, draw_strata
-from .likelihood import GaussianStatistics
 from .marginals import GridMarginal, Marginal, NormalMixture
 from .mixing import Mixing
-from .statistics import gaussian_statistics, resolved_priors
 
 Floats = NDArray[np.float64]
 Map = Callable[[Floats], Floats]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._figures import new_figure, plain, shown_once
+from ..._figures import new_figure, plain, shown_once
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

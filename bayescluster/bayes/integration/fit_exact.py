@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ..experiment import Experiment
-from ..moments import ClusterMoments
-from ..spec import ModelSpec
-from .exact import ExactPosterior, exact_posterior
-from .fit import provenance
-from .recover import complete
+from ...experiment import Experiment
+from ...moments import ClusterMoments
+from ...spec import ModelSpec
+from ..fit import provenance
+from ..recover import complete
+from .posterior import ExactPosterior, exact_posterior
 
 if TYPE_CHECKING:
     import xarray as xr

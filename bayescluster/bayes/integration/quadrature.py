@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FitError
+from ...errors import FitError
 
 Floats = NDArray[np.float64]
 #: From (log tau, l), each of shape (K,), to log-density (K,) and further fields (m, K).

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..experiment import CELL_FAMILIES, Experiment
-from .draws import ParameterDraws
-from .families import draw_totals, mean_of
-from .statistics import cell_likelihood, gaussian_statistics
+from ...experiment import CELL_FAMILIES, Experiment
+from ..cells.families import draw_totals, mean_of
+from ..draws import ParameterDraws
+from ..statistics import cell_likelihood, gaussian_statistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

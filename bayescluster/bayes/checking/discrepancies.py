@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ..experiment import Experiment
-from .draws import ParameterDraws
+from ...experiment import Experiment
+from ..draws import ParameterDraws
 from .replicates import Groups, Replicates
 
 Floats = NDArray[np.float64]

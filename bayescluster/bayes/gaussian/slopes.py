@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..experiment import Experiment
-from .draws import ParameterDraws
+from ...experiment import Experiment
+from ..draws import ParameterDraws
+from ..statistics import gaussian_statistics
 from .likelihood import GaussianStatistics
-from .statistics import gaussian_statistics
 
 if TYPE_CHECKING:
-    from .model import Holder, Parameters
+    from ..model import Holder, Parameters
 
 Floats = NDArray[np.float64]
 

@@ -22,7 +22,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .cell_quadrature import (
+from .families import cell_log_likelihood, score_and_information
+from .quadrature import (
     BLOCK_ELEMENTS,
     MODE_TOLERANCE,
     NEWTON_STEPS,
@@ -32,7 +33,6 @@ from .cell_quadrature import (
     largest_step,
     log_sum_exp,
 )
-from .families import cell_log_likelihood, score_and_information
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

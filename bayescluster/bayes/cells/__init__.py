@@ -1,0 +1,1 @@
+"""Outcomes that are counted in cells: families, and likelihoods, sampled or integrated."""

@@ -1,0 +1,1 @@
+"""Whether to believe a posterior: convergence, predictive checks, LOO, sensitivity to priors."""

@@ -1,0 +1,1 @@
+"""The gaussian model: likelihood from moments, and locations given the standard deviations."""

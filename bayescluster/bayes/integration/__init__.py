@@ -1,0 +1,1 @@
+"""The gaussian posterior by integration: quadrature, marginals, independent draws."""
