@@ -1,0 +1,105 @@
+"""The assignment in a table of users, and the mechanism that made it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ..design.acceptance import Bernoulli
+from ..design.assignment import Assignment, Complete, Stratified
+from ..errors import DesignError, MissingValueError, StrataError, TreatmentError
+from ..queries import run
+from ..sources import open_tables
+from ..spec import ModelSpec
+from .graph import CollaborationGraph
+from .touches import Touches
+
+
+def assigned(users: Any, spec: ModelSpec, graph: CollaborationGraph) -> dict[str, NDArray[Any]]:
+    """Return treatment (and stratum) of every unit of assignment."""
+    design = spec.design
+    assert design.unit is not None
+    roles = {"unit": design.unit, "treatment": design.treatment}
+    if design.strata:
+        roles["strata"] = design.strata
+    table = open_tables({"users": (users, roles)})["users"]
+    frame = run(table).set_index("unit").loc[graph.users]
+    column, n = repr(design.treatment), len(frame)
+    if missing := int(frame["treatment"].isna().sum()):
+        raise MissingValueError(
+            f"column {column} (treatment) of the users' table is null in {missing:,} of {n:,} "
+            "rows; fill it in, or leave the rows out"
+        )
+    values = pd.to_numeric(frame["treatment"], errors="coerce").to_numpy(float)
+    if wrong := int((~np.isin(values, (0, 1))).sum()):
+        raise TreatmentError(
+            f"column {column} (treatment) of the users' table is neither 0 nor 1 in {wrong:,} of "
+            f"{n:,} rows"
+        )
+    t = graph.touches
+    treated = np.zeros(t.n_units)
+    np.maximum.at(treated, t.unit, values)
+    mixed = np.zeros(t.n_units)
+    np.maximum.at(mixed, t.unit, 1 - values)
+    if not t.by_user and (both := np.flatnonzero((treated > 0) & (mixed > 0))).size:
+        raise TreatmentError(
+            f"column {column} (treatment) varies within {len(both):,} clusters, such as "
+            f"{t.clusters[both[0]]!r}; whole clusters are assigned (a partial rollout says "
+            "level = 'unit' in the specification)"
+        )
+    found: dict[str, NDArray[Any]] = {"treated": treated.astype(bool)}
+    if design.strata:
+        found["strata"] = _strata(frame["strata"], t, design.strata)
+    return found
+
+
+def _strata(values: pd.Series[Any], t: Touches, name: str) -> NDArray[Any]:
+    """Return the stratum of every unit of assignment."""
+    if missing := int(values.isna().sum()):
+        raise MissingValueError(
+            f"column {name!r} (strata) of the users' table is null in {missing:,} of "
+            f"{len(values):,} rows; fill it in"
+        )
+    codes, levels = pd.factorize(values)
+    strata = np.empty(t.n_units, dtype=np.int64)
+    strata[t.unit] = codes
+    if (other := strata[t.unit] != codes).any():
+        several = np.unique(t.cluster[other])
+        raise StrataError(
+            f"{len(several):,} clusters lie in more than one stratum of column {name!r}, such as "
+            f"{t.clusters[several[0]]!r}; a stratum is made of whole clusters"
+        )
+    return np.asarray(levels)[strata]
+
+
+def mechanism_in(touches: Touches, found: dict[str, NDArray[Any]], spec: ModelSpec) -> Assignment:
+    """Return the mechanism that the specification names, with the numbers in the data."""
+    treated, design = found["treated"], spec.design
+    if design.level == "unit":
+        return Stratified.of(treated, touches.cluster, allow_constant=True)
+    if design.mechanism == "bernoulli":
+        return Bernoulli(touches.n_units)
+    if design.mechanism == "rerandomised":
+        raise DesignError(
+            "rerandomisation depends on covariates of the users: hand over the object, "
+            "expose(..., mechanism=Rerandomised(...))"
+        )
+    if "strata" not in found or design.mechanism == "complete":
+        return Complete(touches.n_units, int(treated.sum()))
+    try:
+        if design.mechanism != "matched_pairs":
+            return Stratified.of(treated, found["strata"])
+        levels, size = np.unique(found["strata"], return_counts=True)
+        if (size != 2).any():
+            raise DesignError(
+                f"{int((size != 2).sum()):,} strata are no pairs, such as "
+                f"{levels.tolist()[int(np.argmax(size != 2))]!r}; name mechanism 'stratified'"
+            )
+        pairs = Stratified(found["strata"], dict.fromkeys(levels.tolist(), 1))
+        pairs.check(treated)
+        return pairs
+    except DesignError as error:
+        raise DesignError(f"column {design.strata!r} (strata): {error}") from None
