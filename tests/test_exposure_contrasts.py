@@ -159,9 +159,10 @@ class BruteForce:
                     continue
                 if c != d and apart and home[g] == home[h]:
                     continue  # the whole cluster is bounded at once, below
-                for cc, k in ((c, g), (d, h)):
+                for cc, k, other in ((c, g, h), (d, h, g)):
                     if inside[cc][k]:
-                        total += value[cc][k] ** 2 / (2 * p[cc][k])
+                        ratio = len(units[other]) / len(units[k])
+                        total += ratio * value[cc][k] ** 2 / (2 * p[cc][k])
         if apart:
             for c, u in itertools.product(self.arms, sorted(set(home))):
                 for g, h in itertools.product(range(m), repeat=2):
@@ -171,9 +172,10 @@ class BruteForce:
                     if both > 0 and inside[c][g] and inside[c][h]:
                         total += value[c][g] * value[c][h] / both
                     if both == 0:
-                        for k in (g, h):
+                        for k, other in ((g, h), (h, g)):
                             if inside[c][k]:
-                                total += value[c][k] ** 2 / (2 * p[c][k])
+                                ratio = len(units[other]) / len(units[k])
+                                total += ratio * value[c][k] ** 2 / (2 * p[c][k])
         return total / len(self.users) ** 2
 
 
@@ -268,6 +270,27 @@ def test_the_bound_by_clusters_is_the_smaller_one_where_clusters_are_large():
     pairwise, cluster = (bc.hajek(exp, bound=bound).variance for bound in ("pairwise", "cluster"))
     assert cluster[0] < 0.8 * pairwise[0]
     assert cluster[1] == pytest.approx(pairwise[1], rel=0.5)  # spillover: sets of like users only
+
+
+@pytest.mark.parametrize("mechanism", ["complete", "pairs"])
+def test_the_bound_by_clusters_is_expected_to_be_no_larger(mechanism):
+    """Also of outcomes far from zero, where sets of like users are of different sizes."""
+    exposures, masks, weight, *_ = design(mechanism, False)
+    potential = outcomes(masks, 6)
+    mean = {}
+    for bound in ("pairwise", "cluster"):
+        found = [
+            bc.exposure_contrast(
+                exposure,
+                seen(masks, potential, b) + 20,
+                "horvitz_thompson",
+                min_probability=0,
+                bound=bound,
+            ).variance
+            for b, exposure in enumerate(exposures)
+        ]
+        mean[bound] = weight @ np.array(found)
+    assert (mean["cluster"] <= mean["pairwise"] * (1 + 1e-12)).all()
 
 
 @pytest.mark.parametrize("bound", ["pairwise", "cluster"])
@@ -431,7 +454,10 @@ def test_the_table_has_the_columns_of_all_results():
     half = 1.6448536269514722 * np.sqrt(found.variance)
     assert table["ci_lower"].to_numpy() == pytest.approx(found.estimate - half, rel=1e-12)
     assert table["ci_upper"].to_numpy() == pytest.approx(found.estimate + half, rel=1e-12)
-    assert bc.exposure_contrast(exposures[3], y, "horvitz_thompson").method == "Horvitz-Thompson"
+    assert (
+        bc.exposure_contrast(exposures[3], y, "horvitz_thompson").method
+        == "Horvitz-Thompson (Aronow-Samii)"
+    )
 
 
 @pytest.mark.parametrize(
