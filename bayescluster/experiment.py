@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from . import queries, validation
 from .cells import CellCounts
-from .design.assignment import Assignment
+from .design.assignment import Assignment, Complete, Stratified
 from .design.mechanism import mechanism_of
 from .errors import DataError, DesignError, SpecError
 from .moments import ClusterMoments
@@ -230,12 +230,21 @@ class Experiment:
         Raises
         ------
         DesignError
-            Where the mechanism cannot have made the assignment in the data.
+            Where the mechanism cannot have made the assignment in the data, or where one that was
+            handed over to :func:`expose` assigned clusters that have no units left.
         """
         if self._spec.design.level == "unit":
             raise DesignError(
                 "single units of a cluster were treated (level = 'unit'): the assignment of whole "
                 "clusters is not what was randomised"
+            )
+        known = self._exposure.mechanism if self._exposure is not None else None
+        named = self._spec.design.mechanism is not None or type(known) in (Complete, Stratified)
+        if known is not None and self._mechanism is None and not named:
+            raise DesignError(
+                f"the mechanism assigned {known.n_clusters:,} clusters, and "
+                f"{self._moments.n_clusters:,} have units left: how these were assigned is not "
+                "known"
             )
         return self._mechanism or mechanism_of(self._moments, self.treated, self._spec)
 
@@ -355,6 +364,11 @@ def _checked_exposure(data: Any, spec: ModelSpec) -> Exposure | None:
         raise SpecError(
             "the specification's design differs from the one that the exposure was made for: "
             "expose the users again"
+        )
+    if data.spec.exposure != spec.exposure:
+        raise SpecError(
+            "the specification's section [exposure] differs from the one that the exposure was "
+            "made by: expose the users again, or take that section"
         )
     return data
 

@@ -78,6 +78,12 @@ def _strata(values: pd.Series[Any], t: Touches, name: str) -> NDArray[Any]:
 def mechanism_in(touches: Touches, found: dict[str, NDArray[Any]], spec: ModelSpec) -> Assignment:
     """Return the mechanism that the specification names, with the numbers in the data."""
     treated, design = found["treated"], spec.design
+    if treated.all() or not treated.any():
+        what = "users" if design.level == "unit" else "clusters"
+        raise DesignError(
+            f"column {design.treatment!r} (treatment) is {int(treated[0])} in all {len(treated):,} "
+            f"{what}: there is nothing to compare with"
+        )
     if design.level == "unit":
         return Stratified.of(treated, touches.cluster, allow_constant=True)
     if design.mechanism == "bernoulli":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from .positivity import Positivity
 
 Floats = NDArray[np.float64]
+
+#: Columns that the users' table gets, besides the two that the specification names.
+MADE = ("exposure_condition", "exposure_probability")
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,8 +215,8 @@ class Exposure(Tidy):
                 unit: self.touches.users,
                 str(spec.design.spillover): self.spillover,
                 options.expected: self.expected,
-                "exposure_condition": np.array(CONDITIONS)[self.condition],
-                "exposure_probability": self.probability,
+                MADE[0]: np.array(CONDITIONS)[self.condition],
+                MADE[1]: self.probability,
             }
         )
 
@@ -223,14 +227,23 @@ class Exposure(Tidy):
 
     @cached_property
     def data(self) -> Any:
-        """The users' table with the new columns; a new pandas frame, or an Ibis table."""
+        """The users' table with the new columns; a new pandas frame, or an Ibis table.
+
+        Columns of these names that the table has are replaced. Rows of a pandas frame keep their
+        order.
+
+        Raises
+        ------
+        DataError
+            Where the table has users that the graph does not have.
+        """
         import ibis
 
         unit, _ = _checked(self._named_spec())
         old, new = self.source, self.columns()
         if isinstance(old, pd.DataFrame):
             kept_columns = old.drop(columns=[c for c in new.columns[1:] if c in old.columns])
-            at = pd.Index(new[unit]).get_indexer(pd.Index(old[unit]))
+            at = _positions(old[unit], new[unit])
             made = new.drop(columns=unit).iloc[at].set_axis(old.index)
             return pd.concat([kept_columns, made], axis=1)
         table = old.drop(*[c for c in new.columns[1:] if c in old.columns])
@@ -242,10 +255,13 @@ class Exposure(Tidy):
         Parameters
         ----------
         spec : ModelSpec, optional
-            Another specification of the same design, such as one for another outcome.
+            Another specification of the same design, such as one for another outcome; its section
+            on exposure may be left out.
         """
         from ..experiment import Experiment
 
+        if spec is not None and spec.exposure is None:
+            spec = spec.model_copy(update={"exposure": self._named_spec().exposure})
         return Experiment(self, spec or self._named_spec())
 
     def summary(self) -> pd.DataFrame:
@@ -315,11 +331,18 @@ def expose(
         Where the specification has no section on exposure, no unit or no spillover column.
     DataError
         Where edges or users cannot be used; see :class:`CollaborationGraph`.
+    DesignError
+        Where the mechanism cannot have made the assignment, or two of them are named.
     """
     import ibis
 
     unit, options = _checked(spec)
     design = spec.design
+    if mechanism is not None and design.mechanism not in (None, "rerandomised"):
+        raise DesignError(
+            f"the specification names mechanism {design.mechanism!r}, and another one is given: "
+            "leave out one of them"
+        )
     users = read_once(users)
     graph = CollaborationGraph(
         edges,
@@ -356,4 +379,32 @@ def _checked(spec: ModelSpec) -> tuple[str, ExposureSpec]:
             "exposure needs design.unit (the user's id, which the edges use) and design.spillover "
             "(the name of the column to make)"
         )
+    roles = {
+        **spec.design.columns,
+        "outcome": spec.outcome.column,
+        "pre_period": spec.outcome.pre_period,
+    }
+    taken = [(role, name) for role, name in roles.items() if name == spec.exposure.expected]
+    taken += [(role, name) for role, name in roles.items() if name in MADE]
+    taken += [("covariates", name) for name in spec.outcome.covariates if name in MADE]
+    for role, column in taken:
+        other = " (exposure.expected)" * (column == spec.exposure.expected)
+        raise SpecError(
+            f"column {column!r} is {role}, and exposure makes a column of that name{other}: rename "
+            "one of them"
+        )
     return spec.design.unit, spec.exposure
+
+
+def _positions(wanted: pd.Series[Any], users: pd.Series[Any]) -> NDArray[np.intp]:
+    """Return the positions of a table's users among the graph's, or raise DataError."""
+    index = pd.Index(users)
+    at = index.get_indexer(pd.Index(wanted))
+    if (at < 0).any():  # engines hold UUIDs as text
+        at = index.get_indexer(pd.Index([str(u) if isinstance(u, UUID) else u for u in wanted]))
+    if (unknown := wanted[at < 0]).size:
+        raise DataError(
+            f"{len(unknown):,} of {len(wanted):,} users of column {wanted.name!r}, such as "
+            f"{unknown.iloc[0]!r}, are not in the graph that the exposure was made from"
+        )
+    return at

@@ -103,8 +103,8 @@ def exposure_weighted_ols(
     moments = exp.moments()
     strata = None
     if moments.strata is not None:
-        at = np.searchsorted(moments.clusters, exposure.touches.clusters)
-        strata = moments.strata[at][exposure.touches.cluster[used]]
+        labels = exposure.touches.clusters[exposure.touches.cluster[used]]
+        strata = moments.strata[np.searchsorted(moments.clusters, labels)]
     compressed = ClusterMoments.from_arrays(
         y[used],
         np.column_stack(list(columns.values()))[used].astype(float),
