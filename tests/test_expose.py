@@ -313,6 +313,29 @@ def test_another_outcome_keeps_the_exposure(tables):
         exposure.experiment(other)
 
 
+def test_a_dose_has_no_contrast_beside_effects_per_unit(tables):
+    spec = SCENARIO.spec.model_copy(update={"exposure": bc.ExposureSpec(mapping="share")})
+    exp = bc.expose(*tables, spec).experiment()
+    with pytest.raises(bc.DesignError, match="exposure is a dose"):
+        bc.exposure_weighted_ols(exp)
+    found = bc.compare(exp, bc.fit_exact(exp, draws=500), bootstrap_draws=50)
+    rows = found.estimates[found.estimates["method"].str.contains("Hajek|Horvitz")]
+    assert rows["term"].tolist() == ["direct", "direct"]
+    assert {
+        "exposure-weighted OLS",
+        "Hajek contrast of spillover",
+        "Horvitz-Thompson contrast of spillover",
+    } <= set(found.skipped)
+
+
+def test_never_is_said_of_the_drawn_assignments_only(tables, exposure):
+    drawn = bc.expose(*tables, SCENARIO.spec, method="simulation", draws=50)
+    for made, seen in ((drawn, True), (exposure, False)):
+        figures = made.positivity.checks.set_index("check")["figure"]
+        told = "in 50 drawn assignments" in figures["users who can never be exposed"]
+        assert told == seen
+
+
 def test_ids_are_uuids(tables, exposure):
     edges, users = tables
     named = [uuid.UUID(int=(u * 7919) % 100_003 + 1) for u in range(len(users))]

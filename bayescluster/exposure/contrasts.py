@@ -133,6 +133,9 @@ def exposure_contrast(
 ) -> ExposureContrast:
     """Estimate effects as differences of inverse-probability-weighted means of exposure conditions.
 
+    A user whose exposure is above 0 is exposed: of a dose, the spillover effect is that of any
+    exposure against none, and not, as in a regression, that per unit of exposure.
+
     Parameters
     ----------
     exposure : Exposure

@@ -104,22 +104,24 @@ def _who(exposure: Exposure) -> list[tuple[str, str, str, str]]:
     never = p[:, CONDITIONS.index("spillover")] == 0
     always = p[:, CONDITIONS.index("pure_control")] == 0
     both = int((~never & ~always).sum())
+    found = exposure.probabilities
+    seen = f" in {found.draws:,} drawn assignments" * (found.method == "simulation")
     return [
         (
             "users who can be exposed, and not",
-            f"{both:,} of {n:,} ({both / n:.1%})",
+            f"{both:,} of {n:,} ({both / n:.1%}){seen}",
             "ok" if both >= 0.5 * n else "caution" if both else "problem",
             "the spillover effect is one of these users only: say so wherever it is told",
         ),
         (
             "users who can never be exposed",
-            f"{int(never.sum()):,} of {n:,}",
+            f"{int(never.sum()):,} of {n:,}{seen}",
             "ok",
             "",
         ),
         (
             "users who are always exposed while untreated",
-            f"{int(always.sum()):,} of {n:,}",
+            f"{int(always.sum()):,} of {n:,}{seen}",
             "ok" if always.sum() <= 0.05 * n else "caution",
             "no assignment shows their outcome without exposure: they are set apart; fewer, larger "
             "units of assignment would help",
