@@ -83,7 +83,8 @@ def exposure_weighted_ols(
     Raises
     ------
     DesignError
-        Where a condition has no user left, or exposure is a dose: no condition stands for each.
+        Where a condition has no user left, or exposure is a dose: among exposed users the dose
+        goes with degree, which these weights do not undo.
     """
     exposure, y = _exposure(exp), exp.outcomes()
     if exposure.mapping.is_dose:
