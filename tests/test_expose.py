@@ -368,6 +368,23 @@ def test_two_mechanisms_are_refused(tables):
     spec = SCENARIO.spec.model_copy(update={"design": design})
     with pytest.raises(bc.DesignError, match="names mechanism 'bernoulli', and another one"):
         bc.expose(*tables, spec, mechanism=bc.Complete(12, 6))
+    exposure = bc.expose(*tables, SCENARIO.spec)
+    with pytest.raises(bc.DesignError, match=r"hand it to expose\(\)"):
+        bc.Experiment(exposure, SCENARIO.spec, mechanism=bc.Bernoulli(12))
+
+
+def test_without_the_edges_it_is_said_how_exposure_is_made(tables):
+    with pytest.raises(bc.MissingColumnError, match=r"'spillover'.*hand over the edges too"):
+        bc.analyze(tables[1], SCENARIO.spec, progressbar=False)
+
+
+def test_ties_are_those_between_collaborators_over_two_hops_too(tables, exposure):
+    spec = SCENARIO.spec.model_copy(update={"exposure": bc.ExposureSpec(hops=2)})
+    figures = [
+        found.positivity.checks.set_index("check").loc["ties that cross clusters", "figure"]
+        for found in (exposure, bc.expose(*tables, spec))
+    ]
+    assert figures[0] == figures[1]
 
 
 def test_clusters_without_outcomes_stay_in_the_graph(tables):

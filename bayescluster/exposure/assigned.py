@@ -1,8 +1,9 @@
-"""The assignment in a table of users, and the mechanism that made it."""
+"""A table of users beside the graph: the assignment in it, the mechanism, and where users are."""
 
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..design.acceptance import Bernoulli
 from ..design.assignment import Assignment, Complete, Stratified
-from ..errors import DesignError, MissingValueError, StrataError, TreatmentError
+from ..errors import DataError, DesignError, MissingValueError, StrataError, TreatmentError
 from ..queries import run
 from ..sources import open_tables
 from ..spec import ModelSpec
@@ -109,3 +110,17 @@ def mechanism_in(touches: Touches, found: dict[str, NDArray[Any]], spec: ModelSp
         return pairs
     except DesignError as error:
         raise DesignError(f"column {design.strata!r} (strata): {error}") from None
+
+
+def positions(wanted: pd.Series[Any], users: pd.Series[Any]) -> NDArray[np.intp]:
+    """Return the positions of a table's users among the graph's, or raise DataError."""
+    index = pd.Index(users)
+    at = index.get_indexer(pd.Index(wanted))
+    if (at < 0).any():  # engines hold UUIDs as text
+        at = index.get_indexer(pd.Index([str(u) if isinstance(u, UUID) else u for u in wanted]))
+    if (unknown := wanted[at < 0]).size:
+        raise DataError(
+            f"{len(unknown):,} of {len(wanted):,} users of column {wanted.name!r}, such as "
+            f"{unknown.iloc[0]!r}, are not in the graph that the exposure was made from"
+        )
+    return at

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -13,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._display import Tidy
 from ..design.assignment import Assignment
-from ..errors import DataError, DesignError, SpecError
+from ..errors import DesignError, SpecError
 from ..sources import open_any, read_once
 from ..spec import ModelSpec
-from .assigned import assigned, mechanism_in
+from .assigned import assigned, mechanism_in, positions
 from .graph import CollaborationGraph
 from .mappings import ExposureMapping, mapping_of
 from .probabilities import (
@@ -243,7 +242,7 @@ class Exposure(Tidy):
         old, new = self.source, self.columns()
         if isinstance(old, pd.DataFrame):
             kept_columns = old.drop(columns=[c for c in new.columns[1:] if c in old.columns])
-            at = _positions(old[unit], new[unit])
+            at = positions(old[unit], new[unit])
             made = new.drop(columns=unit).iloc[at].set_axis(old.index)
             return pd.concat([kept_columns, made], axis=1)
         table = old.drop(*[c for c in new.columns[1:] if c in old.columns])
@@ -394,17 +393,3 @@ def _checked(spec: ModelSpec) -> tuple[str, ExposureSpec]:
             "one of them"
         )
     return spec.design.unit, spec.exposure
-
-
-def _positions(wanted: pd.Series[Any], users: pd.Series[Any]) -> NDArray[np.intp]:
-    """Return the positions of a table's users among the graph's, or raise DataError."""
-    index = pd.Index(users)
-    at = index.get_indexer(pd.Index(wanted))
-    if (at < 0).any():  # engines hold UUIDs as text
-        at = index.get_indexer(pd.Index([str(u) if isinstance(u, UUID) else u for u in wanted]))
-    if (unknown := wanted[at < 0]).size:
-        raise DataError(
-            f"{len(unknown):,} of {len(wanted):,} users of column {wanted.name!r}, such as "
-            f"{unknown.iloc[0]!r}, are not in the graph that the exposure was made from"
-        )
-    return at

@@ -43,7 +43,8 @@ class Positivity(Tidy):
         (share of untreated users), and mean, lowest and highest probability of spillover.
     contamination : DataFrame
         A row a pair of clusters, from a treated one to an untreated one, most ties first: source,
-        target, ties, users (of the target, touched by the source).
+        target, ties (over two hops, pairs within reach), users (of the target, touched by the
+        source).
     """
 
     checks: pd.DataFrame
@@ -168,7 +169,7 @@ def _confounding(exposure: Exposure) -> tuple[str, str, str, str]:
 
 
 def _graph(exposure: Exposure) -> tuple[str, str, str, str]:
-    t = exposure.touches
+    t = exposure.touches if exposure.graph is None else exposure.graph.one_hop
     total = float(t.count.sum())
     outside = float(t.count[t.outside].sum())
     return (
