@@ -257,6 +257,12 @@ def test_compare_shows_every_method_and_where_they_disagree(exposure):
         "conditional randomisation test (focal users)",
     } <= methods
     assert not found.skipped
+    rows = bc.diagnose(found).set_index("check")["figure"]
+    contrast = bc.hajek(exp)
+    assert (contrast.n_apart > 0).any()
+    for term, n, apart in zip(contrast.terms, contrast.n_users, contrast.n_apart, strict=True):
+        told = rows[f"users whom the weighted contrast is of: {term}"]
+        assert told.startswith(f"{n} of 240; {apart} set apart")
 
 
 def test_refusals(tables, exposure):
