@@ -352,11 +352,13 @@ def test_ids_are_uuids(tables, exposure):
     )
 
 
-def test_users_whom_the_graph_lacks_are_refused(tables, exposure):
+@pytest.mark.parametrize("table", [pd.DataFrame, pl.from_pandas])
+def test_users_whom_the_graph_lacks_are_refused(tables, exposure, table):
     users = tables[1]
-    moved = exposure.for_users(users.assign(user=users["user"] + 3), SCENARIO.spec)
-    with pytest.raises(bc.DataError, match=r"3 of 240 users of column 'user', such as \S*240"):
-        _ = moved.data
+    same = exposure.for_users(table(users), SCENARIO.spec).experiment()
+    assert same.fingerprint == exposure.experiment().fingerprint
+    with pytest.raises(bc.DataError, match=r"3 of 240 users of column 'user', such as \S*24"):
+        _ = exposure.for_users(table(users.assign(user=users["user"] + 3)), SCENARIO.spec).data
 
 
 @pytest.mark.parametrize("level", ["cluster", "unit"])

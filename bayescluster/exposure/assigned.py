@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import numpy as np
@@ -17,6 +17,9 @@ from ..sources import open_tables
 from ..spec import ModelSpec
 from .graph import CollaborationGraph
 from .touches import Touches
+
+if TYPE_CHECKING:
+    import ibis
 
 
 def assigned(users: Any, spec: ModelSpec, graph: CollaborationGraph) -> dict[str, NDArray[Any]]:
@@ -119,8 +122,23 @@ def positions(wanted: pd.Series[Any], users: pd.Series[Any]) -> NDArray[np.intp]
     if (at < 0).any():  # engines hold UUIDs as text
         at = index.get_indexer(pd.Index([str(u) if isinstance(u, UUID) else u for u in wanted]))
     if (unknown := wanted[at < 0]).size:
-        raise DataError(
-            f"{len(unknown):,} of {len(wanted):,} users of column {wanted.name!r}, such as "
-            f"{unknown.iloc[0]!r}, are not in the graph that the exposure was made from"
-        )
+        raise _unknown(len(unknown), len(wanted), wanted.name, unknown.iloc[0])
     return at
+
+
+def check_known(table: ibis.Table, users: NDArray[Any], unit: str) -> None:
+    """Raise DataError where a table has users whom the graph does not have."""
+    import ibis
+
+    unknown = table.anti_join(ibis.memtable(pd.DataFrame({unit: users})), unit).select(unit)
+    found = run(unknown.limit(1))
+    if len(found):
+        count, of = (int(run(t.aggregate(n=t.count()))["n"].iloc[0]) for t in (unknown, table))
+        raise _unknown(count, of, unit, found[unit].iloc[0])
+
+
+def _unknown(count: int, of: int, column: Any, one: Any) -> DataError:
+    return DataError(
+        f"{count:,} of {of:,} users of column {column!r}, such as {one!r}, are not in the graph "
+        "that the exposure was made from"
+    )

@@ -15,7 +15,7 @@ from ..design.assignment import Assignment
 from ..errors import DesignError, SpecError
 from ..sources import open_any, read_once
 from ..spec import ModelSpec
-from .assigned import assigned, mechanism_in, positions
+from .assigned import assigned, check_known, mechanism_in, positions
 from .graph import CollaborationGraph
 from .mappings import ExposureMapping, mapping_of
 from .probabilities import (
@@ -122,8 +122,11 @@ class Exposure(Tidy):
 
     def for_users(self, users: Any, spec: ModelSpec) -> Exposure:
         """Return the exposure as that of a table of users, such as simulated ones on one graph."""
-        _checked(spec)
-        return replace(self, source=users, spec=spec)
+        unit, _ = _checked(spec)
+        source = _kept_as(users)
+        if not isinstance(source, pd.DataFrame):
+            check_known(source, self.touches.users, unit)
+        return replace(self, source=source, spec=spec)
 
     @property
     def treated(self) -> NDArray[np.bool_]:
@@ -245,8 +248,13 @@ class Exposure(Tidy):
             at = positions(old[unit], new[unit])
             made = new.drop(columns=unit).iloc[at].set_axis(old.index)
             return pd.concat([kept_columns, made], axis=1)
-        table = old.drop(*[c for c in new.columns[1:] if c in old.columns])
-        return table.inner_join(ibis.memtable(new), unit)
+        table, made = (
+            old.drop(*[c for c in new.columns[1:] if c in old.columns]),
+            ibis.memtable(new),
+        )
+        if self.graph is None:
+            check_known(table, made, unit)
+        return table.inner_join(made, unit)
 
     def experiment(self, spec: ModelSpec | None = None) -> Experiment:
         """Return the validated experiment, which knows this exposure.
@@ -333,8 +341,6 @@ def expose(
     DesignError
         Where the mechanism cannot have made the assignment, or two of them are named.
     """
-    import ibis
-
     unit, options = _checked(spec)
     design = spec.design
     if mechanism is not None and design.mechanism not in (None, "rerandomised"):
@@ -362,8 +368,14 @@ def expose(
         draws=draws,
         seed=seed,
     )
-    source = users if isinstance(users, pd.DataFrame | ibis.Table) else open_any(users)
-    return replace(exposure, source=source, graph=graph, spec=spec)
+    return replace(exposure, source=_kept_as(users), graph=graph, spec=spec)
+
+
+def _kept_as(users: Any) -> Any:
+    """Return a table of users as pandas frame or Ibis table."""
+    import ibis
+
+    return users if isinstance(users, pd.DataFrame | ibis.Table) else open_any(users)
 
 
 def _checked(spec: ModelSpec) -> tuple[str, ExposureSpec]:
