@@ -11,15 +11,55 @@ from numpy.typing import NDArray
 
 from ..design.acceptance import Bernoulli
 from ..design.assignment import Assignment, Complete, Stratified
-from ..errors import DataError, DesignError, MissingValueError, StrataError, TreatmentError
+from ..errors import (
+    DataError,
+    DesignError,
+    MissingValueError,
+    SpecError,
+    StrataError,
+    TreatmentError,
+)
 from ..queries import run
 from ..sources import open_tables
 from ..spec import ModelSpec
 from .graph import CollaborationGraph
+from .spec import ExposureSpec
 from .touches import Touches
 
 if TYPE_CHECKING:
     import ibis
+
+#: Columns that the users' table gets, besides the two that the specification names.
+MADE = ("exposure_condition", "exposure_probability")
+
+
+def checked_roles(spec: ModelSpec) -> tuple[str, ExposureSpec]:
+    """Return the unit's column and the section on exposure, or raise SpecError."""
+    if spec.exposure is None:
+        raise SpecError(
+            "the specification has no section [exposure]: it says which columns of the edges are "
+            "the two users, and when a user is exposed"
+        )
+    if spec.design.unit is None or spec.design.spillover is None:
+        raise SpecError(
+            "exposure needs design.unit (the user's id, which the edges use) and design.spillover "
+            "(the name of the column to make)"
+        )
+    roles = {
+        **spec.design.columns,
+        "outcome": spec.outcome.column,
+        "pre_period": spec.outcome.pre_period,
+    }
+    taken = [(role, name) for role, name in roles.items() if name == spec.exposure.expected]
+    taken += [(role, name) for role, name in roles.items() if name in MADE]
+    taken += [("covariates", name) for name in spec.outcome.covariates if name in MADE]
+    for role, column in taken:
+        other = " (exposure.expected)" * (column == spec.exposure.expected)
+        raise SpecError(
+            f"column {column!r} is {role}, and exposure makes a column of that name{other}: rename "
+            "one of them"
+        )
+    return spec.design.unit, spec.exposure
 
 
 def assigned(users: Any, spec: ModelSpec, graph: CollaborationGraph) -> dict[str, NDArray[Any]]:

@@ -12,10 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._display import Tidy
 from ..design.assignment import Assignment
-from ..errors import DesignError, SpecError
+from ..errors import DesignError
 from ..sources import open_any, read_once
 from ..spec import ModelSpec
-from .assigned import assigned, check_known, mechanism_in, positions
+from .assigned import MADE, assigned, check_known, checked_roles, mechanism_in, positions
 from .graph import CollaborationGraph
 from .mappings import ExposureMapping, mapping_of
 from .probabilities import (
@@ -25,7 +25,6 @@ from .probabilities import (
     check_size,
     exposure_probabilities,
 )
-from .spec import ExposureSpec
 from .touches import Touches
 
 if TYPE_CHECKING:
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
     from .positivity import Positivity
 
 Floats = NDArray[np.float64]
-
-#: Columns that the users' table gets, besides the two that the specification names.
-MADE = ("exposure_condition", "exposure_probability")
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +118,7 @@ class Exposure(Tidy):
 
     def for_users(self, users: Any, spec: ModelSpec) -> Exposure:
         """Return the exposure as that of a table of users, such as simulated ones on one graph."""
-        unit, _ = _checked(spec)
+        unit, _ = checked_roles(spec)
         source = _kept_as(users)
         if not isinstance(source, pd.DataFrame):
             check_known(source, self.touches.users, unit)
@@ -211,7 +207,7 @@ class Exposure(Tidy):
         ``exposure_condition`` and ``exposure_probability`` (of the condition that the user is in).
         """
         spec = self._named_spec()
-        unit, options = _checked(spec)
+        unit, options = checked_roles(spec)
         return pd.DataFrame(
             {
                 unit: self.touches.users,
@@ -241,7 +237,7 @@ class Exposure(Tidy):
         """
         import ibis
 
-        unit, _ = _checked(self._named_spec())
+        unit, _ = checked_roles(self._named_spec())
         old, new = self.source, self.columns()
         if isinstance(old, pd.DataFrame):
             kept_columns = old.drop(columns=[c for c in new.columns[1:] if c in old.columns])
@@ -341,7 +337,7 @@ def expose(
     DesignError
         Where the mechanism cannot have made the assignment, or two of them are named.
     """
-    unit, options = _checked(spec)
+    unit, options = checked_roles(spec)
     design = spec.design
     if mechanism is not None and design.mechanism not in (None, "rerandomised"):
         raise DesignError(
@@ -376,32 +372,3 @@ def _kept_as(users: Any) -> Any:
     import ibis
 
     return users if isinstance(users, pd.DataFrame | ibis.Table) else open_any(users)
-
-
-def _checked(spec: ModelSpec) -> tuple[str, ExposureSpec]:
-    """Return the unit's column and the section on exposure, or raise SpecError."""
-    if spec.exposure is None:
-        raise SpecError(
-            "the specification has no section [exposure]: it says which columns of the edges are "
-            "the two users, and when a user is exposed"
-        )
-    if spec.design.unit is None or spec.design.spillover is None:
-        raise SpecError(
-            "exposure needs design.unit (the user's id, which the edges use) and design.spillover "
-            "(the name of the column to make)"
-        )
-    roles = {
-        **spec.design.columns,
-        "outcome": spec.outcome.column,
-        "pre_period": spec.outcome.pre_period,
-    }
-    taken = [(role, name) for role, name in roles.items() if name == spec.exposure.expected]
-    taken += [(role, name) for role, name in roles.items() if name in MADE]
-    taken += [("covariates", name) for name in spec.outcome.covariates if name in MADE]
-    for role, column in taken:
-        other = " (exposure.expected)" * (column == spec.exposure.expected)
-        raise SpecError(
-            f"column {column!r} is {role}, and exposure makes a column of that name{other}: rename "
-            "one of them"
-        )
-    return spec.design.unit, spec.exposure
