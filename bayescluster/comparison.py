@@ -345,9 +345,17 @@ def _graph_based(exp: Experiment, seed: int) -> tuple[list[pd.DataFrame], dict[s
     skipped: dict[str, str] = {}
     for name, run in methods.items():
         try:
-            tables.append(run().to_dataframe())
+            table = run().to_dataframe()
         except DataError as error:
             skipped[name] = str(error)
+            continue
+        if name.endswith("contrast") and exp.exposure.mapping.is_dose:
+            table = table[table["term"] == "direct"]
+            skipped[f"{name} of spillover"] = (
+                "exposure is a dose: the contrast of any exposure with none is another effect than "
+                "that per unit of exposure"
+            )
+        tables.append(table)
     return tables, skipped
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,9 @@ from .comparison import Comparison
 from .experiment import Experiment
 from .frequentist import effective_clusters, influence, two_exposure
 from .recommendation import FEW_CLUSTERS, MIN_CLUSTERS
+
+if TYPE_CHECKING:
+    from .exposure.expose import Exposure
 
 #: Partial leverage above this multiple of the average share is a reason for caution.
 MAX_LEVERAGE_RATIO = 4.0
@@ -297,3 +301,22 @@ def _graph(exp: Experiment) -> Iterator[Row]:
             yield row.check, figure, "ok" if adjusted else row.verdict, row.advice
         else:
             yield row.check, row.figure, row.verdict, row.advice
+    yield from _set_apart(exp, exp.exposure)
+
+
+def _set_apart(exp: Experiment, exposure: Exposure) -> Iterator[Row]:
+    """Say how many users the weighted contrasts are averages over, and how many are set apart."""
+    from .exposure.contrasts import CONTRASTS, MIN_PROBABILITY
+
+    seen = np.isfinite(exp.outcomes())
+    for term in ("direct",) if exposure.mapping.is_dose else ("direct", "spillover"):
+        one, other = CONTRASTS[term]
+        lowest = np.minimum(exposure.arms[one][1], exposure.arms[other][1])[seen]
+        inside = int(((lowest > 0) & (lowest >= MIN_PROBABILITY)).sum())
+        yield (
+            f"users whom the weighted contrast is of: {term}",
+            f"{inside:,} of {len(lowest):,}; {len(lowest) - inside:,} set apart, one of whose "
+            f"conditions has a probability below {MIN_PROBABILITY:g}",
+            "ok" if inside >= 0.5 * len(lowest) else "caution" if inside else "problem",
+            "Hajek and Horvitz-Thompson contrasts are of those users only: say so beside them",
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 
 from . import queries, validation
 from .cells import CellCounts
-from .design.assignment import Assignment
+from .design.assignment import Assignment, Complete, Stratified
 from .design.mechanism import mechanism_of
-from .errors import DataError, DesignError, SpecError
+from .errors import DataError, DesignError, MissingColumnError, SpecError
 from .moments import ClusterMoments
 from .queries import CONDITIONS
-from .sources import open_source
+from .sources import Source, open_source
 from .spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Experiment:
             )
         roles = queries.columns_of_roles(spec)
         self._exposure = _checked_exposure(data, spec)
-        source = open_source(data if self._exposure is None else self._exposure.data, roles)
+        source = _opened(data if self._exposure is None else self._exposure.data, spec, roles)
         validation.check_types(source.table, roles)
         levels = queries.category_levels(source.table, roles)
         validation.check_levels(levels, roles)
@@ -230,12 +231,21 @@ class Experiment:
         Raises
         ------
         DesignError
-            Where the mechanism cannot have made the assignment in the data.
+            Where the mechanism cannot have made the assignment in the data, or where one that was
+            handed over to :func:`expose` assigned clusters that have no units left.
         """
         if self._spec.design.level == "unit":
             raise DesignError(
                 "single units of a cluster were treated (level = 'unit'): the assignment of whole "
                 "clusters is not what was randomised"
+            )
+        known = self._exposure.mechanism if self._exposure is not None else None
+        named = self._spec.design.mechanism is not None or type(known) in (Complete, Stratified)
+        if known is not None and self._mechanism is None and not named:
+            raise DesignError(
+                f"the mechanism assigned {known.n_clusters:,} clusters, and "
+                f"{self._moments.n_clusters:,} have units left: how these were assigned is not "
+                "known"
             )
         return self._mechanism or mechanism_of(self._moments, self.treated, self._spec)
 
@@ -343,6 +353,19 @@ class Experiment:
         )
 
 
+def _opened(data: Any, spec: ModelSpec, roles: Mapping[str, str]) -> Source:
+    """Open the data; where what a graph makes is not there, say how it is made."""
+    try:
+        return open_source(data, roles)
+    except MissingColumnError as error:
+        if spec.exposure is None:
+            raise
+        raise MissingColumnError(
+            f"{error}; the specification has a section [exposure]: hand over the edges too, by "
+            "expose(edges, users, spec), analyze(users, spec, edges=...) or --edges"
+        ) from None
+
+
 def _checked_exposure(data: Any, spec: ModelSpec) -> Exposure | None:
     """Return the exposure that data may be; raise where it is that of another design."""
     from .exposure.expose import Exposure
@@ -356,6 +379,11 @@ def _checked_exposure(data: Any, spec: ModelSpec) -> Exposure | None:
             "the specification's design differs from the one that the exposure was made for: "
             "expose the users again"
         )
+    if data.spec.exposure != spec.exposure:
+        raise SpecError(
+            "the specification's section [exposure] differs from the one that the exposure was "
+            "made by: expose the users again, or take that section"
+        )
     return data
 
 
@@ -368,6 +396,10 @@ def _checked_mechanism(mechanism: Assignment | None, exp: Experiment) -> Assignm
         return None
     if not isinstance(mechanism, Assignment):
         raise TypeError(f"mechanism must be an Assignment, not {type(mechanism).__name__}")
+    if known is not None:
+        raise DesignError(
+            "the exposure was made under a mechanism, and another one is given: hand it to expose()"
+        )
     if named := exp.spec.design.mechanism:
         raise DesignError(
             f"the specification names mechanism {named!r}, and another one is given: leave out one "

@@ -1,5 +1,7 @@
 """From edges and users to an experiment: columns, conditions, refusals, and what they mend."""
 
+import uuid
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -255,6 +257,12 @@ def test_compare_shows_every_method_and_where_they_disagree(exposure):
         "conditional randomisation test (focal users)",
     } <= methods
     assert not found.skipped
+    rows = bc.diagnose(found).set_index("check")["figure"]
+    contrast = bc.hajek(exp)
+    assert (contrast.n_apart > 0).any()
+    for term, n, apart in zip(contrast.terms, contrast.n_users, contrast.n_apart, strict=True):
+        told = rows[f"users whom the weighted contrast is of: {term}"]
+        assert told.startswith(f"{n} of 240; {apart} set apart")
 
 
 def test_refusals(tables, exposure):
@@ -277,6 +285,151 @@ def test_refusals(tables, exposure):
         bc.hajek(bc.Experiment(exposure.data, spec))
     with pytest.raises(bc.DesignError, match="assigns 10 units, the graph has 12"):
         bc.expose(edges, users, spec, mechanism=bc.Complete(10, 5))
+
+
+@pytest.mark.parametrize("name", ["outcome", "treated", "workspace", "user", "spillover"])
+def test_the_column_made_is_no_other_role(tables, name):
+    spec = bc.ModelSpec(
+        design=SCENARIO.spec.design, outcome={"column": "outcome"}, exposure={"expected": name}
+    )
+    with pytest.raises(bc.SpecError, match=f"column '{name}' is .* exposure makes a column"):
+        bc.expose(*tables, spec)
+
+
+def test_no_role_is_a_column_that_exposure_makes(tables):
+    outcome = {"column": "outcome", "covariates": ("exposure_condition",)}
+    spec = bc.ModelSpec(design=SCENARIO.spec.design, outcome=outcome, exposure={})
+    with pytest.raises(bc.SpecError, match="'exposure_condition' is covariates"):
+        bc.expose(*tables, spec)
+
+
+def test_another_outcome_keeps_the_exposure(tables):
+    edges, users = tables
+    exposure = bc.expose(edges, users.assign(second=users["outcome"] * 2), SCENARIO.spec)
+    design = SCENARIO.spec.design
+    second = bc.ModelSpec(design=design, outcome={"column": "second"})
+    first = bc.recentred_ols(exposure.experiment())
+    np.testing.assert_allclose(
+        bc.recentred_ols(exposure.experiment(second)).estimate, 2 * first.estimate
+    )
+    other = bc.ModelSpec(
+        design=design, outcome={"column": "second"}, exposure={"mapping": "at_least", "k": 2}
+    )
+    with pytest.raises(bc.SpecError, match=r"section \[exposure\] differs"):
+        exposure.experiment(other)
+
+
+def test_a_dose_has_no_contrast_beside_effects_per_unit(tables):
+    spec = SCENARIO.spec.model_copy(update={"exposure": bc.ExposureSpec(mapping="share")})
+    exp = bc.expose(*tables, spec).experiment()
+    with pytest.raises(bc.DesignError, match="exposure is a dose"):
+        bc.exposure_weighted_ols(exp)
+    found = bc.compare(exp, bc.fit_exact(exp, draws=500), bootstrap_draws=50)
+    rows = found.estimates[found.estimates["method"].str.contains("Hajek|Horvitz")]
+    assert rows["term"].tolist() == ["direct", "direct"]
+    assert {
+        "exposure-weighted OLS",
+        "Hajek contrast of spillover",
+        "Horvitz-Thompson contrast of spillover",
+    } <= set(found.skipped)
+
+
+def test_never_is_said_of_the_drawn_assignments_only(tables, exposure):
+    drawn = bc.expose(*tables, SCENARIO.spec, method="simulation", draws=50)
+    for made, seen in ((drawn, True), (exposure, False)):
+        figures = made.positivity.checks.set_index("check")["figure"]
+        told = "in 50 drawn assignments" in figures["users who can never be exposed"]
+        assert told == seen
+
+
+def test_ids_are_uuids(tables, exposure):
+    edges, users = tables
+    named = [uuid.UUID(int=(u * 7919) % 100_003 + 1) for u in range(len(users))]
+    coded = edges.map(lambda u: named[u])
+    data = bc.expose(coded, users.assign(user=[named[u] for u in users["user"]]), SCENARIO.spec)
+    pd.testing.assert_frame_equal(
+        data.data.drop(columns="user"), exposure.data.drop(columns="user"), check_exact=False
+    )
+
+
+@pytest.mark.parametrize("table", [pd.DataFrame, pl.from_pandas])
+def test_users_whom_the_graph_lacks_are_refused(tables, exposure, table):
+    users = tables[1]
+    same = exposure.for_users(table(users), SCENARIO.spec).experiment()
+    assert same.fingerprint == exposure.experiment().fingerprint
+    with pytest.raises(bc.DataError, match=r"3 of 240 users of column 'user', such as \S*24"):
+        _ = exposure.for_users(table(users.assign(user=users["user"] + 3)), SCENARIO.spec).data
+
+
+@pytest.mark.parametrize("level", ["cluster", "unit"])
+@pytest.mark.parametrize("arm", [0, 1])
+def test_one_arm_is_refused(tables, level, arm):
+    edges, users = tables
+    design = SCENARIO.spec.design.model_copy(update={"level": level})
+    spec = SCENARIO.spec.model_copy(update={"design": design})
+    with pytest.raises(bc.DesignError, match=f"'treated' .treatment. is {arm} in all [0-9]+ "):
+        bc.expose(edges, users.assign(treated=arm), spec)
+
+
+def test_two_mechanisms_are_refused(tables):
+    design = SCENARIO.spec.design.model_copy(update={"mechanism": "bernoulli"})
+    spec = SCENARIO.spec.model_copy(update={"design": design})
+    with pytest.raises(bc.DesignError, match="names mechanism 'bernoulli', and another one"):
+        bc.expose(*tables, spec, mechanism=bc.Complete(12, 6))
+    exposure = bc.expose(*tables, SCENARIO.spec)
+    with pytest.raises(bc.DesignError, match=r"hand it to expose\(\)"):
+        bc.Experiment(exposure, SCENARIO.spec, mechanism=bc.Bernoulli(12))
+
+
+def test_without_the_edges_it_is_said_how_exposure_is_made(tables):
+    with pytest.raises(bc.MissingColumnError, match=r"'spillover'.*hand over the edges too"):
+        bc.analyze(tables[1], SCENARIO.spec, progressbar=False)
+
+
+def test_ties_are_those_between_collaborators_over_two_hops_too(tables, exposure):
+    spec = SCENARIO.spec.model_copy(update={"exposure": bc.ExposureSpec(hops=2)})
+    figures = [
+        found.positivity.checks.set_index("check").loc["ties that cross clusters", "figure"]
+        for found in (exposure, bc.expose(*tables, spec))
+    ]
+    assert figures[0] == figures[1]
+
+
+def test_clusters_without_outcomes_stay_in_the_graph(tables):
+    """A cluster that is dropped keeps its part in exposure; strata are those of the others."""
+    edges, users = tables[0], tables[1].copy()
+    arm = users.groupby("workspace")["treated"].first()
+    half = arm.groupby(arm).cumcount() % 2
+    users["half"] = users["workspace"].map(half)
+    users.loc[users["workspace"].isin([2, 11]), "outcome"] = np.nan
+    outcome = SCENARIO.spec.outcome.model_copy(update={"missing": "drop"})
+    design = SCENARIO.spec.design.model_copy(update={"strata": "half"})
+    spec = SCENARIO.spec.model_copy(update={"outcome": outcome, "design": design})
+    exp = bc.expose(edges, users, spec).experiment()
+    assert exp.n_clusters_dropped == 2
+    found = bc.exposure_weighted_ols(exp)
+    # dummies of the strata instead of absorbing them
+    data = exp.exposure.data
+    arms = exp.exposure.arms
+    lowest = np.min([p for _, p in arms.values()], axis=0)
+    used = (lowest >= 0.01) & data["outcome"].notna().to_numpy()
+    x = np.column_stack([np.ones(240), data["treated"], data["spillover"], data["half"]])[used]
+    root = np.sqrt(1 / data["exposure_probability"].to_numpy()[used])[:, None]
+    y = data["outcome"].to_numpy()[used]
+    by_hand = np.linalg.lstsq(x * root, y * root[:, 0], rcond=None)[0]
+    at = [found.terms.index(term) for term in ("direct", "spillover")]
+    np.testing.assert_allclose(found.estimate[at], by_hand[1:3])
+
+
+def test_a_mechanism_handed_over_is_not_taken_for_another_one(tables):
+    edges, users = tables[0], tables[1].copy()
+    users.loc[users["workspace"] == 4, "outcome"] = np.nan
+    outcome = SCENARIO.spec.outcome.model_copy(update={"missing": "drop"})
+    spec = SCENARIO.spec.model_copy(update={"outcome": outcome})
+    own = bc.Custom(12, lambda rng: rng.permutation(12) < 6)
+    exp = bc.expose(edges, users, spec, mechanism=own, draws=200).experiment()
+    with pytest.raises(bc.DesignError, match="assigned 12 clusters, and 11 have units left"):
+        bc.randomization_test(exp)
 
 
 def test_the_command_writes_users_and_says_what_became_of_edges(tables, tmp_path):

@@ -515,10 +515,9 @@ def test_weighted_regression_equals_hajek_where_all_can_be_in_every_condition():
     assert ols.estimate[1:].tolist() == pytest.approx(hajek.estimate.tolist(), rel=1e-10)
 
 
-@pytest.mark.parametrize("mapping", ["any", "share"])
 @pytest.mark.parametrize("least", [0.0, 0.05])
-def test_weighted_regression_equals_statsmodels_and_cr2_its_formula(mapping, least):
-    exp = experiment(mapping)
+def test_weighted_regression_equals_statsmodels_and_cr2_its_formula(least):
+    exp = experiment()
     data, X, y = rows_of(exp)
     p = data[[f"probability_{c}" for c in ARMS]].to_numpy()
     p = np.column_stack([p[:, 0], p[:, 1], p[:, 2] + p[:, 3]])

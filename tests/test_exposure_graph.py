@@ -1,6 +1,6 @@
 """Reading a collaboration graph: every source and id alike, every row accounted for, bad graphs."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import ibis
 import numpy as np
@@ -374,6 +374,10 @@ def test_reciprocal_edges_are_no_duplicates():
             pd.date_range("2026-03-01 12:00", periods=5),
             (datetime(2026, 3, 2, 12), datetime(2026, 3, 4, 12)),
         ),
+        (
+            pd.date_range("2026-03-01 12:00", periods=5, tz="Asia/Tokyo"),
+            (datetime(2026, 3, 2, 3, tzinfo=UTC), datetime(2026, 3, 4, 3, tzinfo=UTC)),
+        ),
     ],
 )
 def test_a_window_keeps_from_its_start_to_before_its_end(time, window):
@@ -572,6 +576,21 @@ BAD = {
         bc.ColumnTypeError,
         r"column 'at' \(time\) of the edges holds int64, but the window is datetime.date",
     ),
+    "window without a time zone": (
+        lambda e, u: (e.assign(at=pd.date_range("2026-01-01", periods=5, tz="UTC")), u),
+        {"time": "at", "window": (date(2026, 1, 1), date(2026, 2, 1))},
+        bc.ColumnTypeError,
+        r"has a time zone, the window 2026-01-01 to 2026-02-01 lacks one",
+    ),
+    "window with a time zone": (
+        lambda e, u: (e.assign(at=pd.date_range("2026-01-01", periods=5)), u),
+        {
+            "time": "at",
+            "window": (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)),
+        },
+        bc.ColumnTypeError,
+        r"has no time zone, the window .* has one",
+    ),
     "window of numbers for text": (
         lambda e, u: (e.assign(at="2026"), u),
         {"time": "at", "window": (1, 2)},
@@ -685,7 +704,7 @@ BAD_TREATMENT = {
     "is the same everywhere": (
         lambda u: u.assign(t=1),
         bc.DesignError,
-        r"4 treated of 4 clusters",
+        r"is 1 in all 4 clusters",
     ),
 }
 

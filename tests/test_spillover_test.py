@@ -253,6 +253,12 @@ def test_what_the_design_cannot_say_is_refused():
         bc.DesignError, match=r"untreated focal users does not vary .* cross clusters"
     ):
         focal_test(alone, np.arange(24.0), 99)
+    # every user has one tie, to the same other cluster as all the teammates have
+    across = pd.DataFrame({"from": np.arange(12), "to": np.arange(12, 24)})
+    graph = bc.CollaborationGraph(across, users)
+    alike = bc.Exposure.of(graph.touches, arm, bc.AtLeast(), bc.Complete(8, 4))
+    with pytest.raises(bc.DesignError, match="or only between clusters"):
+        focal_test(alike, np.arange(24.0), 99)
     custom = bc.Custom(K, lambda rng: rng.permutation(K) < 12)
     own = bc.Exposure.of(SCENARIO.graph.touches, np.arange(K) < 12, bc.AtLeast(), custom, draws=10)
     with pytest.raises(bc.DesignError, match="Custom cannot be drawn from given the assignment"):

@@ -133,6 +133,9 @@ def exposure_contrast(
 ) -> ExposureContrast:
     """Estimate effects as differences of inverse-probability-weighted means of exposure conditions.
 
+    A user whose exposure is above 0 is exposed: of a dose, the spillover effect is that of any
+    exposure against none, and not, as in a regression, that per unit of exposure.
+
     Parameters
     ----------
     exposure : Exposure
@@ -154,8 +157,9 @@ def exposure_contrast(
     bound : {"cluster", "pairwise"}
         What stands for the product of two outcomes that are never seen together. ``pairwise`` is
         Aronow & Samii's own, y_i y_j <= (y_i^2 + y_j^2) / 2 for every pair; ``cluster`` applies it
-        to the totals of clusters where the arms exclude each other, which is still conservative and
-        much less so.
+        to the totals of like users and, where the arms exclude each other, of clusters, which is
+        still conservative: of Hajek contrasts much less so, of Horvitz-Thompson's direct effect on
+        outcomes far from zero more so, where the estimates by ``pairwise`` often fall below 0.
     draws, seed : int
         Of assignments, where the variance or the joint probabilities need them.
     ci_prob : float

@@ -281,6 +281,15 @@ def _inside(time: Any, spec: ExposureSpec) -> Any:
             f"column {spec.time!r} (time) of the edges holds {time.type()}, but the window is "
             f"{spec.window[0]!r} to {spec.window[1]!r}; give both as dates or both as numbers"
         )
+    offsets = [getattr(value, "tzinfo", None) is not None for value in spec.window]
+    zoned = getattr(time.type(), "timezone", None) is not None
+    if dated and offsets != [zoned, zoned]:
+        has, lacks = ("a", "lacks") if zoned else ("no", "has")
+        raise ColumnTypeError(
+            f"column {spec.time!r} (time) of the edges has {has} time zone, the window "
+            f"{spec.window[0]} to {spec.window[1]} {lacks} one: "
+            "give both with a time zone, or both without"
+        )
     return (time >= low) & (time < high)
 
 

@@ -11,12 +11,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from .._display import Tidy
-from ..design.acceptance import Bernoulli
-from ..design.assignment import Assignment, Complete, Stratified
-from ..errors import DesignError, MissingValueError, SpecError, StrataError, TreatmentError
-from ..queries import run
-from ..sources import open_any, open_tables, read_once
+from ..design.assignment import Assignment
+from ..errors import DesignError
+from ..sources import open_any, read_once
 from ..spec import ModelSpec
+from .assigned import MADE, assigned, check_known, checked_roles, mechanism_in, positions
 from .graph import CollaborationGraph
 from .mappings import ExposureMapping, mapping_of
 from .probabilities import (
@@ -26,7 +25,6 @@ from .probabilities import (
     check_size,
     exposure_probabilities,
 )
-from .spec import ExposureSpec
 from .touches import Touches
 
 if TYPE_CHECKING:
@@ -120,8 +118,11 @@ class Exposure(Tidy):
 
     def for_users(self, users: Any, spec: ModelSpec) -> Exposure:
         """Return the exposure as that of a table of users, such as simulated ones on one graph."""
-        _checked(spec)
-        return replace(self, source=users, spec=spec)
+        unit, _ = checked_roles(spec)
+        source = _kept_as(users)
+        if not isinstance(source, pd.DataFrame):
+            check_known(source, self.touches.users, unit)
+        return replace(self, source=source, spec=spec)
 
     @property
     def treated(self) -> NDArray[np.bool_]:
@@ -206,14 +207,14 @@ class Exposure(Tidy):
         ``exposure_condition`` and ``exposure_probability`` (of the condition that the user is in).
         """
         spec = self._named_spec()
-        unit, options = _checked(spec)
+        unit, options = checked_roles(spec)
         return pd.DataFrame(
             {
                 unit: self.touches.users,
                 str(spec.design.spillover): self.spillover,
                 options.expected: self.expected,
-                "exposure_condition": np.array(CONDITIONS)[self.condition],
-                "exposure_probability": self.probability,
+                MADE[0]: np.array(CONDITIONS)[self.condition],
+                MADE[1]: self.probability,
             }
         )
 
@@ -224,18 +225,32 @@ class Exposure(Tidy):
 
     @cached_property
     def data(self) -> Any:
-        """The users' table with the new columns; a new pandas frame, or an Ibis table."""
+        """The users' table with the new columns; a new pandas frame, or an Ibis table.
+
+        Columns of these names that the table has are replaced. Rows of a pandas frame keep their
+        order.
+
+        Raises
+        ------
+        DataError
+            Where the table has users that the graph does not have.
+        """
         import ibis
 
-        unit, _ = _checked(self._named_spec())
+        unit, _ = checked_roles(self._named_spec())
         old, new = self.source, self.columns()
         if isinstance(old, pd.DataFrame):
             kept_columns = old.drop(columns=[c for c in new.columns[1:] if c in old.columns])
-            at = pd.Index(new[unit]).get_indexer(pd.Index(old[unit]))
+            at = positions(old[unit], new[unit])
             made = new.drop(columns=unit).iloc[at].set_axis(old.index)
             return pd.concat([kept_columns, made], axis=1)
-        table = old.drop(*[c for c in new.columns[1:] if c in old.columns])
-        return table.inner_join(ibis.memtable(new), unit)
+        table, made = (
+            old.drop(*[c for c in new.columns[1:] if c in old.columns]),
+            ibis.memtable(new),
+        )
+        if self.graph is None:
+            check_known(table, made, unit)
+        return table.inner_join(made, unit)
 
     def experiment(self, spec: ModelSpec | None = None) -> Experiment:
         """Return the validated experiment, which knows this exposure.
@@ -243,10 +258,13 @@ class Exposure(Tidy):
         Parameters
         ----------
         spec : ModelSpec, optional
-            Another specification of the same design, such as one for another outcome.
+            Another specification of the same design, such as one for another outcome; its section
+            on exposure may be left out.
         """
         from ..experiment import Experiment
 
+        if spec is not None and spec.exposure is None:
+            spec = spec.model_copy(update={"exposure": self._named_spec().exposure})
         return Experiment(self, spec or self._named_spec())
 
     def summary(self) -> pd.DataFrame:
@@ -316,6 +334,8 @@ def expose(
         Where the specification has no section on exposure, no unit or no spillover column.
     DataError
         Where edges or users cannot be used; see :class:`CollaborationGraph`.
+    DesignError
+        Where the mechanism cannot have made the assignment, or two of them are named.
 
     Examples
     --------
@@ -327,10 +347,13 @@ def expose(
     >>> exposure.experiment()
     Experiment(200 units, 5 treated and 5 control clusters, outcome 'outcome')
     """
-    import ibis
-
-    unit, options = _checked(spec)
+    unit, options = checked_roles(spec)
     design = spec.design
+    if mechanism is not None and design.mechanism not in (None, "rerandomised"):
+        raise DesignError(
+            f"the specification names mechanism {design.mechanism!r}, and another one is given: "
+            "leave out one of them"
+        )
     users = read_once(users)
     graph = CollaborationGraph(
         edges,
@@ -340,118 +363,22 @@ def expose(
         options=options,
         by_user=design.level == "unit",
     )
-    found = _assigned(users, spec, graph)
+    found = assigned(users, spec, graph)
     exposure = Exposure.of(
         graph.touches,
         found["treated"],
         mapping or mapping_of(options),
-        mechanism or _mechanism(graph.touches, found, spec),
+        mechanism or mechanism_in(graph.touches, found, spec),
         interaction=design.interaction,
         method=method,
         draws=draws,
         seed=seed,
     )
-    source = users if isinstance(users, pd.DataFrame | ibis.Table) else open_any(users)
-    return replace(exposure, source=source, graph=graph, spec=spec)
+    return replace(exposure, source=_kept_as(users), graph=graph, spec=spec)
 
 
-def _checked(spec: ModelSpec) -> tuple[str, ExposureSpec]:
-    """Return the unit's column and the section on exposure, or raise SpecError."""
-    if spec.exposure is None:
-        raise SpecError(
-            "the specification has no section [exposure]: it says which columns of the edges are "
-            "the two users, and when a user is exposed"
-        )
-    if spec.design.unit is None or spec.design.spillover is None:
-        raise SpecError(
-            "exposure needs design.unit (the user's id, which the edges use) and design.spillover "
-            "(the name of the column to make)"
-        )
-    return spec.design.unit, spec.exposure
+def _kept_as(users: Any) -> Any:
+    """Return a table of users as pandas frame or Ibis table."""
+    import ibis
 
-
-def _assigned(users: Any, spec: ModelSpec, graph: CollaborationGraph) -> dict[str, NDArray[Any]]:
-    """Return treatment (and stratum) of every unit of assignment."""
-    design = spec.design
-    assert design.unit is not None
-    roles = {"unit": design.unit, "treatment": design.treatment}
-    if design.strata:
-        roles["strata"] = design.strata
-    table = open_tables({"users": (users, roles)})["users"]
-    frame = run(table).set_index("unit").loc[graph.users]
-    column, n = repr(design.treatment), len(frame)
-    if missing := int(frame["treatment"].isna().sum()):
-        raise MissingValueError(
-            f"column {column} (treatment) of the users' table is null in {missing:,} of {n:,} "
-            "rows; fill it in, or leave the rows out"
-        )
-    values = pd.to_numeric(frame["treatment"], errors="coerce").to_numpy(float)
-    if wrong := int((~np.isin(values, (0, 1))).sum()):
-        raise TreatmentError(
-            f"column {column} (treatment) of the users' table is neither 0 nor 1 in {wrong:,} of "
-            f"{n:,} rows"
-        )
-    t = graph.touches
-    treated = np.zeros(t.n_units)
-    np.maximum.at(treated, t.unit, values)
-    mixed = np.zeros(t.n_units)
-    np.maximum.at(mixed, t.unit, 1 - values)
-    if not t.by_user and (both := np.flatnonzero((treated > 0) & (mixed > 0))).size:
-        raise TreatmentError(
-            f"column {column} (treatment) varies within {len(both):,} clusters, such as "
-            f"{t.clusters[both[0]]!r}; whole clusters are assigned (a partial rollout says "
-            "level = 'unit' in the specification)"
-        )
-    found: dict[str, NDArray[Any]] = {"treated": treated.astype(bool)}
-    if design.strata:
-        found["strata"] = _strata(frame["strata"], t, design.strata)
-    return found
-
-
-def _strata(values: pd.Series[Any], t: Touches, name: str) -> NDArray[Any]:
-    """Return the stratum of every unit of assignment."""
-    if missing := int(values.isna().sum()):
-        raise MissingValueError(
-            f"column {name!r} (strata) of the users' table is null in {missing:,} of "
-            f"{len(values):,} rows; fill it in"
-        )
-    codes, levels = pd.factorize(values)
-    strata = np.empty(t.n_units, dtype=np.int64)
-    strata[t.unit] = codes
-    if (other := strata[t.unit] != codes).any():
-        several = np.unique(t.cluster[other])
-        raise StrataError(
-            f"{len(several):,} clusters lie in more than one stratum of column {name!r}, such as "
-            f"{t.clusters[several[0]]!r}; a stratum is made of whole clusters"
-        )
-    return np.asarray(levels)[strata]
-
-
-def _mechanism(touches: Touches, found: dict[str, NDArray[Any]], spec: ModelSpec) -> Assignment:
-    """Return the mechanism that the specification names, with the numbers in the data."""
-    treated, design = found["treated"], spec.design
-    if design.level == "unit":
-        return Stratified.of(treated, touches.cluster, allow_constant=True)
-    if design.mechanism == "bernoulli":
-        return Bernoulli(touches.n_units)
-    if design.mechanism == "rerandomised":
-        raise DesignError(
-            "rerandomisation depends on covariates of the users: hand over the object, "
-            "expose(..., mechanism=Rerandomised(...))"
-        )
-    if "strata" not in found or design.mechanism == "complete":
-        return Complete(touches.n_units, int(treated.sum()))
-    try:
-        if design.mechanism != "matched_pairs":
-            return Stratified.of(treated, found["strata"])
-        levels, size = np.unique(found["strata"], return_counts=True)
-        if (size != 2).any():
-            raise DesignError(
-                f"{int((size != 2).sum()):,} strata are no pairs, such as "
-                f"{levels.tolist()[int(np.argmax(size != 2))]!r}; name mechanism 'stratified'"
-            )
-        pairs = Stratified(found["strata"], dict.fromkeys(levels.tolist(), 1))
-        pairs.check(treated)
-        return pairs
-    except DesignError as error:
-        raise DesignError(f"column {design.strata!r} (strata): {error}") from None
+    return users if isinstance(users, pd.DataFrame | ibis.Table) else open_any(users)

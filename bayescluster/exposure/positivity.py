@@ -43,7 +43,8 @@ class Positivity(Tidy):
         (share of untreated users), and mean, lowest and highest probability of spillover.
     contamination : DataFrame
         A row a pair of clusters, from a treated one to an untreated one, most ties first: source,
-        target, ties, users (of the target, touched by the source).
+        target, ties (over two hops, pairs within reach), users (of the target, touched by the
+        source).
     """
 
     checks: pd.DataFrame
@@ -104,22 +105,24 @@ def _who(exposure: Exposure) -> list[tuple[str, str, str, str]]:
     never = p[:, CONDITIONS.index("spillover")] == 0
     always = p[:, CONDITIONS.index("pure_control")] == 0
     both = int((~never & ~always).sum())
+    found = exposure.probabilities
+    seen = f" in {found.draws:,} drawn assignments" * (found.method == "simulation")
     return [
         (
             "users who can be exposed, and not",
-            f"{both:,} of {n:,} ({both / n:.1%})",
+            f"{both:,} of {n:,} ({both / n:.1%}){seen}",
             "ok" if both >= 0.5 * n else "caution" if both else "problem",
             "the spillover effect is one of these users only: say so wherever it is told",
         ),
         (
             "users who can never be exposed",
-            f"{int(never.sum()):,} of {n:,}",
+            f"{int(never.sum()):,} of {n:,}{seen}",
             "ok",
             "",
         ),
         (
             "users who are always exposed while untreated",
-            f"{int(always.sum()):,} of {n:,}",
+            f"{int(always.sum()):,} of {n:,}{seen}",
             "ok" if always.sum() <= 0.05 * n else "caution",
             "no assignment shows their outcome without exposure: they are set apart; fewer, larger "
             "units of assignment would help",
@@ -166,7 +169,7 @@ def _confounding(exposure: Exposure) -> tuple[str, str, str, str]:
 
 
 def _graph(exposure: Exposure) -> tuple[str, str, str, str]:
-    t = exposure.touches
+    t = exposure.touches if exposure.graph is None else exposure.graph.one_hop
     total = float(t.count.sum())
     outside = float(t.count[t.outside].sum())
     return (

@@ -30,8 +30,9 @@ class ExposureSpec(Table):
     time : str, optional
         Column of the edge's time ...
     window : pair, optional
-        ... and the window to keep, [from, to): numbers or dates. Ties should be older than the
-        experiment: those that the treatment made are no part of the design.
+        ... and the window to keep, [from, to): numbers, dates, or times (with a time zone where the
+        column has one). Ties should be older than the experiment: those that the treatment made are
+        no part of the design.
     direction : {"both", "in", "out"}
         Whose treatment reaches a user: that of everybody at the other end of an edge, of those
         whose edges come in (the user is the target), or of those whom edges go out to.

@@ -25,7 +25,7 @@ def horvitz_thompson(exp: Experiment, **settings: Any) -> ExposureContrast:
     """Estimate effects by Horvitz-Thompson contrasts of exposure conditions.
 
     Unbiased over the assignments that the design could have made, whatever the outcomes depend on,
-    and of large variance.
+    and of large variance. Of a dose they contrast any exposure with none.
 
     Parameters
     ----------
@@ -95,9 +95,15 @@ def exposure_weighted_ols(
     Raises
     ------
     DesignError
-        Where a condition has no user left.
+        Where a condition has no user left, or exposure is a dose: among exposed users the dose
+        goes with degree, which these weights do not undo.
     """
     exposure, y = _exposure(exp), exp.outcomes()
+    if exposure.mapping.is_dose:
+        raise DesignError(
+            f"exposure is a dose ({exposure.mapping}): inverse-probability weights are those of "
+            "being exposed at all; take recentred_ols, or a mapping with a threshold"
+        )
     arms = exposure.arms
     lowest = np.min([p for _, p in arms.values()], axis=0)
     used = np.isfinite(y) & (lowest > 0) & (lowest >= min_probability)
@@ -115,8 +121,8 @@ def exposure_weighted_ols(
     moments = exp.moments()
     strata = None
     if moments.strata is not None:
-        at = np.searchsorted(moments.clusters, exposure.touches.clusters)
-        strata = moments.strata[at][exposure.touches.cluster[used]]
+        labels = exposure.touches.clusters[exposure.touches.cluster[used]]
+        strata = moments.strata[np.searchsorted(moments.clusters, labels)]
     compressed = ClusterMoments.from_arrays(
         y[used],
         np.column_stack(list(columns.values()))[used].astype(float),

@@ -55,8 +55,8 @@ def spillover_test(
     Raises
     ------
     DesignError
-        Where the exposure of untreated focal users never varies, or the mechanism cannot be drawn
-        from given a part of the clusters.
+        Where the exposure of untreated focal users never varies within a cluster (as in clusters of
+        one user), or the mechanism cannot be drawn from given a part of the clusters.
 
     Notes
     -----
@@ -113,8 +113,8 @@ def focal_test(
     if max(np.abs(scores).max(initial=0.0), np.abs(score).max(initial=0.0)) < ROUNDING:
         raise DesignError(
             f"the exposure of the {len(users):,} untreated focal users does not vary between "
-            "assignments of the other clusters: the design says nothing of spillover; look at the "
-            "ties that cross clusters"
+            "assignments of the other clusters, or only between clusters (their users are compared "
+            "with each other): there is nothing to test by; look at the ties that cross clusters"
         )
     under_null = y[users] - null * observed
     statistic, others = float(under_null @ score), under_null @ scores
