@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+#: Longer names are cut in figures; tables have them whole.
+MAX_LABEL = 64
+
 
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of a size in inches."""
@@ -25,5 +28,7 @@ def shown_once(figure: Figure) -> Figure:
 
 
 def plain(text: str) -> str:
-    """Keep a column's name from being read as mathematics."""
+    """Keep a column's name from being read as mathematics, and from leaving the figure no room."""
+    if len(text) > MAX_LABEL:
+        text = f"{text[: MAX_LABEL - 3]}..."
     return text.replace("$", r"\$")

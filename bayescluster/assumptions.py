@@ -195,7 +195,8 @@ def interference_rows(exp: Experiment, spillover: pd.Series | None) -> Iterator[
     if spillover is None:
         yield (
             "spillover between clusters",
-            "not modelled: the specification names no spillover column",
+            "not modelled: the specification names no spillover column"
+            + " (spillover within clusters is)" * ("within_spillover" in exp.spec.design.effects),
             "caution",
             "if users of different clusters work together, control users are partly treated and "
             "the effect is understated; bring their exposure, or a collaboration graph",

@@ -123,6 +123,8 @@ def report(
         if edges is not None:
             _fail("several models and --edges: make the exposure first, by bayescluster exposure")
         named = {path.stem: spec for path, spec in zip(model, specs, strict=True)}
+        if len(named) < len(specs):
+            _fail("several models of one file name: metrics are named by it, so rename some")
         _scorecard(data, named, output, draws, chains, seed, quiet)
     else:
         _analyse(data, specs[0], output, draws, chains, seed, quiet, None, edges)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,12 @@ DEFINITIONS = {
     "ICC": "intracluster correlation: share of the outcome's variance that lies between clusters",
     "ICC, control": "intracluster correlation among control clusters",
     "ICC, treated": "intracluster correlation among treated clusters",
+}
+#: What the direct effect is where the design has other conditions than exposed and other controls.
+DIRECT = {
+    "interaction": "treated users who are not exposed against control users who are not exposed",
+    "within_spillover": "treated users against users of a cluster without treated ones",
+    "alone": "treated users against control users, whatever reaches these",
 }
 #: Scales beside the outcome's own, in words.
 LINK_WORDS = {
@@ -196,13 +202,21 @@ def _intracluster(exp: Experiment, draws: xr.Dataset) -> dict[str, Floats]:
     return {f"ICC, {arm}": x / (x + within) for arm, x in zip(arms, between.T, strict=True)}
 
 
-def definition(name: str) -> str:
-    """Return what an estimand means, in words."""
-    effect, _, scale = name.partition(", ")
-    if name in DEFINITIONS or not scale:
+def definition(name: str, beside: Collection[str] = ("direct", "spillover")) -> str:
+    """Return what an estimand means, in words, beside the other estimands of its design."""
+    if name in DEFINITIONS and name != "direct":
         return DEFINITIONS[name]
+    effect, _, scale = name.partition(", ")
+    words = DEFINITIONS[effect]
+    if effect == "direct":
+        if "interaction" in beside:
+            words = DIRECT["interaction"]
+        elif "spillover" not in beside:
+            words = DIRECT["within_spillover" if "within_spillover" in beside else "alone"]
+    if not scale:
+        return words
     article = "an" if scale.startswith("odds") else "a"
-    return f"{DEFINITIONS[effect]}, as {article} {scale}"
+    return f"{words}, as {article} {scale}"
 
 
 def is_effect(name: str) -> bool:
@@ -228,10 +242,12 @@ def summarise(draws: dict[str, Floats], report: ReportSpec) -> pd.DataFrame:
         probabilities are NaN for what is not a difference on the scale of the threshold: ratios,
         coefficients on a link scale, the ICC.
     """
-    return pd.DataFrame([_row(name, values, report) for name, values in draws.items()])
+    return pd.DataFrame([_row(name, values, report, draws) for name, values in draws.items()])
 
 
-def _row(name: str, values: Floats, report: ReportSpec) -> dict[str, object]:
+def _row(
+    name: str, values: Floats, report: ReportSpec, beside: Collection[str]
+) -> dict[str, object]:
     tail = (1 - report.ci_prob) / 2
     lower, upper = np.quantile(values, [tail, 1 - tail])
     effect = is_effect(name)
@@ -248,5 +264,5 @@ def _row(name: str, values: Floats, report: ReportSpec) -> dict[str, object]:
         "prob_positive": float(np.mean(values > 0)) if effect else np.nan,
         "prob_above_threshold": float(np.mean(values > report.threshold)) if effect else np.nan,
         "prob_in_rope": in_rope,
-        "definition": definition(name),
+        "definition": definition(name, beside),
     }

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ._display import Tidy, percent
-from ._figures import new_figure
+from ._figures import new_figure, plain
 from .bayes.draws import check_posterior
 from .estimands import estimand_draws
 from .experiment import Experiment
@@ -125,7 +125,7 @@ class Rollout(Tidy):
         ax.axhline(0, color="#333333", ls="--", lw=1)
         ax.axvline(self.exposure.share, color="#333333", ls=":", lw=1.2, label="the experiment")
         ax.set_xlabel(f"share treated of the {self.unit}")
-        ax.set_ylabel(f"change per user in {self.outcome}".replace("$", r"\$"))
+        ax.set_ylabel(f"change per user in {plain(self.outcome)}")
         ax.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
         ax.legend(frameon=False, fontsize=8)
         ax.spines[["top", "right"]].set_visible(False)

@@ -27,6 +27,8 @@ CONDITIONS = (
     "within_spillover",
     "pure_control",
 )
+#: Stands for a slash in the names of levels.
+DIVISION = "\N{DIVISION SLASH}"
 #: Column of the prepared units that holds each effect of the design.
 EFFECT_COLUMNS = {
     "direct": "treatment",
@@ -219,7 +221,10 @@ def prepare(
             continue
         names = [roles[role]]
         if role in levels:
-            names = [f"{roles[role]}[{level}]" for level in levels[role][1:]]
+            # A slash would be a path within the posterior's tree; levels such as "N/A" are common.
+            names = [
+                f"{roles[role]}[{str(level).replace('/', DIVISION)}]" for level in levels[role][1:]
+            ]
             dummies = [(table[role] == level).cast("float64") for level in levels[role][1:]]
             columns |= {f"{role}_{i}": dummy for i, dummy in enumerate(dummies)}
         else:

@@ -338,6 +338,10 @@ class ModelSpec(Table):
                 f"column name {sorted(taken)} is one of the posterior's own names; rename the "
                 "outcome or covariate"
             )
+        if paths := [name for name in self.outcome.adjusted_for if "/" in name]:
+            raise ValueError(
+                f"covariate names {paths} have a '/', which the posterior cannot store; rename them"
+            )
         if unknown := set(self.priors.covariates.by_name) - set(self.outcome.adjusted_for):
             raise ValueError(
                 f"priors.covariates names {sorted(unknown)}, which outcome.covariates "

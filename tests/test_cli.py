@@ -99,3 +99,15 @@ def test_completion_completes():
     }
     result = CliRunner().invoke(app, [], prog_name="bayescluster", env=environment)
     assert result.stdout.split() == ["report"]
+
+
+def test_models_of_one_file_name_are_not_taken_for_each_other(tmp_path):
+    given = []
+    for folder in ("minutes", "sales"):
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / "spec.toml"
+        path.write_text(bc.tutorial_spec().to_toml(), "utf-8")
+        given += ["-m", path]
+    result = run("report", "users.csv", *given, "-o", tmp_path / "card.html")
+    assert result.exit_code == 1
+    assert "several models of one file name" in result.output

@@ -103,11 +103,13 @@ def test_nothing_goes_wrong_and_nothing_scrolls_sideways(visit, name, size):
 
 
 @pytest.mark.parametrize("name", ["good", "broken"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing(visit, name, scheme):
+@pytest.mark.parametrize(
+    ("size", "scheme"), [("desktop", "light"), ("desktop", "dark"), ("phone", "light")]
+)
+def test_axe_finds_nothing(visit, name, size, scheme):
     from axe_core_python.sync_playwright import Axe
 
-    page, _ = visit(name, scheme=scheme)
+    page, _ = visit(name, size, scheme=scheme)
     found = Axe().run(page)["violations"]
     told = [(v["id"], v["impact"], [node["html"][:120] for node in v["nodes"][:3]]) for v in found]
     assert told == []
@@ -160,7 +162,24 @@ def test_it_prints_whole(visit):
     page, _ = visit("good")
     page.emulate_media(media="print")
     assert page.locator("nav.contents").is_hidden()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0  # specification and code are printed
     assert len(page.pdf(format="A4")) > 50_000
+
+
+def test_missing_numbers_sort_last_and_infinities_by_size(visit):
+    page, _ = visit("good")
+    head = page.locator("table[data-key=estimates] th[data-column=p_value] button")
+    cell = "table[data-key=estimates] tbody tr td:last-child"
+    page.locator(cell).first.evaluate("cell => { cell.dataset.value = '-inf'; }")
+    for _ in range(2):
+        head.click()
+        values = page.locator(cell).evaluate_all("cells => cells.map(cell => cell.dataset.value)")
+        missing = [value in (None, "nan") for value in values]
+        assert any(missing)
+        assert missing == sorted(missing)
+        known = [float(value) for value in values if value not in (None, "nan")]
+        assert known in (sorted(known), sorted(known)[::-1])
 
 
 def test_dark_pages_are_dark(visit):
@@ -170,6 +189,8 @@ def test_dark_pages_are_dark(visit):
 
 
 def test_one_page_of_every_metric_in_the_browser(browser, tmp_path):
+    from axe_core_python.sync_playwright import Axe
+
     data = bc.Scenario(n_clusters=12, cluster_size=30).simulate(1)
     design = {"cluster": "cluster", "treatment": "treated", "spillover": "exposed"}
     specs = {
@@ -184,4 +205,5 @@ def test_one_page_of_every_metric_in_the_browser(browser, tmp_path):
         "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     )
     assert html.MARKS["ok"][0] in page.locator("ul.lights").first.inner_text()
+    assert [found["id"] for found in Axe().run(page)["violations"]] == []
     page.close()

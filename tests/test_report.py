@@ -13,10 +13,11 @@ import pytest
 import bayescluster as bc
 from bayescluster._display import number, percent
 from bayescluster.assumptions import ASSUMPTIONS
-from bayescluster.report import html, words
+from bayescluster.report import html, markdown, sections, words
 from bayescluster.report.document import Grid
 from bayescluster.report.sections import document
 
+MODELS = Path(__file__).parents[1] / "models"
 NASTY = "<script>alert('x')</script> $a_b$ & \"c\""
 
 
@@ -347,3 +348,91 @@ def test_failed_checks_are_shown_first_and_said(tutorial_analysis):
     changed = replace(tutorial_analysis, checks=checks)
     assert changed.verdict[-1] == "Take care: number of clusters is 6; ask for more."
     assert "✗ problem" in html.render(changed)
+
+
+def exact(data, spec):
+    """An analysis without a sampler."""
+    exp = data if isinstance(data, bc.Experiment) else bc.Experiment(data, spec)
+    comparison = bc.compare(exp, bc.fit_exact(exp, draws=400), bootstrap_draws=300)
+    return bc.Analysis(exp, comparison, bc.diagnose(comparison))
+
+
+DESIGN = {"cluster": "cluster", "treatment": "treated", "spillover": "exposed"}
+
+
+@pytest.fixture
+def users():
+    return bc.Scenario(n_clusters=20, cluster_size=15).simulate(1)
+
+
+def test_names_that_are_no_mathematics_and_levels_with_a_slash_are_drawn(users, tmp_path):
+    rng = np.random.default_rng(1)
+    broken, long = "x $\\frac{$ y", "y" * 300
+    users[broken], users[long] = rng.normal(size=(2, len(users)))
+    users["plan"] = rng.choice(["free", "N/A", "a/b"], len(users))
+    outcome = {"column": "outcome", "covariates": [broken, long, "plan"]}
+    analysis = exact(users, bc.ModelSpec(design=DESIGN, outcome=outcome))
+    assert analysis.report(tmp_path / "page.html").exists()
+    assert "plan[N\N{DIVISION SLASH}A]" in analysis.posterior["posterior"]
+    with pytest.raises(bc.SpecError, match="rename"):
+        bc.ModelSpec(design=DESIGN, outcome={"column": "outcome", "covariates": ["a/b"]})
+
+
+def test_a_notebook_shows_the_first_screen_without_refits(users, monkeypatch):
+    analysis = exact(users, bc.ModelSpec(design=DESIGN, outcome={"column": "outcome"}))
+    monkeypatch.setattr("bayescluster.bayes.sensitivity.prior_sensitivity", None)
+    monkeypatch.setattr("bayescluster.bayes.predictive.posterior_predictive_check", None)
+    assert "direct effect" in analysis._repr_html_()
+
+
+@pytest.mark.parametrize("without_units", [False, True])
+def test_code_reproduces_a_page_that_was_integrated(users, tmp_path, monkeypatch, without_units):
+    spec = bc.ModelSpec(design=DESIGN, outcome={"column": "outcome"})
+    users.to_parquet(tmp_path / "users.parquet")
+    moments = bc.Experiment(users, spec).moments()
+    data = bc.Experiment.from_moments(moments, spec) if without_units else users
+    analysis = exact(data, spec)
+    code = words.reproduce(analysis)
+    assert ("from_moments" in code) == without_units
+    (tmp_path / "spec.toml").write_text(spec.to_toml(), "utf-8")
+    monkeypatch.chdir(tmp_path)
+    found = {"moments": moments}
+    exec(code.replace("data = ...", "data = moments"), found)
+    pd.testing.assert_frame_equal(found["analysis"].estimates, analysis.estimates)
+
+
+def test_effects_are_defined_by_the_design(users):
+    alone = {"cluster": "cluster", "treatment": "treated"}
+    outcome = {"column": "outcome", "family": "lognormal"}
+    users["outcome"] = np.exp(users["outcome"])
+    said = " ".join(exact(users, bc.ModelSpec(design=alone, outcome=outcome)).verdict)
+    assert "control users, whatever reaches these" in said
+    assert "differences of the mean logarithm" in said
+    made = bc.example(MODELS / "partial_rollout.toml")
+    analysis = exact(made.simulate(seed=1), made.spec)
+    said = " ".join(analysis.verdict)
+    assert "within_spillover effect" not in said.replace("of the within_spillover effect", "")
+    assert "users of a cluster without treated ones" in said
+    made = bc.example(MODELS / "four_conditions.toml")
+    analysis = exact(made.simulate(seed=1), made.spec)
+    assert "treated users who are not exposed against" in " ".join(analysis.verdict)
+    assert "full rollout with exposure" in set(sections.headline(analysis).frame["estimand"])
+    assert "interaction is" in html.render(analysis)
+
+
+def test_markdown_mentions_nobody():
+    assert "@<!-- -->all" in markdown.escaped("@all")
+
+
+def test_failed_checks_of_any_metric_are_above_the_scorecard(tmp_path):
+    data = bc.Scenario(n_clusters=8, cluster_size=20).simulate(1)
+    data["other"] = data["outcome"] ** 2
+    specs = {
+        name: bc.ModelSpec(design=DESIGN, outcome={"column": name}) for name in ("outcome", "other")
+    }
+    card = bc.scorecard(data, specs, engine="exact", progressbar=False)
+    with pytest.warns(UserWarning, match="lose an arm"):
+        text = card.report(tmp_path / "card.html", bootstrap_draws=300).read_text("utf-8")
+    assert text.index("Number of clusters: 8") < text.index("effects stand out")
+    labels = re.findall(r'<(?:section|div)[^>]* aria-label="([^"]+)"', text)
+    assert len(set(labels)) == len(labels)

@@ -104,7 +104,7 @@ def fit(
     except RuntimeError as error:
         raise FitError(f"the sampler failed: {first_lines(error, 1)}") from error
     complete(tree, exp, np.random.default_rng(seed))
-    tree.attrs.update(provenance(exp, seed))
+    tree.attrs.update(provenance(exp, seed), tune=tune)
     for check, figure, verdict, advice in sampler_checks(convergence(tree)):
         if verdict != "ok":
             warnings.warn(f"{check}: {figure}; {advice}", UserWarning, stacklevel=2)

@@ -45,13 +45,18 @@ def schematic(exp: Experiment, figure: Figure | None = None) -> Figure:
         ),
         (6.2, 0.5, 3.6, "pure_control", "other users", "nothing of it reaches them:\ncomparison"),
     ]
+    others = f"{control:,} control clusters" if whole else f"{control:,} clusters without any"
+    within = "within_spillover" in exp.spec.design.effects
+    if within:
+        teammates = "their teammates without it:\nspillover within clusters"
+        boxes[0] = (0.2, 2.35, 3.6, "direct", "treated users", "use the feature:\ndirect effect")
+        boxes.append((0.2, 0.5, 3.6, "within_spillover", "untreated users", teammates))
+        ax.text(2.0, 4.05, left, ha="center", fontsize=10)
     if not exp.has_spillover:
-        boxes = [
-            boxes[0],
-            (6.2, 0.5, 3.6, "pure_control", f"{control:,} control clusters", "comparison"),
-        ]
+        boxes = [boxes[0], (6.2, 0.5, 3.6, "pure_control", others, "comparison"), *boxes[3:]]
     for x, y, width, kind, title, words in boxes:
-        height = 3.35 if (kind == "direct" or not exp.has_spillover) else 1.5
+        alone = (not within) if x < 5 else not exp.has_spillover
+        height = 3.35 if alone else 1.5
         ax.add_patch(
             FancyBboxPatch(
                 (x, y), width, height, boxstyle="round,pad=0.05", fc=COLOURS[kind], alpha=0.18, lw=0
@@ -60,6 +65,8 @@ def schematic(exp: Experiment, figure: Figure | None = None) -> Figure:
         middle = y + height / 2
         ax.text(x + width / 2, middle + 0.18, title, ha="center", fontsize=10, fontweight="bold")
         ax.text(x + width / 2, middle + 0.02, words, ha="center", va="top", fontsize=9)
+    if exp.spec.design.interaction:
+        ax.text(2.0, 0.75, "of them, some exposed too: interaction", ha="center", fontsize=9)
     if exp.has_spillover:
         arrow = FancyArrowPatch(
             (3.95, 3.1),
@@ -73,7 +80,7 @@ def schematic(exp: Experiment, figure: Figure | None = None) -> Figure:
         ax.text(5.0, 3.3, "shared work", ha="center", fontsize=9, color=COLOURS["spillover"])
         ax.plot([4.05, 5.95], [1.25, 1.25], ls=":", color=COLOURS["other"])
         ax.text(5.0, 1.4, "no path", ha="center", fontsize=9, color=COLOURS["other"])
-        ax.text(8.0, 4.05, f"{control:,} control clusters", ha="center", fontsize=10)
+        ax.text(8.0, 4.05, others, ha="center", fontsize=10)
     return figure
 
 
@@ -93,6 +100,8 @@ def sizes(exp: Experiment, figure: Figure | None = None) -> Figure:
     ax.set_ylim(-0.6, 1.6)
     if n.max() > 20 * n.min():
         ax.set_xscale("log")
+    if n.max() == n.min():
+        ax.set_xticks([n.max()], [f"{n.max():,.0f}"])
     ax.set_xlabel("units in a cluster (a dot each; line: median)")
     clean(ax)
     return figure

@@ -214,6 +214,7 @@ def sensitivity_section(analysis: Analysis) -> Section:
 def decision_section(analysis: Analysis) -> Section:
     """Return the section on acting and rolling out."""
     decision, rollout = analysis.decision, analysis.rollout
+    logs = analysis.spec.outcome.family == "lognormal"
     table = rollout.to_dataframe()
     assumptions = table.drop_duplicates("assumption")
     return Section(
@@ -225,7 +226,8 @@ def decision_section(analysis: Analysis) -> Section:
                 "decision",
                 decision.to_dataframe(),
                 DECISION,
-                "Expected losses per user, in the outcome's unit",
+                "Expected losses per user, "
+                + ("on the log scale" if logs else "in the outcome's unit"),
             ),
             Plot(
                 "rollout",

@@ -36,10 +36,10 @@ def page(documents: list[Document], level: str, title: str = "") -> str:
 
 def card(analysis: Analysis) -> str:
     """Return the first screen as HTML for a notebook's cell."""
-    from .sections import document
+    from .sections import first_screen
 
     template = _environment().get_template("card.html.j2")
-    return template.render(doc=document(analysis))
+    return template.render(doc=first_screen(analysis))
 
 
 def _environment() -> Any:

@@ -83,6 +83,7 @@ def _lights(lights: pd.DataFrame) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """Return text in which nothing is Markdown or HTML."""
+    """Return text in which nothing is Markdown, HTML or a mention of somebody."""
     text = re.sub(r"([\\`*_\[\]|<>#~$])", r"\\\1", text.replace("&", "&amp;"))
+    text = text.replace("@", "@<!-- -->")
     return " ".join(text.split())

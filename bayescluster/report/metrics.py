@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ def write_scorecard(card: Scorecard, path: Path, bootstrap_draws: int, seed: int
     OSError
         Where the file cannot be written.
     """
-    documents = [overview(card)]
+    documents = []
     for i, (metric, exp) in enumerate(card.experiments.items()):
         comparison = card.compare(metric, bootstrap_draws=bootstrap_draws, seed=seed)
         analysis = Analysis(exp, comparison, diagnose(comparison))
@@ -49,13 +50,24 @@ def write_scorecard(card: Scorecard, path: Path, bootstrap_draws: int, seed: int
                 sections=kept,
             )
         )
+    first = overview(card, {doc.title: doc.troubles for doc in documents})
+    documents.insert(0, first)
     level = next(iter(card.experiments.values())).spec.report.ci_prob
     text = page(documents, percent(level), title=f"Scorecard of {len(card.experiments):,} metrics")
     return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-def overview(card: Scorecard) -> Document:
-    """Return the first part: all metrics beside each other."""
+def overview(card: Scorecard, troubles: Mapping[str, tuple[str, ...]]) -> Document:
+    """Return the first part: all metrics beside each other, and which of them have failed checks.
+
+    A check that says the same of every metric is said once.
+    """
+    metrics: dict[str, list[str]] = {}
+    for metric, texts in troubles.items():
+        for text in texts:
+            metrics.setdefault(text, []).append(metric)
+    shared = [text for text, names in metrics.items() if len(names) == len(troubles)]
+    own = [f"{', '.join(names)}: {text}" for text, names in metrics.items() if text not in shared]
     table = card.table
     found = int(table["discovery"].sum())
     rate = percent(card.false_discovery_rate)
@@ -70,7 +82,7 @@ def overview(card: Scorecard) -> Document:
             + (f": {', '.join(names[:6])}" + ", ..." * (found > 6) if found else "")
             + "."
         ),
-        troubles=(),
+        troubles=(*shared, *own),
         sentences=(
             "Each metric is estimated on its own: nothing is shrunk from one towards another. The "
             "false discovery rate is controlled over all rows of the table, by Benjamini and "

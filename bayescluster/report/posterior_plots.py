@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._figures import new_figure, shown_once
+from .._figures import new_figure, plain, shown_once
 from ..comparison import Comparison
 from .plots import COLOURS, clean, scalar_names
 
@@ -113,6 +113,8 @@ def ranks(posterior: xr.DataTree) -> Figure:
 
 
 def _by_arviz(plot: Any, posterior: xr.DataTree) -> Figure:
+    from arviz_base.labels import MapLabeller
+
     draws = posterior["posterior"].to_dataset()
     names = scalar_names(posterior)
     panels = sum(int(np.prod(draws[name].shape[2:])) for name in names)
@@ -123,6 +125,7 @@ def _by_arviz(plot: Any, posterior: xr.DataTree) -> Figure:
         var_names=names,
         backend="matplotlib",
         col_wrap=columns,
+        labeller=MapLabeller(var_name_map={name: plain(name) for name in names}),
         figure_kwargs={"figsize": size, "figsize_units": "inches"},
     )
     figure = collection.viz["figure"].item()

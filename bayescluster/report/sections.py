@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -29,13 +30,11 @@ from .words import capital, checks_on, reproduce, sentence
 
 if TYPE_CHECKING:
     from ..analysis import Analysis
+    from ..experiment import Experiment
 
 
 def document(analysis: Analysis) -> Document:
     """Return the report on an analysis."""
-    checks = analysis.checks
-    failed = checks[checks["verdict"] == "problem"]
-    verdict = [text for text in analysis.verdict if not text.startswith("Take care")]
     made = (
         _design(analysis),
         _estimates(analysis),
@@ -49,6 +48,17 @@ def document(analysis: Analysis) -> Document:
         decision_section(analysis),
         _appendix(analysis),
     )
+    return replace(
+        first_screen(analysis),
+        sections=tuple(section for section in made if section is not None),
+    )
+
+
+def first_screen(analysis: Analysis) -> Document:
+    """Return the answer without the sections that support it, some of which refit the model."""
+    checks = analysis.checks
+    failed = checks[checks["verdict"] == "problem"]
+    verdict = [text for text in analysis.verdict if not text.startswith("Take care")]
     return Document(
         title=analysis.spec.title,
         question=analysis.spec.question,
@@ -61,14 +71,13 @@ def document(analysis: Analysis) -> Document:
         effects=headline(analysis),
         lights=analysis.lights,
         facts=facts(analysis),
-        sections=tuple(section for section in made if section is not None),
     )
 
 
 def headline(analysis: Analysis) -> Grid:
     """Return direct, spillover and rollout effect with their intervals."""
     table = analysis.comparison.estimands
-    wanted = [*analysis.comparison.effects, "full rollout"]
+    wanted = [*analysis.comparison.effects, "full rollout", "full rollout with exposure"]
     rows = table[table["estimand"].isin(wanted)]
     level = percent(analysis.spec.report.ci_prob)
     return Grid("effects", rows, ESTIMANDS, f"The effects, with {level} credible intervals")
@@ -101,8 +110,7 @@ def _design(analysis: Analysis) -> Section:
             "on the right"
             + ", their exposed users reached by shared work, the others not."
             * exp.has_spillover,
-            "Who can reach whom. The direct effect compares treated users with users whom nothing "
-            "reaches; spillover compares exposed control users with the same.",
+            _who_reaches_whom(exp),
         ),
         Plot(
             "sizes",
@@ -130,6 +138,22 @@ def _design(analysis: Analysis) -> Section:
         ]
     data, verdict = checks_on(analysis, "data")
     return Section("design", "The design", (*parts, *data), verdict)
+
+
+def _who_reaches_whom(exp: Experiment) -> str:
+    effects = exp.spec.design.effects
+    nothing = "whom nothing reaches" if exp.has_spillover else "of the others"
+    direct = "treated users" + ", themselves not exposed," * ("interaction" in effects)
+    return (
+        f"Who can reach whom. The direct effect compares {direct} with users {nothing}"
+        + "; spillover compares exposed control users with the same" * exp.has_spillover
+        + "; interaction is what exposure adds for treated users beyond that"
+        * ("interaction" in effects)
+        + "; spillover within clusters compares untreated teammates of treated users with them"
+        * ("within_spillover" in effects)
+        + "."
+        + " Whatever passes between clusters is not modelled." * (not exp.has_spillover)
+    )
 
 
 def _estimates(analysis: Analysis) -> Section:

@@ -39,6 +39,11 @@ def decision(analysis: Analysis) -> str:
 def verdict(analysis: Analysis) -> list[str]:
     """Say the answer, the spillover, the naive analysis's error and the agreement of methods."""
     sentences = [decision(analysis)]
+    if analysis.spec.outcome.family == "lognormal":
+        sentences.append(
+            "Effects and threshold are differences of the mean logarithm of the outcome (0.01 is "
+            "about 1%); the table of estimands has them in the outcome's unit too."
+        )
     effects = analysis.comparison.agreement["term"]
     sentences += [_effect(name, _estimand(analysis, name)) for name in effects]
     if analysis.experiment.has_spillover:
@@ -58,8 +63,8 @@ def verdict(analysis: Analysis) -> list[str]:
 def _effect(name: str, row: pd.Series) -> str:
     low, high = number(row["ci_lower"]), number(row["ci_upper"])
     return (
-        f"The {name} effect is {number(row['mean'])}, {percent(row['ci_prob'])} credible interval "
-        f"{low} to {high}: {row['definition']}."
+        f"The {name.replace('_', ' ')} effect is {number(row['mean'])}, "
+        f"{percent(row['ci_prob'])} credible interval {low} to {high}: {row['definition']}."
     )
 
 
@@ -70,22 +75,40 @@ def _estimand(analysis: Analysis, name: str) -> pd.Series:
 
 def reproduce(analysis: Analysis) -> str:
     """Return code that makes the same report from the same data."""
-    spec, draws = analysis.spec, analysis.posterior.attrs
+    exp, attrs = analysis.experiment, analysis.posterior.attrs
     sizes = analysis.posterior["posterior"].sizes
-    edges = ', edges="edges.parquet"' if analysis.experiment.exposure is not None else ""
-    return f'''import bayescluster as bc  # {draws.get("bayescluster_version", "the version below")}
+    bootstraps = len(analysis.comparison.bootstrap.draws)
+    if exp.has_units:
+        made, data = "Experiment(data, spec", '"users.parquet"'
+    else:
+        made, data = "Experiment.from_moments(data, spec", "..."
+    edges = "edges.parquet" if exp.exposure is not None else ""
+    if "sampling" in attrs:  # drawn by integration, not by the sampler
+        graph = f'data = bc.expose("{edges}", data, spec)\n' if edges else ""
+        steps = f"""{graph}exp = bc.{made})
+posterior = bc.fit_exact(exp, draws={sizes["draw"] * sizes["chain"]}, seed={attrs["seed"]})
+comparison = bc.compare(
+    exp, posterior, bootstrap_draws={bootstraps}, seed={attrs["seed"]}
+)
+analysis = bc.Analysis(exp, comparison, bc.diagnose(comparison))"""
+    else:
+        graph = f'\n    edges="{edges}",' if edges else ""
+        steps = f"""analysis = bc.analyze(
+    data,
+    spec,{graph}
+    bootstrap_draws={bootstraps},
+    draws={sizes["draw"]},
+    tune={attrs.get("tune", 1_000)},
+    chains={sizes["chain"]},
+    seed={attrs["seed"]},
+)"""
+    return f'''import bayescluster as bc
 
 spec = bc.load_spec("spec.toml")  # the specification above
-assert spec.hash == "{spec.hash}"
-analysis = bc.analyze(
-    "users.parquet",  # the data with fingerprint {analysis.experiment.fingerprint}
-    spec{edges},
-    bootstrap_draws={len(analysis.comparison.bootstrap.draws)},
-    draws={sizes["draw"]},
-    chains={sizes["chain"]},
-    seed={draws["seed"]},
-)
-assert analysis.experiment.fingerprint == "{analysis.experiment.fingerprint}"
+assert spec.hash == "{analysis.spec.hash}"
+data = {data}  # the {"data" if exp.has_units else "moments"} with fingerprint {exp.fingerprint}
+{steps}
+assert analysis.experiment.fingerprint == "{exp.fingerprint}"
 analysis.report("report.html")
 '''
 
