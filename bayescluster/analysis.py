@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,10 +120,18 @@ class Analysis(Tidy):
 
     @cached_property
     def prior_sensitivity(self) -> PriorSensitivity:
-        """The effects under other priors, by refits; see :func:`prior_sensitivity`."""
-        from .bayes.checking.sensitivity import prior_sensitivity
+        """The effects under other priors, by refits; see :func:`prior_sensitivity`.
 
-        return prior_sensitivity(self.experiment)
+        Where posteriors are sampled, each refit takes half of the usual draws.
+        """
+        from .bayes.checking.sensitivity import prior_sensitivity
+        from .bayes.fit import fit
+        from .bayes.integration.posterior import is_integrable
+
+        if is_integrable(self.spec):
+            return prior_sensitivity(self.experiment)
+        refit = partial(fit, draws=500, tune=500, progressbar=False)
+        return prior_sensitivity(self.experiment, self.posterior, fitter=refit)
 
     @property
     def verdict(self) -> list[str]:
