@@ -9,7 +9,7 @@ from rows import log_trapezoid, regressors, unconstrained, unit_log_density
 from scipy import stats
 
 import bayescluster as bc
-from bayescluster.bayes import cell_models
+from bayescluster.bayes.cells import models as cell_models
 from bayescluster.bayes.cells.families import draw_totals
 from bayescluster.bayes.cells.kernel import _compiled
 from bayescluster.bayes.cells.quadrature import Layout, integrated_log_likelihood

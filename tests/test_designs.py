@@ -400,7 +400,7 @@ FULL_DESIGNS = [
 @pytest.mark.parametrize("spec", FULL_DESIGNS, ids=lambda spec: spec.outcome.family)
 @pytest.mark.parametrize("informed", [True, False])
 def test_every_name_of_a_model_is_reserved(spec, informed, monkeypatch):
-    from bayescluster.bayes import cell_models
+    from bayescluster.bayes.cells import models as cell_models
     from bayescluster.spec import RESERVED_NAMES
 
     monkeypatch.setattr(cell_models, "is_informative", lambda data: informed)

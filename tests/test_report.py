@@ -380,8 +380,8 @@ def test_names_that_are_no_mathematics_and_levels_with_a_slash_are_drawn(users, 
 
 def test_a_notebook_shows_the_first_screen_without_refits(users, monkeypatch):
     analysis = exact(users, bc.ModelSpec(design=DESIGN, outcome={"column": "outcome"}))
-    monkeypatch.setattr("bayescluster.bayes.sensitivity.prior_sensitivity", None)
-    monkeypatch.setattr("bayescluster.bayes.predictive.posterior_predictive_check", None)
+    monkeypatch.setattr("bayescluster.bayes.checking.sensitivity.prior_sensitivity", None)
+    monkeypatch.setattr("bayescluster.bayes.checking.predictive.posterior_predictive_check", None)
     assert "direct effect" in analysis._repr_html_()
 
 
