@@ -75,19 +75,12 @@ def open_source(data: Any, roles: Mapping[str, str]) -> Source:
 def open_any(data: Any) -> ibis.Table:
     """Open a source with all its columns, under their own names; see :func:`open_source`."""
     import ibis
-    import pyarrow as pa
 
     if isinstance(data, ibis.Table):
         return data
     if isinstance(data, str | Path):
         return _read_file(str(data))
-    data = data.collect() if type(data).__name__ == "LazyFrame" else data
-    if not hasattr(data, "__arrow_c_stream__"):
-        raise DataError(
-            f"cannot read data of type {type(data).__name__}; give a pandas, polars or pyarrow "
-            "table, the path of a CSV or Parquet file, or an Ibis table"
-        )
-    return _registered(ibis.duckdb.connect(), "users", pa.table(data))
+    return _registered(ibis.duckdb.connect(), "users", _arrow_of(data))
 
 
 def open_tables(sources: Mapping[str, tuple[Any, Mapping[str, str]]]) -> dict[str, ibis.Table]:
@@ -162,8 +155,25 @@ def read_once(data: Any) -> Any:
 
     if isinstance(data, pd.DataFrame | ibis.Table | str | Path):
         return data
-    data = data.collect() if type(data).__name__ == "LazyFrame" else data
+    data = _collected(data)
     return pa.table(data) if hasattr(data, "__arrow_c_stream__") else data
+
+
+def _collected(data: Any) -> Any:
+    return data.collect() if type(data).__name__ == "LazyFrame" else data
+
+
+def _arrow_of(data: Any) -> pa.Table:
+    """Return a frame that exports an Arrow stream, lazy or not, or raise DataError."""
+    import pyarrow as pa
+
+    data = _collected(data)
+    if not hasattr(data, "__arrow_c_stream__"):
+        raise DataError(
+            f"cannot read data of type {type(data).__name__}; give a pandas, polars or pyarrow "
+            "table, the path of a CSV or Parquet file, or an Ibis table"
+        )
+    return pa.table(data)
 
 
 def _registered(connection: Any, name: str, arrow: pa.Table) -> ibis.Table:
@@ -182,16 +192,10 @@ def _to_arrow(data: Any, columns: Sequence[str]) -> pa.Table:
     """Return the needed columns of a frame in memory as an Arrow table."""
     import pyarrow as pa
 
-    data = data.collect() if type(data).__name__ == "LazyFrame" else data
     if isinstance(data, pd.DataFrame):
         _require(columns, list(data.columns))
         return pa.table({name: _to_array(data[name], name) for name in columns})
-    if not hasattr(data, "__arrow_c_stream__"):
-        raise DataError(
-            f"cannot read data of type {type(data).__name__}; give a pandas, polars or pyarrow "
-            "table, the path of a CSV or Parquet file, or an Ibis table"
-        )
-    table = pa.table(data)
+    table = _arrow_of(data)
     _require(columns, table.column_names)
     return table.select(list(columns))
 

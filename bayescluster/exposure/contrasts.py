@@ -14,7 +14,7 @@ from ..errors import DesignError
 from ..frequentist.estimates import COLUMNS
 from .expose import Exposure
 from .joint import JointProbabilities, in_condition, joint_probabilities
-from .mappings import CustomMapping, TreatedShare
+from .mappings import BLOCK_ELEMENTS, CustomMapping, TreatedShare
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -34,7 +34,6 @@ MIN_PROBABILITY = 0.01
 MAX_SETS = 4_000
 #: Assignments drawn for a variance, at scale.
 VARIANCE_DRAWS = 500
-BLOCK_ELEMENTS = 10_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -278,7 +277,8 @@ class _Contrast:
     def between(
         cls, exposure: Exposure, y: Floats, a: str, b: str, min_probability: float
     ) -> _Contrast:
-        (in_a, p_a), (in_b, p_b) = exposure.arms[a], exposure.arms[b]
+        arms = exposure.arms
+        (in_a, p_a), (in_b, p_b) = arms[a], arms[b]
         lowest = np.minimum(p_a, p_b)
         eligible = np.isfinite(y) & (lowest > 0) & (lowest >= min_probability)
         if not eligible.any():
@@ -329,7 +329,8 @@ def _aronow_samii(part: _Contrast, kind: Kind, joint: JointProbabilities, bound:
         _, first = np.unique(part.group[everybody], return_index=True)
         everybody = everybody[first]
     a, b = sides
-    total = sum(_own_variance(side, everybody, joint) for side in sides)
+    pairs = {side.name: _Pairs.of(side, everybody, joint) for side in sides}
+    total = sum(_own_variance(side, pairs[side.name]) for side in sides)
     total -= 2 * float(a.y @ _weights(joint.of(a.name, a.at, b.name, b.at), a.p, b.p) @ b.y)
     excluding = bound == "cluster" and (a.name == "pure_control") != (b.name == "pure_control")
     excluding = excluding and "spillover" not in (a.name, b.name)
@@ -337,7 +338,7 @@ def _aronow_samii(part: _Contrast, kind: Kind, joint: JointProbabilities, bound:
         never = joint.of(side.name, side.at, other.name, everybody) == 0
         if excluding:
             never &= side.unit[:, None] != part.unit[everybody][None, :]
-            total += _square_of_totals(side, everybody, part.unit, joint)
+            total += _square_of_totals(side, pairs[side.name], part.unit[everybody])
         total += float((side.y**2 / side.p) @ never.sum(axis=1))
     return float(total / part.n**2)
 
@@ -349,25 +350,39 @@ def _weights(both: Floats, p: Floats, q: Floats) -> Floats:
     return np.where(seen, (both - product) / (np.where(seen, both, 1.0) * product), 0.0)
 
 
-def _own_variance(side: _Side, everybody: Integers, joint: JointProbabilities) -> float:
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Pairs of users in one condition.
+
+    Parameters
+    ----------
+    both : ndarray, shape (m, m)
+        Joint probabilities of those seen in it.
+    never : ndarray of bool, shape (m, number of all units)
+        Whether one seen in it and any other are never in it together.
+    """
+
+    both: Floats
+    never: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, side: _Side, everybody: Integers, joint: JointProbabilities) -> _Pairs:
+        both = joint.of(side.name, side.at, side.name, side.at)
+        np.fill_diagonal(both, side.p)
+        return cls(both, joint.of(side.name, side.at, side.name, everybody) == 0)
+
+
+def _own_variance(side: _Side, pairs: _Pairs) -> float:
     """Variance of one weighted total: pairs seen together, and a bound for the others."""
-    both = joint.of(side.name, side.at, side.name, side.at)
-    np.fill_diagonal(both, side.p)
-    never = joint.of(side.name, side.at, side.name, everybody) == 0
-    seen = side.y @ _weights(both, side.p, side.p) @ side.y
-    return float(seen + (side.y**2 / side.p) @ never.sum(axis=1))
+    seen = side.y @ _weights(pairs.both, side.p, side.p) @ side.y
+    return float(seen + (side.y**2 / side.p) @ pairs.never.sum(axis=1))
 
 
-def _square_of_totals(
-    side: _Side, everybody: Integers, unit: Integers, joint: JointProbabilities
-) -> float:
+def _square_of_totals(side: _Side, pairs: _Pairs, unit: Integers) -> float:
     """Estimate the sum over units of assignment of the squared total of their outcomes."""
-    both = joint.of(side.name, side.at, side.name, side.at)
-    np.fill_diagonal(both, side.p)
-    here = (side.unit[:, None] == side.unit[None, :]) & (both > 0)
-    seen = float(side.y @ np.where(here, 1 / np.where(here, both, 1.0), 0.0) @ side.y)
-    never = joint.of(side.name, side.at, side.name, everybody) == 0
-    never &= side.unit[:, None] == unit[everybody][None, :]
+    here = (side.unit[:, None] == side.unit[None, :]) & (pairs.both > 0)
+    seen = float(side.y @ np.where(here, 1 / np.where(here, pairs.both, 1.0), 0.0) @ side.y)
+    never = pairs.never & (side.unit[:, None] == unit[None, :])
     return seen + float((side.y**2 / side.p) @ never.sum(axis=1))
 
 

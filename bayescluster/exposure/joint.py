@@ -11,7 +11,7 @@ from ..design.assignment import Assignment
 from ..design.blocks import Blocks
 from .expose import Exposure
 from .mappings import AtLeast, ExposureMapping, TreatedShare
-from .probabilities import BLOCK_ELEMENTS, MAX_ENUMERATED
+from .probabilities import MAX_ENUMERATED
 from .touches import Touches
 
 Floats = NDArray[np.float64]
@@ -135,12 +135,9 @@ class Averaged(JointProbabilities):
 
     def _exposed(self, at: Integers) -> NDArray[np.bool_]:
         """Say which of some users are exposed under each assignment; shape (len(at), B)."""
-        exposure, many = self._exposure, len(self._assignments)
-        step = max(BLOCK_ELEMENTS // exposure.touches.n_users, 1)
-        found = np.empty((len(at), many), dtype=bool)
-        for start in range(0, many, step):
-            now = slice(start, start + step)
-            value = exposure.mapping.values(exposure.touches, self._assignments[now])
+        exposure = self._exposure
+        found = np.empty((len(at), len(self._assignments)), dtype=bool)
+        for now, value in exposure.mapping.in_blocks(exposure.touches, self._assignments):
             found[:, now] = value[at] > 0
         return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +15,9 @@ from .spec import ExposureSpec
 from .touches import Touches
 
 Floats = NDArray[np.float64]
+
+#: Numbers held at once: bounds the memory of a block of assignments.
+BLOCK_ELEMENTS = 10_000_000
 
 
 class ExposureMapping(ABC):
@@ -42,6 +45,18 @@ class ExposureMapping(ABC):
         ndarray, shape (n, B)
             Exposure, whatever the user's own treatment.
         """
+
+    def in_blocks(
+        self, touches: Touches, treated: NDArray[np.bool_], size: int | None = None
+    ) -> Iterator[tuple[slice, Floats]]:
+        """Yield `values` of so many assignments at a time as bound the memory, and which they are.
+
+        `size` is their number; by default the one that holds `BLOCK_ELEMENTS` numbers.
+        """
+        size = size or max(BLOCK_ELEMENTS // max(touches.n_users, 1), 1)
+        for start in range(0, len(treated), size):
+            now = slice(start, start + size)
+            yield now, self.values(touches, treated[now])
 
     @abstractmethod
     def __str__(self) -> str:

@@ -16,9 +16,8 @@ from ..design.blocks import Blocks
 from .contrasts import MIN_PROBABILITY
 from .graph import CollaborationGraph
 from .joint import in_condition
-from .mappings import AtLeast, CustomMapping, ExposureMapping
+from .mappings import BLOCK_ELEMENTS, AtLeast, CustomMapping, ExposureMapping
 from .probabilities import (
-    BLOCK_ELEMENTS,
     CONDITIONS,
     ExposureProbabilities,
     exposure_probabilities,

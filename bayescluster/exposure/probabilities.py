@@ -13,7 +13,7 @@ from .._display import Tidy
 from ..design.assignment import Assignment
 from ..design.blocks import Blocks
 from ..errors import DesignError
-from .mappings import AtLeast, CustomMapping, ExposureMapping, TreatedShare
+from .mappings import BLOCK_ELEMENTS, AtLeast, CustomMapping, ExposureMapping, TreatedShare
 from .touches import Touches
 
 Floats = NDArray[np.float64]
@@ -24,8 +24,6 @@ Method = Literal["auto", "closed form", "enumeration", "simulation"]
 CONDITIONS = ("pure_control", "spillover", "direct", "direct_with_exposure")
 #: Assignments are enumerated rather than drawn where there are no more than this.
 MAX_ENUMERATED = 20_000
-#: Numbers held at once: bounds the memory of a block of assignments.
-BLOCK_ELEMENTS = 10_000_000
 #: A probability below this is rounding of one that is zero.
 ROUNDING = 1e-14
 #: Largest k whose probabilities are worked out by dynamic programming.
@@ -177,11 +175,9 @@ def _averaged(
     """Average over assignments, a block at a time."""
     n = touches.n_users
     condition, expected = np.zeros((n, 4)), np.zeros((n, 2))
-    step = 1 if isinstance(mapping, CustomMapping) else max(BLOCK_ELEMENTS // max(n, 1), 1)
-    for at in range(0, len(assignments), step):
-        block = assignments[at : at + step]
-        value = mapping.values(touches, block)
-        treated = block[:, touches.unit].T
+    one = 1 if isinstance(mapping, CustomMapping) else None
+    for now, value in mapping.in_blocks(touches, assignments, one):
+        treated = assignments[now][:, touches.unit].T
         exposed = value > 0
         for i, (arm, hit) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
             condition[:, i] += ((treated == arm) & (exposed == hit)).sum(axis=1)

@@ -13,7 +13,6 @@ from .ols import check_null
 
 Floats = NDArray[np.float64]
 
-BLOCK_ELEMENTS = 5_000_000
 #: Exposures, in [0, 1], that vary by less than this vary by rounding only.
 ROUNDING = 1e-9
 
@@ -163,13 +162,8 @@ def _focal(exposure: Exposure, share: float, rng: np.random.Generator) -> NDArra
 
 def _values(exposure: Exposure, assignments: NDArray[np.bool_], users: NDArray[np.int64]) -> Floats:
     """Return the users' exposure under each assignment; shape (users, B)."""
-    step = max(BLOCK_ELEMENTS // exposure.touches.n_users, 1)
-    return np.hstack(
-        [
-            exposure.mapping.values(exposure.touches, assignments[at : at + step])[users]
-            for at in range(0, len(assignments), step)
-        ]
-    )
+    blocks = exposure.mapping.in_blocks(exposure.touches, assignments)
+    return np.hstack([value[users] for _, value in blocks])
 
 
 def _instruments(
