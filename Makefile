@@ -7,7 +7,7 @@ BIN := .venv/bin
 help:
 	@echo "make demo    analyse the tutorial's experiment and write tutorial-report.html"
 	@echo "make test    run the tests"
-	@echo "make lint    check style, format and types"
+	@echo "make lint    check style, format, types and the layers of the package"
 	@echo "make docs    build the documentation into site/ (needs no network once installed)"
 	@echo "make bench   compare with peers, side by side (some 15 minutes)"
 	@echo "make gallery write the models in models/ into models/README.md, with pictures"
@@ -26,6 +26,7 @@ lint: .venv/.ready-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: .venv/.ready-test
 	$(BIN)/ruff check --fix .
