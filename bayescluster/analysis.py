@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ._display import Tidy
+from ._support.display import Tidy
+from ._support.progress import step
 from .comparison import Comparison, compare
 from .experiment import Experiment
-from .progress import step
 from .spec import ModelSpec
 
 if TYPE_CHECKING:

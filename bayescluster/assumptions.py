@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ._display import Tidy, number
+from ._support.display import Tidy, number
 from .balance import Balance, balance
 from .errors import DataError, DesignError
 from .experiment import Experiment

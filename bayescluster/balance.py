@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ._display import Tidy
+from ._support.display import Tidy
 from .errors import DesignError
 from .experiment import Experiment
 

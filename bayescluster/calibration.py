@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ._display import Tidy
+from ._support.display import Tidy
 from .cells import CellCounts
 from .errors import SpecError
 from .experiment import CELL_FAMILIES, Experiment

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ._display import Tidy
+from ._support.display import Tidy
 from .errors import DataError
 from .moments import ClusterMoments
 

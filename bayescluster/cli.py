@@ -150,9 +150,9 @@ def exposure(
     quiet: Quiet = False,
 ) -> None:
     """Add exposure, expected exposure and exposure condition to a table of users."""
-    from ._files import write_whole
+    from ._support.progress import step
+    from ._support.whole_files import write_whole
     from .exposure.expose import expose
-    from .progress import step
     from .spec import load_spec
 
     kind = output.suffix.lower()
@@ -178,7 +178,7 @@ def simulate(
     seed: Annotated[int, typer.Option(min=0, help="42 gives the tutorial's own data.")] = 42,
 ) -> None:
     """Write the tutorial's simulated table of users, to try things on."""
-    from ._files import write_whole
+    from ._support.whole_files import write_whole
     from .simulate import load_tutorial
 
     kind = output.suffix.lower()
@@ -204,8 +204,8 @@ def _analyse(
 ) -> None:
     import matplotlib as mpl
 
+    from ._support.progress import step
     from .analysis import analyze
-    from .progress import step
 
     mpl.use("Agg")
     warnings.showwarning = _show_warning
@@ -239,7 +239,7 @@ def _scorecard(
 ) -> None:
     import matplotlib as mpl
 
-    from .progress import step
+    from ._support.progress import step
     from .scorecards import scorecard
 
     mpl.use("Agg")

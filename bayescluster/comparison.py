@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ._display import Tidy, number
+from ._support.display import Tidy, number
 from .bayes.draws import check_posterior
 from .bayes.integration.posterior import ExactPosterior, exact_posterior, is_integrable
 from .errors import DataError

@@ -10,7 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ._display import Tidy, number, percent, probability
+from ._support.display import (
+    Tidy,
+    number,
+    percent,
+    probability,
+)
 from .bayes.draws import check_posterior
 from .estimands import estimand_draws, is_effect
 from .experiment import Experiment

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ._display import number
+from ._support.display import number
 from .assumptions import (
     ASSIGNMENT,
     ASSUMPTIONS,

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ._display import Tidy
+from ._support.display import Tidy
 from .errors import DataError, MissingValueError
 
 Floats = NDArray[np.float64]

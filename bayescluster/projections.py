@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ._display import Tidy, percent
 from ._figures import new_figure, plain
+from ._support.display import Tidy, percent
 from .bayes.draws import check_posterior
 from .estimands import estimand_draws
 from .experiment import Experiment

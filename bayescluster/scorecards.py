@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from ._display import Tidy
+from ._support.display import Tidy
+from ._support.progress import step
 from .errors import BayesClusterError, SpecError
 from .estimands import estimand_draws, summarise
 from .experiment import Experiment
 from .frequentist import two_exposure
-from .progress import step
 from .queries import columns_of_roles
 from .sources import kept, open_source
 from .spec import ModelSpec

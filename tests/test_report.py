@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import bayescluster as bc
-from bayescluster._display import number, percent
+from bayescluster._support.display import number, percent
 from bayescluster.assumptions import ASSUMPTIONS
 from bayescluster.report import html, markdown, sections, words
 from bayescluster.report.document import Grid

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from .._display import Tidy
+from .._support.display import Tidy
 from ..design.assignment import Assignment
 from ..errors import DesignError
 from ..sources import open_any, read_once

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._display import Tidy
+from .._support.display import Tidy
 from ..queries import run
 from ..sources import kept, open_tables
 from . import edges as queries

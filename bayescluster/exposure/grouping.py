@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._display import Tidy
+from .._support.display import Tidy
 from ..design.assignment import Complete
 from ..errors import DesignError
 from .graph import CollaborationGraph

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._display import Tidy, number
+from .._support.display import Tidy, number
 from ..design.assignment import Assignment
 from ..design.blocks import Blocks
 from .contrasts import MIN_PROBABILITY

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._display import Tidy, number
+from .._support.display import Tidy, number
 from .probabilities import CONDITIONS
 
 if TYPE_CHECKING:

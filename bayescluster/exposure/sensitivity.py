@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._display import Tidy, number, percent
+from .._support.display import Tidy, number, percent
 from ..design.assignment import Assignment
 from ..spec import ModelSpec
 from .expose import Exposure, expose

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._display import Tidy
+from .._support.display import Tidy
 
 Floats = NDArray[np.float64]
 

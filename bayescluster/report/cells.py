@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .._display import number, probability
+from .._support.display import number, probability
 
 PROBABILITIES = (
     "prob_positive",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._display import number
+from .._support.display import number
 from ..assumptions import (
     ASSIGNMENT,
     ASSUMPTIONS,

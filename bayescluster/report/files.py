@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._files import write_whole
+from .._support.whole_files import write_whole
 from ..bayes.checking.convergence import convergence
 from ..bayes.fit import versions
 

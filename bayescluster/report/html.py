@@ -7,7 +7,7 @@ import io
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from .._display import number, percent
+from .._support.display import number, percent
 from . import cells
 from .document import Document, Part
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._display import percent
-from .._files import write_whole
+from .._support.display import percent
+from .._support.whole_files import write_whole
 from ..analysis import Analysis
 from ..diagnostics import diagnose
 from .columns import SCORECARD

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .._display import number
 from .._figures import new_figure, plain
+from .._support.display import number
 from ..comparison import Comparison
 from ..experiment import Experiment
 from ..queries import CONDITIONS

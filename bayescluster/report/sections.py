@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .._display import percent
+from .._support.display import percent
 from ..bayes.fit import versions
 from ..bayes.model import resolved_priors
 from . import assumption_plots, plots, posterior_plots

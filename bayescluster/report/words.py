@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .._display import number, percent, probability
+from .._support.display import number, percent, probability
 from .document import Checks, Part
 
 if TYPE_CHECKING:

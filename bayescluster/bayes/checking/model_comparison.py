@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..._display import Tidy
+from ..._support.display import Tidy
 from ...errors import DataError, SpecError
 from ...experiment import Experiment
 from ...spec import ModelSpec

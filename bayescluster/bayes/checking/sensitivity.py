@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..._display import Tidy
+from ..._support.display import Tidy
 from ...errors import SpecError
 from ...estimands import estimand_draws, summarise
 from ...experiment import CELL_FAMILIES, Experiment
