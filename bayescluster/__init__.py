@@ -72,7 +72,6 @@ if TYPE_CHECKING:
     from .exposure.probabilities import ExposureProbabilities, exposure_probabilities
     from .exposure.scenario import GraphScenario
     from .exposure.sensitivity import ExposureSensitivity, exposure_sensitivity
-    from .exposure.spec import ExposureSpec
     from .frequentist.bootstrap import BootstrapEstimates, cluster_bootstrap
     from .frequentist.estimates import Estimates
     from .frequentist.estimators import cluster_wls, naive_ols, two_exposure
@@ -84,11 +83,11 @@ if TYPE_CHECKING:
     from .frequentist.randomization import randomization_test
     from .frequentist.wild import wild_bootstrap
     from .moments import ClusterMoments
-    from .priors import Prior, PriorsSpec
     from .projections import Rollout, rollout
     from .scorecards import Scorecard, scorecard
     from .simulate import Scenario, load_tutorial, tutorial_spec
-    from .spec import (
+    from .spec.exposure_section import ExposureSpec
+    from .spec.model_spec import (
         DesignSpec,
         HeterogeneitySpec,
         ModelSpec,
@@ -96,6 +95,7 @@ if TYPE_CHECKING:
         ReportSpec,
         load_spec,
     )
+    from .spec.priors import Prior, PriorsSpec
     from .synthetic import SyntheticExperiment
 
 __version__ = "0.1.0"
@@ -177,7 +177,7 @@ _HOMES = {
     ),
     "exposure.scenario": ("GraphScenario",),
     "exposure.sensitivity": ("ExposureSensitivity", "exposure_sensitivity"),
-    "exposure.spec": ("ExposureSpec",),
+    "spec.exposure_section": ("ExposureSpec",),
     "frequentist.exposed": (
         "exposure_weighted_ols",
         "hajek",
@@ -194,12 +194,12 @@ _HOMES = {
     "frequentist.randomization": ("randomization_test",),
     "frequentist.wild": ("wild_bootstrap",),
     "moments": ("ClusterMoments",),
-    "priors": ("Prior", "PriorsSpec"),
+    "spec.priors": ("Prior", "PriorsSpec"),
     "projections": ("Rollout", "rollout"),
     "scorecards": ("Scorecard", "scorecard"),
     "simulate": ("Scenario", "load_tutorial", "tutorial_spec"),
     "synthetic": ("SyntheticExperiment",),
-    "spec": (
+    "spec.model_spec": (
         "DesignSpec",
         "HeterogeneitySpec",
         "ModelSpec",

@@ -14,7 +14,7 @@ from ._support.display import Tidy
 from ._support.progress import step
 from .comparison import Comparison, compare
 from .experiment import Experiment
-from .spec import ModelSpec
+from .spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
     import xarray as xr

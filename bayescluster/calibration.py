@@ -16,8 +16,8 @@ from .cells import CellCounts
 from .errors import SpecError
 from .experiment import CELL_FAMILIES, Experiment
 from .moments import ClusterMoments
-from .priors import Prior
-from .spec import ModelSpec
+from .spec.model_spec import ModelSpec
+from .spec.priors import Prior
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

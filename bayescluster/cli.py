@@ -114,7 +114,7 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """Analyse an experiment and write its report: .html, .md or .json."""
-    from .spec import load_spec
+    from .spec.model_spec import load_spec
 
     _check_writable(output)
     _check_format(output, several=len(model) > 1)
@@ -153,7 +153,7 @@ def exposure(
     from ._support.progress import step
     from ._support.whole_files import write_whole
     from .exposure.expose import expose
-    from .spec import load_spec
+    from .spec.model_spec import load_spec
 
     kind = output.suffix.lower()
     if kind not in (".csv", ".parquet"):

@@ -19,7 +19,7 @@ from ._support.display import (
 from .bayes.draws import check_posterior
 from .estimands import estimand_draws, is_effect
 from .experiment import Experiment
-from .spec import ReportSpec
+from .spec.model_spec import ReportSpec
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .bayes.cells.families import RATIOS, mean_of
 from .experiment import Experiment
-from .spec import ReportSpec
+from .spec.model_spec import ReportSpec
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import SpecError
-from .spec import load_spec
+from .spec.model_spec import load_spec
 from .synthetic import SyntheticExperiment
 
 #: How the data of each specification are made, by the name of its file; parameters are in the

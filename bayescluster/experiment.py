@@ -18,7 +18,7 @@ from .errors import DataError, DesignError, MissingColumnError, SpecError
 from .moments import ClusterMoments
 from .queries import CONDITIONS
 from .sources import Source, open_source
-from .spec import ModelSpec
+from .spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
     import ibis

@@ -14,7 +14,7 @@ from .cells import CellCounts
 from .errors import DataError
 from .moments import ClusterMoments
 from .sources import first_lines
-from .spec import ModelSpec
+from .spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
     import ibis

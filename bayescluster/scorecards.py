@@ -19,7 +19,7 @@ from .experiment import Experiment
 from .frequentist import two_exposure
 from .queries import columns_of_roles
 from .sources import kept, open_source
-from .spec import ModelSpec
+from .spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
     import xarray as xr

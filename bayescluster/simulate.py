@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .moments import ClusterMoments
-from .spec import ModelSpec
+from .spec.model_spec import ModelSpec
 
 #: Effects that the tutorial's outcome was made with.
 TUTORIAL_TRUTH = {"direct": 0.80, "spillover": 0.20}

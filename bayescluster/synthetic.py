@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .spec import ModelSpec
+from .spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
     from .experiment import Experiment

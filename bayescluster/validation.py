@@ -22,7 +22,7 @@ from .errors import (
     TreatmentError,
 )
 from .moments import ClusterMoments
-from .spec import DesignSpec, ModelSpec
+from .spec.model_spec import DesignSpec, ModelSpec
 
 if TYPE_CHECKING:
     import ibis

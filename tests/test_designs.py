@@ -401,7 +401,7 @@ FULL_DESIGNS = [
 @pytest.mark.parametrize("informed", [True, False])
 def test_every_name_of_a_model_is_reserved(spec, informed, monkeypatch):
     from bayescluster.bayes.cells import models as cell_models
-    from bayescluster.spec import RESERVED_NAMES
+    from bayescluster.spec.model_spec import RESERVED_NAMES
 
     monkeypatch.setattr(cell_models, "is_informative", lambda data: informed)
     model = bc.build_model(bc.Experiment(simulate(spec, exposed_share=0.5), spec))

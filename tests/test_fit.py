@@ -11,7 +11,7 @@ import pymc as pm
 import pytest
 
 import bayescluster as bc
-from bayescluster.spec import RESERVED_NAMES
+from bayescluster.spec.model_spec import RESERVED_NAMES
 
 
 def test_the_tree_holds_what_fit_promises(tutorial_analysis):

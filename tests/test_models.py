@@ -15,7 +15,7 @@ from bayescluster.bayes.statistics import resolved_priors
 from bayescluster.card.equations import equations
 from bayescluster.card.picture import PriorPredictive
 from bayescluster.examples import EXAMPLES
-from bayescluster.spec import LINK_FAMILIES, Family
+from bayescluster.spec.model_spec import LINK_FAMILIES, Family
 
 MODELS = Path(__file__).parents[1] / "models"
 NAMES = sorted(path.stem for path in MODELS.glob("*.toml"))

@@ -11,8 +11,8 @@ from typing import get_args
 import pytest
 
 import bayescluster as bc
-from bayescluster.priors import default_priors
-from bayescluster.spec import LINK_FAMILIES, Family
+from bayescluster.spec.model_spec import LINK_FAMILIES, Family
+from bayescluster.spec.priors import default_priors
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("pymc", "pytensor", "nutpie", "arviz", "numba", "matplotlib")

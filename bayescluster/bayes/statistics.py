@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import FitError
 from ..experiment import CELL_FAMILIES, Experiment
-from ..priors import Prior
+from ..spec.priors import Prior
 from .cells.families import EXTRA_PARAMETER, link
 from .cells.likelihood import CellLikelihood
 from .cells.quadrature import NODES

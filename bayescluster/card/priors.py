@@ -9,7 +9,7 @@ import numpy as np
 from ..bayes.cells.families import mean_of
 from ..bayes.statistics import resolved_priors
 from ..experiment import Experiment
-from ..priors import Prior, default_priors
+from ..spec.priors import Prior, default_priors
 
 #: What each parameter is, in words.
 MEANINGS = {

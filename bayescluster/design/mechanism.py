@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..errors import DesignError
 from ..moments import ClusterMoments
-from ..spec import ModelSpec
+from ..spec.model_spec import ModelSpec
 from ..validation import check_pairs
 from .acceptance import Bernoulli, Rerandomised
 from .assignment import Assignment, Complete, Stratified

@@ -21,9 +21,9 @@ from ..errors import (
 )
 from ..queries import run
 from ..sources import open_tables
-from ..spec import ModelSpec
+from ..spec.exposure_section import ExposureSpec
+from ..spec.model_spec import ModelSpec
 from .graph import CollaborationGraph
-from .spec import ExposureSpec
 from .touches import Touches
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import ColumnTypeError, DataError, DuplicateUnitError, MissingValueError
 from ..queries import run
 from ..sources import kept, release
-from .spec import ExposureSpec
+from ..spec.exposure_section import ExposureSpec
 
 if TYPE_CHECKING:
     import ibis

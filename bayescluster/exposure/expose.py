@@ -14,7 +14,7 @@ from .._support.display import Tidy
 from ..design.assignment import Assignment
 from ..errors import DesignError
 from ..sources import open_any, read_once
-from ..spec import ModelSpec
+from ..spec.model_spec import ModelSpec
 from .assigned import MADE, assigned, check_known, checked_roles, mechanism_in, positions
 from .graph import CollaborationGraph
 from .mappings import ExposureMapping, mapping_of

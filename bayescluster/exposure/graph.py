@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from .._support.display import Tidy
 from ..queries import run
 from ..sources import kept, open_tables
+from ..spec.exposure_section import ExposureSpec
 from . import edges as queries
-from .spec import ExposureSpec
 from .touches import Touches
 
 if TYPE_CHECKING:

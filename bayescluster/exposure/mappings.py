@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DesignError
-from .spec import ExposureSpec
+from ..spec.exposure_section import ExposureSpec
 from .touches import Touches
 
 Floats = NDArray[np.float64]

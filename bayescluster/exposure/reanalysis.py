@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..errors import BayesClusterError, DataError
 from ..experiment import Experiment
 from ..moments import ClusterMoments
-from ..spec import ModelSpec
+from ..spec.model_spec import ModelSpec
 from .expose import Exposure
 from .mappings import ExposureMapping
 from .touches import Touches

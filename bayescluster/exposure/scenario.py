@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..design.assignment import Complete
-from ..spec import ModelSpec
+from ..spec.model_spec import ModelSpec
 from .graph import CollaborationGraph
 
 Floats = NDArray[np.float64]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .._support.display import Tidy, number, percent
 from ..design.assignment import Assignment
-from ..spec import ModelSpec
+from ..spec.model_spec import ModelSpec
 from .expose import Exposure, expose
 from .mappings import AtLeast, ExposureMapping, ShareAbove, TreatedShare
 from .reanalysis import FIGURES, Reanalysed, Reanalysis, thinned

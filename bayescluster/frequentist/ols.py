@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .._support.display import Tidy
 from ..errors import DesignError
 from ..moments import ClusterMoments
-from ..spec import DEFAULT_CI_PROB
+from ..spec.model_spec import DEFAULT_CI_PROB
 from .covariance import Vcov, check_scores, covariance, satterthwaite_df, vanishing
 from .estimates import Estimates
 from .regression import Regression

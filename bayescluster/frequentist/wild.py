@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import DesignError
 from ..moments import ClusterMoments
-from ..spec import DEFAULT_CI_PROB
+from ..spec.model_spec import DEFAULT_CI_PROB
 from .covariance import alone, check_scores, covariance, inverse_power, named
 from .inversion import ReferenceDistribution, ResamplingTest, Tail
 from .ols import check_choice, check_null, check_size

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..._support.display import Tidy
 from ...errors import DataError, SpecError
 from ...experiment import Experiment
-from ...spec import ModelSpec
+from ...spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
     import xarray as xr

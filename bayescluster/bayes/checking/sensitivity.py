@@ -14,7 +14,7 @@ from ..._support.display import Tidy
 from ...errors import SpecError
 from ...estimands import estimand_draws, summarise
 from ...experiment import CELL_FAMILIES, Experiment
-from ...priors import Prior
+from ...spec.priors import Prior
 from ..draws import check_posterior
 from ..statistics import resolved_priors
 from .model_comparison import Fitter, fit_of
@@ -275,7 +275,7 @@ def with_priors(exp: Experiment, priors: Mapping[str, Prior]) -> Experiment:
     SpecError
         Where a name is not of the model, or a prior does not fit its parameter.
     """
-    from ...priors import PriorsSpec
+    from ...spec.priors import PriorsSpec
 
     # Every default is written out: a family's own would otherwise come back.
     given = {name: getattr(exp.spec.priors, name) for name in PriorsSpec.model_fields}

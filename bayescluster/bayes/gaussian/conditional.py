@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ...priors import Prior
+from ...spec.priors import Prior
 from .likelihood import GaussianStatistics
 
 Floats = NDArray[np.float64]

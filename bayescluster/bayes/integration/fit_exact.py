@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...experiment import Experiment
 from ...moments import ClusterMoments
-from ...spec import ModelSpec
+from ...spec.model_spec import ModelSpec
 from ..fit import provenance
 from ..recover import complete
 from .posterior import ExactPosterior, exact_posterior

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FitError
-from ...priors import Prior
+from ...spec.priors import Prior
 from ..gaussian.conditional import eliminate, solve
 
 Floats = NDArray[np.float64]

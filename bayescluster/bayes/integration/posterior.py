@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from ..._support.display import Tidy
 from ...errors import FitError
 from ...experiment import Experiment
-from ...priors import Prior
-from ...spec import DEFAULT_CI_PROB, ModelSpec
+from ...spec.model_spec import DEFAULT_CI_PROB, ModelSpec
+from ...spec.priors import Prior
 from ..gaussian.conditional import Conditional, solve
 from ..gaussian.likelihood import GaussianStatistics
 from ..statistics import gaussian_statistics, resolved_priors

@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ._table import Table
-from .errors import SpecError
-from .exposure.spec import ExposureSpec
+from ..errors import SpecError
+from .exposure_section import ExposureSpec
 from .priors import Prior, PriorsSpec, default_priors
+from .spec_table import Table
 
 #: Level of every interval where no specification says another.
 DEFAULT_CI_PROB = 0.95

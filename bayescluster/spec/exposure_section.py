@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from .._table import Table
+from .spec_table import Table
 
 Name = Annotated[str, StringConstraints(min_length=1)]
 Direction = Literal["both", "in", "out"]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .errors import SpecError
+from ..errors import SpecError
 
 
 class Table(BaseModel):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from ._table import Table
+from .spec_table import Table
 
 if TYPE_CHECKING:
     import numpy as np

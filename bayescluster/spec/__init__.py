@@ -1,0 +1,1 @@
+"""What is asked: a frozen, hashed specification, its priors and the outcome families."""
