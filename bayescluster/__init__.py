@@ -12,6 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .analysis import Analysis, analyze
+    from .assignment.mechanisms import (
+        Assignment,
+        Complete,
+        Custom,
+        Stratified,
+    )
+    from .assignment.redrawn_mechanisms import Bernoulli, Rerandomised
     from .bayes.checking.convergence import convergence
     from .bayes.checking.model_comparison import (
         LeaveOneOut,
@@ -41,8 +48,6 @@ if TYPE_CHECKING:
     from .cells import CellCounts
     from .comparison import BiasAccounting, Comparison, compare
     from .decisions import Decision, decide
-    from .design.acceptance import Bernoulli, Rerandomised
-    from .design.assignment import Assignment, Complete, Custom, Stratified
     from .diagnostics import diagnose
     from .errors import (
         BayesClusterError,
@@ -131,8 +136,8 @@ _HOMES = {
     "cells": ("CellCounts",),
     "comparison": ("BiasAccounting", "Comparison", "compare"),
     "decisions": ("Decision", "decide"),
-    "design.acceptance": ("Bernoulli", "Rerandomised"),
-    "design.assignment": ("Assignment", "Complete", "Custom", "Stratified"),
+    "assignment.redrawn_mechanisms": ("Bernoulli", "Rerandomised"),
+    "assignment.mechanisms": ("Assignment", "Complete", "Custom", "Stratified"),
     "diagnostics": ("diagnose",),
     "errors": (
         "BayesClusterError",

@@ -19,13 +19,13 @@ from .spec.model_spec import ModelSpec
 if TYPE_CHECKING:
     import xarray as xr
 
+    from .assignment.mechanisms import Assignment
     from .assumptions import ClusterLevels
     from .balance import Balance
     from .bayes.checking.model_comparison import LeaveOneOut
     from .bayes.checking.predictive import PredictiveCheck
     from .bayes.checking.sensitivity import PowerScaling, PriorSensitivity
     from .decisions import Decision
-    from .design.assignment import Assignment
     from .projections import Rollout
 
 

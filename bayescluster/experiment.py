@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from . import queries, validation
+from .assignment.mechanisms import Assignment, Complete, Stratified
+from .assignment.named_mechanism import mechanism_of
 from .cells import CellCounts
-from .design.assignment import Assignment, Complete, Stratified
-from .design.mechanism import mechanism_of
 from .errors import DataError, DesignError, MissingColumnError, SpecError
 from .moments import ClusterMoments
 from .queries import CONDITIONS

@@ -20,7 +20,7 @@ from exposures import (
 from scipy import stats
 
 import bayescluster as bc
-from bayescluster.design.blocks import Blocks, Coins, FixedNumber
+from bayescluster.assignment.block_probabilities import Blocks, Coins, FixedNumber
 from bayescluster.exposure.joint import Averaged, ClosedForm, joint_probabilities
 from bayescluster.exposure.probabilities import CONDITIONS, MAX_K
 from bayescluster.exposure.touches import Touches

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..design.acceptance import Bernoulli
-from ..design.assignment import Assignment, Complete, Stratified
+from ..assignment.mechanisms import Assignment, Complete, Stratified
+from ..assignment.redrawn_mechanisms import Bernoulli
 from ..errors import (
     DataError,
     DesignError,

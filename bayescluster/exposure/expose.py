@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from .._support.display import Tidy
-from ..design.assignment import Assignment
+from ..assignment.mechanisms import Assignment
 from ..errors import DesignError
 from ..sources import open_any, read_once
 from ..spec.model_spec import ModelSpec

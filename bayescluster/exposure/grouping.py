@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._support.display import Tidy
-from ..design.assignment import Complete
+from ..assignment.mechanisms import Complete
 from ..errors import DesignError
 from .graph import CollaborationGraph
 from .mappings import AtLeast, ExposureMapping

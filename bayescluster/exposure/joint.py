@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 import numpy as np
 from numpy.typing import NDArray
 
-from ..design.assignment import Assignment
-from ..design.blocks import Blocks
+from ..assignment.block_probabilities import Blocks
+from ..assignment.mechanisms import Assignment
 from .expose import Exposure
 from .mappings import AtLeast, ExposureMapping, TreatedShare
 from .probabilities import MAX_ENUMERATED

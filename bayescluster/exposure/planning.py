@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._support.display import Tidy, number
-from ..design.assignment import Assignment
-from ..design.blocks import Blocks
+from ..assignment.block_probabilities import Blocks
+from ..assignment.mechanisms import Assignment
 from .contrasts import MIN_PROBABILITY
 from .graph import CollaborationGraph
 from .joint import in_condition

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._support.display import Tidy
-from ..design.assignment import Assignment
-from ..design.blocks import Blocks
+from ..assignment.block_probabilities import Blocks
+from ..assignment.mechanisms import Assignment
 from ..errors import DesignError
 from .mappings import BLOCK_ELEMENTS, AtLeast, CustomMapping, ExposureMapping, TreatedShare
 from .touches import Touches

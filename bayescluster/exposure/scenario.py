@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..design.assignment import Complete
+from ..assignment.mechanisms import Complete
 from ..spec.model_spec import ModelSpec
 from .graph import CollaborationGraph
 

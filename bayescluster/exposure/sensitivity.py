@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._support.display import Tidy, number, percent
-from ..design.assignment import Assignment
+from ..assignment.mechanisms import Assignment
 from ..spec.model_spec import ModelSpec
 from .expose import Exposure, expose
 from .mappings import AtLeast, ExposureMapping, ShareAbove, TreatedShare

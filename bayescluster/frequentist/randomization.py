@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..design.assignment import Assignment
+from ..assignment.mechanisms import Assignment
 from ..errors import DesignError
 from ..experiment import Experiment
 from .covariance import check_scores

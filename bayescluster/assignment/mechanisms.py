@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DesignError
-from .blocks import Blocks, FixedNumber
+from .block_probabilities import Blocks, FixedNumber
 
 Booleans = NDArray[np.bool_]
 Floats = NDArray[np.float64]

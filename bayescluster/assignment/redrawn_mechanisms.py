@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DesignError
-from .assignment import Assignment, checked, drawn_probability
-from .blocks import Blocks, Coins
+from .block_probabilities import Blocks, Coins
+from .mechanisms import Assignment, checked, drawn_probability
 
 Booleans = NDArray[np.bool_]
 Floats = NDArray[np.float64]

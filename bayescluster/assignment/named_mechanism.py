@@ -9,8 +9,8 @@ from ..errors import DesignError
 from ..moments import ClusterMoments
 from ..spec.model_spec import ModelSpec
 from ..validation import check_pairs
-from .acceptance import Bernoulli, Rerandomised
-from .assignment import Assignment, Complete, Stratified
+from .mechanisms import Assignment, Complete, Stratified
+from .redrawn_mechanisms import Bernoulli, Rerandomised
 
 
 def mechanism_of(

@@ -1,0 +1,1 @@
+"""How clusters are assigned: mechanisms, and exact probabilities within their blocks."""
