@@ -45,8 +45,10 @@ if TYPE_CHECKING:
     from .calibration import Calibration, calibrate
     from .card.markdown import model_card
     from .card.picture import plot_prior_predictive
-    from .cells import CellCounts
     from .comparison import BiasAccounting, Comparison, compare
+    from .data.cell_counts import CellCounts
+    from .data.cluster_moments import ClusterMoments
+    from .data.experiment import Experiment
     from .decisions import Decision, decide
     from .diagnostics import diagnose
     from .errors import (
@@ -66,7 +68,6 @@ if TYPE_CHECKING:
         TreatmentError,
     )
     from .examples import example
-    from .experiment import Experiment
     from .exposure.contrasts import ExposureContrast, exposure_contrast
     from .exposure.expose import Exposure, expose
     from .exposure.graph import CollaborationGraph
@@ -87,7 +88,6 @@ if TYPE_CHECKING:
     from .frequentist.ols import WaldTest, ols, wald_test
     from .frequentist.randomization import randomization_test
     from .frequentist.wild import wild_bootstrap
-    from .moments import ClusterMoments
     from .projections import Rollout, rollout
     from .scorecards import Scorecard, scorecard
     from .simulate import Scenario, load_tutorial, tutorial_spec
@@ -133,7 +133,7 @@ _HOMES = {
     "calibration": ("Calibration", "calibrate"),
     "card.markdown": ("model_card",),
     "card.picture": ("plot_prior_predictive",),
-    "cells": ("CellCounts",),
+    "data.cell_counts": ("CellCounts",),
     "comparison": ("BiasAccounting", "Comparison", "compare"),
     "decisions": ("Decision", "decide"),
     "assignment.redrawn_mechanisms": ("Bernoulli", "Rerandomised"),
@@ -156,7 +156,7 @@ _HOMES = {
         "TreatmentError",
     ),
     "examples": ("example",),
-    "experiment": ("Experiment",),
+    "data.experiment": ("Experiment",),
     "exposure.contrasts": (
         "ExposureContrast",
         "exposure_contrast",
@@ -198,7 +198,7 @@ _HOMES = {
     "frequentist.inversion": ("ResamplingTest",),
     "frequentist.randomization": ("randomization_test",),
     "frequentist.wild": ("wild_bootstrap",),
-    "moments": ("ClusterMoments",),
+    "data.cluster_moments": ("ClusterMoments",),
     "spec.priors": ("Prior", "PriorsSpec"),
     "projections": ("Rollout", "rollout"),
     "scorecards": ("Scorecard", "scorecard"),

@@ -13,7 +13,7 @@ import pandas as pd
 from ._support.display import Tidy
 from ._support.progress import step
 from .comparison import Comparison, compare
-from .experiment import Experiment
+from .data.experiment import Experiment
 from .spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ._support.display import Tidy, number
 from .balance import Balance, balance
+from .data.experiment import Experiment
 from .errors import DataError, DesignError
-from .experiment import Experiment
 
 if TYPE_CHECKING:
     import xarray as xr

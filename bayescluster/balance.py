@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ._support.display import Tidy
+from .data.experiment import Experiment
 from .errors import DesignError
-from .experiment import Experiment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

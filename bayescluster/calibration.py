@@ -12,10 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ._support.display import Tidy
-from .cells import CellCounts
+from .data.cell_counts import CellCounts
+from .data.cluster_moments import ClusterMoments
+from .data.experiment import CELL_FAMILIES, Experiment
 from .errors import SpecError
-from .experiment import CELL_FAMILIES, Experiment
-from .moments import ClusterMoments
 from .spec.model_spec import ModelSpec
 from .spec.priors import Prior
 

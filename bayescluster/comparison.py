@@ -13,9 +13,9 @@ import pandas as pd
 from ._support.display import Tidy, number
 from .bayes.draws import check_posterior
 from .bayes.integration.posterior import ExactPosterior, exact_posterior, is_integrable
+from .data.experiment import Experiment
 from .errors import DataError
 from .estimands import estimand_draws, summarise
-from .experiment import Experiment
 from .frequentist import (
     BootstrapEstimates,
     ResamplingTest,

@@ -17,8 +17,8 @@ from ._support.display import (
     probability,
 )
 from .bayes.draws import check_posterior
+from .data.experiment import Experiment
 from .estimands import estimand_draws, is_effect
-from .experiment import Experiment
 from .spec.model_spec import ReportSpec
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from .bayes.checking.model_comparison import loo
 from .bayes.checking.predictive import posterior_predictive_check
 from .bayes.checking.sensitivity import power_scaling
 from .comparison import Comparison
-from .experiment import Experiment
+from .data.experiment import Experiment
 from .frequentist import effective_clusters, influence, two_exposure
 from .recommendation import FEW_CLUSTERS, MIN_CLUSTERS
 

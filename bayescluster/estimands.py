@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .bayes.cells.families import RATIOS, mean_of
-from .experiment import Experiment
+from .data.experiment import Experiment
 from .spec.model_spec import ReportSpec
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ import pandas as pd
 
 from ._support.display import Tidy
 from ._support.progress import step
+from .data.compression import columns_of_roles
+from .data.experiment import Experiment
+from .data.sources import kept, open_source
 from .errors import BayesClusterError, SpecError
 from .estimands import estimand_draws, summarise
-from .experiment import Experiment
 from .frequentist import two_exposure
-from .queries import columns_of_roles
-from .sources import kept, open_source
 from .spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .moments import ClusterMoments
+from .data.cluster_moments import ClusterMoments
 from .spec.model_spec import ModelSpec
 
 #: Effects that the tutorial's outcome was made with.

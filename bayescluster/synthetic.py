@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
-    from .experiment import Experiment
+    from .data.experiment import Experiment
 
 Floats = NDArray[np.float64]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.cluster_moments import ClusterMoments
+from ..data.input_validation import check_pairs
 from ..errors import DesignError
-from ..moments import ClusterMoments
 from ..spec.model_spec import ModelSpec
-from ..validation import check_pairs
 from .mechanisms import Assignment, Complete, Stratified
 from .redrawn_mechanisms import Bernoulli, Rerandomised
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from ..experiment import CELL_FAMILIES, Experiment
+from ..data.experiment import CELL_FAMILIES, Experiment
 from .model import build_model, resolved_priors
 from .statistics import cell_likelihood, gaussian_statistics, samples_intercepts
 

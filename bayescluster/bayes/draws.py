@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..experiment import Experiment
+from ..data.experiment import Experiment
 from .cells.families import EXTRA_PARAMETER
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.experiment import Experiment
+from ..data.sources import first_lines
 from ..errors import FitError
-from ..experiment import Experiment
-from ..sources import first_lines
 from .recover import complete
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..experiment import CELL_FAMILIES, Experiment
+from ..data.experiment import CELL_FAMILIES, Experiment
 from .cells.families import EXTRA_PARAMETER
 from .statistics import gaussian_statistics, resolved_priors, samples_intercepts
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..experiment import CELL_FAMILIES, Experiment
+from ..data.experiment import CELL_FAMILIES, Experiment
 from .draws import ParameterDraws
 from .gaussian.likelihood import GaussianStatistics
 from .gaussian.slopes import SlopesLikelihood

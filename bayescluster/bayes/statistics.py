@@ -7,8 +7,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.experiment import CELL_FAMILIES, Experiment
 from ..errors import FitError
-from ..experiment import CELL_FAMILIES, Experiment
 from ..spec.priors import Prior
 from .cells.families import EXTRA_PARAMETER, link
 from .cells.likelihood import CellLikelihood

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..experiment import Experiment
+from ..data.experiment import Experiment
 
 #: Distribution of a unit's outcome, and how its parameter follows from the linear predictor.
 OUTCOMES = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..bayes.statistics import cell_likelihood, samples_intercepts
-from ..experiment import CELL_FAMILIES, Experiment
+from ..data.experiment import CELL_FAMILIES, Experiment
 from .equations import equations, symbols
 from .graph import graph
 from .priors import prior_rows, unit_of_parameters

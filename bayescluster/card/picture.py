@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .._figures import new_figure
 from ..bayes.draws import ParameterDraws
 from ..bayes.recover import draw_prior, labels_of, likelihood_of
-from ..experiment import Experiment
+from ..data.experiment import Experiment
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..bayes.cells.families import mean_of
 from ..bayes.statistics import resolved_priors
-from ..experiment import Experiment
+from ..data.experiment import Experiment
 from ..spec.priors import Prior, default_priors
 
 #: What each parameter is, in words.

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from ..assignment.mechanisms import Assignment, Complete, Stratified
 from ..assignment.redrawn_mechanisms import Bernoulli
+from ..data.compression import run
+from ..data.sources import open_tables
 from ..errors import (
     DataError,
     DesignError,
@@ -19,8 +21,6 @@ from ..errors import (
     StrataError,
     TreatmentError,
 )
-from ..queries import run
-from ..sources import open_tables
 from ..spec.exposure_section import ExposureSpec
 from ..spec.model_spec import ModelSpec
 from .graph import CollaborationGraph

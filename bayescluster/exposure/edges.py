@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..data.compression import run
+from ..data.sources import kept, release
 from ..errors import ColumnTypeError, DataError, DuplicateUnitError, MissingValueError
-from ..queries import run
-from ..sources import kept, release
 from ..spec.exposure_section import ExposureSpec
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._support.display import Tidy
 from ..assignment.mechanisms import Assignment
+from ..data.sources import open_any, read_once
 from ..errors import DesignError
-from ..sources import open_any, read_once
 from ..spec.model_spec import ModelSpec
 from .assigned import MADE, assigned, check_known, checked_roles, mechanism_in, positions
 from .graph import CollaborationGraph
@@ -28,7 +28,7 @@ from .probabilities import (
 from .touches import Touches
 
 if TYPE_CHECKING:
-    from ..experiment import Experiment
+    from ..data.experiment import Experiment
     from .positivity import Positivity
 
 Floats = NDArray[np.float64]
@@ -261,7 +261,7 @@ class Exposure(Tidy):
             Another specification of the same design, such as one for another outcome; its section
             on exposure may be left out.
         """
-        from ..experiment import Experiment
+        from ..data.experiment import Experiment
 
         if spec is not None and spec.exposure is None:
             spec = spec.model_copy(update={"exposure": self._named_spec().exposure})

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._support.display import Tidy
-from ..queries import run
-from ..sources import kept, open_tables
+from ..data.compression import run
+from ..data.sources import kept, open_tables
 from ..spec.exposure_section import ExposureSpec
 from . import edges as queries
 from .touches import Touches

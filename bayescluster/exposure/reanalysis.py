@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.cluster_moments import ClusterMoments
+from ..data.experiment import Experiment
 from ..errors import BayesClusterError, DataError
-from ..experiment import Experiment
-from ..moments import ClusterMoments
 from ..spec.model_spec import ModelSpec
 from .expose import Exposure
 from .mappings import ExposureMapping

@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._support.display import Tidy
+from ..data.experiment import Experiment
 from ..errors import DesignError
-from ..experiment import Experiment
 from .estimates import COLUMNS
 from .estimators import check_whole_clusters
 from .influence import leave_one_out

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..data.experiment import Experiment
 from ..errors import DesignError
-from ..experiment import Experiment
 from .covariance import Vcov
 from .estimates import Estimates
 from .ols import Distribution, ols

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.cluster_moments import ClusterMoments
+from ..data.experiment import Experiment
 from ..errors import DataError, DesignError
-from ..experiment import Experiment
 from ..exposure.contrasts import MIN_PROBABILITY, ExposureContrast, exposure_contrast
 from ..exposure.expose import Exposure
-from ..moments import ClusterMoments
 from .covariance import Vcov
 from .estimates import Estimates
 from .estimators import two_exposure

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.experiment import Experiment
 from ..errors import DataError, DesignError
-from ..experiment import Experiment
 from ..exposure.expose import Exposure
 from .inversion import TIE, ReferenceDistribution, ResamplingTest
 from .ols import check_null

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..experiment import Experiment
+from ..data.experiment import Experiment
 from .covariance import hat_eigen, inverse_power
 from .regression import Regression
 

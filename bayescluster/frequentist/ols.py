@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._support.display import Tidy
+from ..data.cluster_moments import ClusterMoments
 from ..errors import DesignError
-from ..moments import ClusterMoments
 from ..spec.model_spec import DEFAULT_CI_PROB
 from .covariance import Vcov, check_scores, covariance, satterthwaite_df, vanishing
 from .estimates import Estimates

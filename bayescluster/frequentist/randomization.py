@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..assignment.mechanisms import Assignment
+from ..data.experiment import Experiment
 from ..errors import DesignError
-from ..experiment import Experiment
 from .covariance import check_scores
 from .estimators import check_whole_clusters
 from .influence import coordinate_sums

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.cluster_moments import ClusterMoments
 from ..errors import IdentificationError
-from ..moments import ClusterMoments
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

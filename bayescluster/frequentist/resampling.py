@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..data.cluster_moments import ClusterMoments
+from ..data.experiment import Experiment
 from ..errors import DesignError
-from ..experiment import Experiment
-from ..moments import ClusterMoments
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

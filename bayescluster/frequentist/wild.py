@@ -8,8 +8,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.cluster_moments import ClusterMoments
 from ..errors import DesignError
-from ..moments import ClusterMoments
 from ..spec.model_spec import DEFAULT_CI_PROB
 from .covariance import alone, check_scores, covariance, inverse_power, named
 from .inversion import ReferenceDistribution, ResamplingTest, Tail

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._figures import new_figure, plain
-from ..experiment import Experiment
+from ..data.experiment import Experiment
 from .plots import COLOURS, clean
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import pandas as pd
 from .._figures import new_figure, plain
 from .._support.display import number
 from ..comparison import Comparison
-from ..experiment import Experiment
-from ..queries import CONDITIONS
+from ..data.compression import CONDITIONS
+from ..data.experiment import Experiment
 
 if TYPE_CHECKING:
     import xarray as xr

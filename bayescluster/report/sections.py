@@ -30,7 +30,7 @@ from .words import capital, checks_on, reproduce, sentence
 
 if TYPE_CHECKING:
     from ..analysis import Analysis
-    from ..experiment import Experiment
+    from ..data.experiment import Experiment
 
 
 def document(analysis: Analysis) -> Document:

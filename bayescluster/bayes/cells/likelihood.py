@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ...cells import CellCounts
+from ...data.cell_counts import CellCounts
 from ..draws import ParameterDraws
 from .families import (
     cell_log_likelihood,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...experiment import Experiment
+from ...data.experiment import Experiment
 from ..statistics import cell_likelihood
 from .families import cell_log_likelihood, score_and_information, value_log_likelihood
 from .quadrature import Layout

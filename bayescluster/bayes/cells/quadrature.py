@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...cells import CellCounts
+from ...data.cell_counts import CellCounts
 from .families import cell_log_likelihood, link, score_and_information
 
 Floats = NDArray[np.float64]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ...experiment import Experiment
+from ...data.experiment import Experiment
 from ..draws import ParameterDraws
 from .replicates import Groups, Replicates
 

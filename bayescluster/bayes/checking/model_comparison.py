@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..._support.display import Tidy
+from ...data.experiment import Experiment
 from ...errors import DataError, SpecError
-from ...experiment import Experiment
 from ...spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..._support.display import Tidy
-from ...experiment import Experiment
+from ...data.experiment import Experiment
 from ..draws import ParameterDraws, check_posterior
 from .discrepancies import (
     draw_within_sd,

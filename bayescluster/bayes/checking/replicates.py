@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...experiment import CELL_FAMILIES, Experiment
+from ...data.experiment import CELL_FAMILIES, Experiment
 from ..cells.families import draw_totals, mean_of
 from ..draws import ParameterDraws
 from ..statistics import cell_likelihood, gaussian_statistics

@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..._support.display import Tidy
+from ...data.experiment import CELL_FAMILIES, Experiment
 from ...errors import SpecError
 from ...estimands import estimand_draws, summarise
-from ...experiment import CELL_FAMILIES, Experiment
 from ...spec.priors import Prior
 from ..draws import check_posterior
 from ..statistics import resolved_priors

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...data.cluster_moments import ClusterMoments
 from ...errors import FitError
-from ...moments import ClusterMoments
 
 Floats = NDArray[np.float64]
 

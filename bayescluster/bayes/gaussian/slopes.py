@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...experiment import Experiment
+from ...data.experiment import Experiment
 from ..draws import ParameterDraws
 from ..statistics import gaussian_statistics
 from .likelihood import GaussianStatistics

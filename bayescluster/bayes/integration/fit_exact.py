@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ...experiment import Experiment
-from ...moments import ClusterMoments
+from ...data.cluster_moments import ClusterMoments
+from ...data.experiment import Experiment
 from ...spec.model_spec import ModelSpec
 from ..fit import provenance
 from ..recover import complete

@@ -18,8 +18,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ..._support.display import Tidy
+from ...data.experiment import Experiment
 from ...errors import FitError
-from ...experiment import Experiment
 from ...spec.model_spec import DEFAULT_CI_PROB, ModelSpec
 from ...spec.priors import Prior
 from ..gaussian.conditional import Conditional, solve

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .errors import ColumnTypeError, DataError, MissingColumnError
+from ..errors import ColumnTypeError, DataError, MissingColumnError
 
 if TYPE_CHECKING:
     import ibis

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ._support.display import Tidy
-from .errors import DataError
-from .moments import ClusterMoments
+from .._support.display import Tidy
+from ..errors import DataError
+from .cluster_moments import ClusterMoments
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

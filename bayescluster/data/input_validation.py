@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .cells import CellCounts
-from .errors import (
+from ..errors import (
     ColumnTypeError,
     DataError,
     DesignError,
@@ -21,8 +20,9 @@ from .errors import (
     StrataError,
     TreatmentError,
 )
-from .moments import ClusterMoments
-from .spec.model_spec import DesignSpec, ModelSpec
+from ..spec.model_spec import DesignSpec, ModelSpec
+from .cell_counts import CellCounts
+from .cluster_moments import ClusterMoments
 
 if TYPE_CHECKING:
     import ibis
@@ -378,7 +378,7 @@ def check_design(moments: ClusterMoments, spec: ModelSpec) -> None:
                 f"the effect {name!r} cannot vary between clusters: it varies within {varying} of "
                 f"{moments.n_clusters:,} clusters; leave it out of heterogeneity.slopes"
             )
-    from .frequentist.regression import Regression
+    from ..frequentist.regression import Regression
 
     Regression.of(moments)  # raises where coefficients are not identified
 

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from ._support.display import Tidy
-from .errors import DataError, MissingValueError
+from .._support.display import Tidy
+from ..errors import DataError, MissingValueError
 
 Floats = NDArray[np.float64]
 

@@ -10,20 +10,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from . import queries, validation
-from .assignment.mechanisms import Assignment, Complete, Stratified
-from .assignment.named_mechanism import mechanism_of
-from .cells import CellCounts
-from .errors import DataError, DesignError, MissingColumnError, SpecError
-from .moments import ClusterMoments
-from .queries import CONDITIONS
+from ..assignment.mechanisms import Assignment, Complete, Stratified
+from ..assignment.named_mechanism import mechanism_of
+from ..errors import (
+    DataError,
+    DesignError,
+    MissingColumnError,
+    SpecError,
+)
+from ..spec.model_spec import ModelSpec
+from . import compression as queries
+from . import input_validation as validation
+from .cell_counts import CellCounts
+from .cluster_moments import ClusterMoments
+from .compression import CONDITIONS
 from .sources import Source, open_source
-from .spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
     import ibis
 
-    from .exposure.expose import Exposure
+    from ..exposure.expose import Exposure
 
 
 #: Families that :class:`CellCounts` compress, or hold a row a unit of.
@@ -368,7 +374,7 @@ def _opened(data: Any, spec: ModelSpec, roles: Mapping[str, str]) -> Source:
 
 def _checked_exposure(data: Any, spec: ModelSpec) -> Exposure | None:
     """Return the exposure that data may be; raise where it is that of another design."""
-    from .exposure.expose import Exposure
+    from ..exposure.expose import Exposure
 
     if not isinstance(data, Exposure):
         return None

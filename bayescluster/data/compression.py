@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from . import validation
-from .cells import CellCounts
-from .errors import DataError
-from .moments import ClusterMoments
+from ..errors import DataError
+from ..spec.model_spec import ModelSpec
+from . import input_validation as validation
+from .cell_counts import CellCounts
+from .cluster_moments import ClusterMoments
 from .sources import first_lines
-from .spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
     import ibis

@@ -1,0 +1,1 @@
+"""From any source to a validated experiment and its exact sufficient statistics."""
