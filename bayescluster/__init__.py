@@ -68,14 +68,14 @@ if TYPE_CHECKING:
         TreatmentError,
     )
     from .examples import example
+    from .exposure.collaboration_graph import CollaborationGraph
+    from .exposure.condition_probabilities import ExposureProbabilities, exposure_probabilities
     from .exposure.contrasts import ExposureContrast, exposure_contrast
     from .exposure.expose import Exposure, expose
-    from .exposure.graph import CollaborationGraph
     from .exposure.grouping import Groupings, group_clusters
     from .exposure.mappings import AtLeast, CustomMapping, ExposureMapping, ShareAbove, TreatedShare
     from .exposure.planning import ExposurePlan, plan_exposure
     from .exposure.positivity import Positivity
-    from .exposure.probabilities import ExposureProbabilities, exposure_probabilities
     from .exposure.scenario import GraphScenario
     from .exposure.sensitivity import ExposureSensitivity, exposure_sensitivity
     from .frequentist.bootstrap import BootstrapEstimates, cluster_bootstrap
@@ -165,7 +165,7 @@ _HOMES = {
         "Exposure",
         "expose",
     ),
-    "exposure.graph": ("CollaborationGraph",),
+    "exposure.collaboration_graph": ("CollaborationGraph",),
     "exposure.grouping": ("Groupings", "group_clusters"),
     "exposure.mappings": (
         "AtLeast",
@@ -176,7 +176,7 @@ _HOMES = {
     ),
     "exposure.planning": ("ExposurePlan", "plan_exposure"),
     "exposure.positivity": ("Positivity",),
-    "exposure.probabilities": (
+    "exposure.condition_probabilities": (
         "ExposureProbabilities",
         "exposure_probabilities",
     ),

@@ -12,7 +12,7 @@ import pandas as pd
 import bayescluster as bc
 from bayescluster.exposure.contrasts import exposure_contrast
 from bayescluster.exposure.expose import Exposure
-from bayescluster.exposure.joint import JointProbabilities, joint_probabilities
+from bayescluster.exposure.joint_probabilities import JointProbabilities, joint_probabilities
 from bayescluster.exposure.mappings import AtLeast
 from bayescluster.frequentist.exposed import (
     exposure_weighted_ols,

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import bayescluster as bc
 from bayescluster.cli import app
-from bayescluster.exposure.touches import Touches
+from bayescluster.exposure.collaborators import Touches
 
 SCENARIO = bc.GraphScenario(n_clusters=12, cluster_size=20)
 

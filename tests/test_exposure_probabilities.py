@@ -21,9 +21,9 @@ from scipy import stats
 
 import bayescluster as bc
 from bayescluster.assignment.block_probabilities import Blocks, Coins, FixedNumber
-from bayescluster.exposure.joint import Averaged, ClosedForm, joint_probabilities
-from bayescluster.exposure.probabilities import CONDITIONS, MAX_K
-from bayescluster.exposure.touches import Touches
+from bayescluster.exposure.collaborators import Touches
+from bayescluster.exposure.condition_probabilities import CONDITIONS, MAX_K
+from bayescluster.exposure.joint_probabilities import Averaged, ClosedForm, joint_probabilities
 
 MAPPINGS = {
     **{
@@ -437,7 +437,7 @@ def test_large_graphs_are_worked_out_in_parts(k, monkeypatch):
     touches, _ = graph()
     mechanism = MECHANISMS["stratified, unequal"]
     whole = bc.exposure_probabilities(touches, bc.AtLeast(k), mechanism)
-    monkeypatch.setattr("bayescluster.exposure.probabilities.BLOCK_ELEMENTS", 7)
+    monkeypatch.setattr("bayescluster.exposure.condition_probabilities.BLOCK_ELEMENTS", 7)
     parts = bc.exposure_probabilities(touches, bc.AtLeast(k), mechanism)
     assert np.array_equal(parts.condition, whole.condition)
     drawn = [

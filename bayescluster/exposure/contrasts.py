@@ -13,7 +13,7 @@ from .._support.display import Tidy
 from ..errors import DesignError
 from ..frequentist.estimates import COLUMNS
 from .expose import Exposure
-from .joint import JointProbabilities, in_condition, joint_probabilities
+from .joint_probabilities import JointProbabilities, in_condition, joint_probabilities
 from .mappings import BLOCK_ELEMENTS, CustomMapping, TreatedShare
 
 Floats = NDArray[np.float64]

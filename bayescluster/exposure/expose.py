@@ -15,17 +15,24 @@ from ..assignment.mechanisms import Assignment
 from ..data.sources import open_any, read_once
 from ..errors import DesignError
 from ..spec.model_spec import ModelSpec
-from .assigned import MADE, assigned, check_known, checked_roles, mechanism_in, positions
-from .graph import CollaborationGraph
-from .mappings import ExposureMapping, mapping_of
-from .probabilities import (
+from .collaboration_graph import CollaborationGraph
+from .collaborators import Touches
+from .condition_probabilities import (
     CONDITIONS,
     ExposureProbabilities,
     Method,
     check_size,
     exposure_probabilities,
 )
-from .touches import Touches
+from .mappings import ExposureMapping, mapping_of
+from .users_table import (
+    MADE,
+    assigned,
+    check_known,
+    checked_roles,
+    mechanism_in,
+    positions,
+)
 
 if TYPE_CHECKING:
     from ..data.experiment import Experiment

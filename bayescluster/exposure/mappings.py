@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import DesignError
 from ..spec.exposure_section import ExposureSpec
-from .touches import Touches
+from .collaborators import Touches
 
 Floats = NDArray[np.float64]
 

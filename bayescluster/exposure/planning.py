@@ -13,16 +13,12 @@ from numpy.typing import NDArray
 from .._support.display import Tidy, number
 from ..assignment.block_probabilities import Blocks
 from ..assignment.mechanisms import Assignment
+from .collaboration_graph import CollaborationGraph
+from .collaborators import Touches
+from .condition_probabilities import CONDITIONS, ExposureProbabilities, exposure_probabilities
 from .contrasts import MIN_PROBABILITY
-from .graph import CollaborationGraph
-from .joint import in_condition
+from .joint_probabilities import in_condition
 from .mappings import BLOCK_ELEMENTS, AtLeast, CustomMapping, ExposureMapping
-from .probabilities import (
-    CONDITIONS,
-    ExposureProbabilities,
-    exposure_probabilities,
-)
-from .touches import Touches
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._support.display import Tidy, number
-from .probabilities import CONDITIONS
+from .condition_probabilities import CONDITIONS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,9 +13,9 @@ from ..data.cluster_moments import ClusterMoments
 from ..data.experiment import Experiment
 from ..errors import BayesClusterError, DataError
 from ..spec.model_spec import ModelSpec
+from .collaborators import Touches
 from .expose import Exposure
 from .mappings import ExposureMapping
-from .touches import Touches
 
 Floats = NDArray[np.float64]
 

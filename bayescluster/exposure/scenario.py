@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..assignment.mechanisms import Complete
 from ..spec.model_spec import ModelSpec
-from .graph import CollaborationGraph
+from .collaboration_graph import CollaborationGraph
 
 Floats = NDArray[np.float64]
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from .._support.display import Tidy, number, percent
 from ..assignment.mechanisms import Assignment
 from ..spec.model_spec import ModelSpec
+from .collaborators import Touches
 from .expose import Exposure, expose
 from .mappings import AtLeast, ExposureMapping, ShareAbove, TreatedShare
 from .reanalysis import FIGURES, Reanalysed, Reanalysis, thinned
-from .touches import Touches
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,7 +15,7 @@ from ..data.compression import run
 from ..data.sources import kept, open_tables
 from ..spec.exposure_section import ExposureSpec
 from . import edges as queries
-from .touches import Touches
+from .collaborators import Touches
 
 if TYPE_CHECKING:
     import ibis

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from ..assignment.block_probabilities import Blocks
 from ..assignment.mechanisms import Assignment
+from .collaborators import Touches
+from .condition_probabilities import MAX_ENUMERATED
 from .expose import Exposure
 from .mappings import AtLeast, ExposureMapping, TreatedShare
-from .probabilities import MAX_ENUMERATED
-from .touches import Touches
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -13,8 +13,14 @@ from .._support.display import Tidy
 from ..assignment.block_probabilities import Blocks
 from ..assignment.mechanisms import Assignment
 from ..errors import DesignError
-from .mappings import BLOCK_ELEMENTS, AtLeast, CustomMapping, ExposureMapping, TreatedShare
-from .touches import Touches
+from .collaborators import Touches
+from .mappings import (
+    BLOCK_ELEMENTS,
+    AtLeast,
+    CustomMapping,
+    ExposureMapping,
+    TreatedShare,
+)
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -23,8 +23,8 @@ from ..errors import (
 )
 from ..spec.exposure_section import ExposureSpec
 from ..spec.model_spec import ModelSpec
-from .graph import CollaborationGraph
-from .touches import Touches
+from .collaboration_graph import CollaborationGraph
+from .collaborators import Touches
 
 if TYPE_CHECKING:
     import ibis
