@@ -67,7 +67,6 @@ if TYPE_CHECKING:
         StrataError,
         TreatmentError,
     )
-    from .examples import example
     from .exposure.collaboration_graph import CollaborationGraph
     from .exposure.condition_probabilities import ExposureProbabilities, exposure_probabilities
     from .exposure.contrasts import ExposureContrast, exposure_contrast
@@ -76,7 +75,6 @@ if TYPE_CHECKING:
     from .exposure.mappings import AtLeast, CustomMapping, ExposureMapping, ShareAbove, TreatedShare
     from .exposure.planning import ExposurePlan, plan_exposure
     from .exposure.positivity import Positivity
-    from .exposure.scenario import GraphScenario
     from .exposure.sensitivity import ExposureSensitivity, exposure_sensitivity
     from .frequentist.bootstrap import BootstrapEstimates, cluster_bootstrap
     from .frequentist.estimates import Estimates
@@ -90,7 +88,10 @@ if TYPE_CHECKING:
     from .frequentist.wild import wild_bootstrap
     from .projections import Rollout, rollout
     from .scorecards import Scorecard, scorecard
-    from .simulate import Scenario, load_tutorial, tutorial_spec
+    from .simulate.gallery_examples import example
+    from .simulate.graph_scenario import GraphScenario
+    from .simulate.spillover_scenario import Scenario, load_tutorial, tutorial_spec
+    from .simulate.synthetic_experiment import SyntheticExperiment
     from .spec.exposure_section import ExposureSpec
     from .spec.model_spec import (
         DesignSpec,
@@ -101,7 +102,6 @@ if TYPE_CHECKING:
         load_spec,
     )
     from .spec.priors import Prior, PriorsSpec
-    from .synthetic import SyntheticExperiment
 
 __version__ = "0.1.0"
 
@@ -155,7 +155,7 @@ _HOMES = {
         "StrataError",
         "TreatmentError",
     ),
-    "examples": ("example",),
+    "simulate.gallery_examples": ("example",),
     "data.experiment": ("Experiment",),
     "exposure.contrasts": (
         "ExposureContrast",
@@ -180,7 +180,7 @@ _HOMES = {
         "ExposureProbabilities",
         "exposure_probabilities",
     ),
-    "exposure.scenario": ("GraphScenario",),
+    "simulate.graph_scenario": ("GraphScenario",),
     "exposure.sensitivity": ("ExposureSensitivity", "exposure_sensitivity"),
     "spec.exposure_section": ("ExposureSpec",),
     "frequentist.exposed": (
@@ -202,8 +202,8 @@ _HOMES = {
     "spec.priors": ("Prior", "PriorsSpec"),
     "projections": ("Rollout", "rollout"),
     "scorecards": ("Scorecard", "scorecard"),
-    "simulate": ("Scenario", "load_tutorial", "tutorial_spec"),
-    "synthetic": ("SyntheticExperiment",),
+    "simulate.spillover_scenario": ("Scenario", "load_tutorial", "tutorial_spec"),
+    "simulate.synthetic_experiment": ("SyntheticExperiment",),
     "spec.model_spec": (
         "DesignSpec",
         "HeterogeneitySpec",

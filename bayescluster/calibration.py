@@ -22,7 +22,7 @@ from .spec.priors import Prior
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .synthetic import SyntheticExperiment
+    from .simulate.synthetic_experiment import SyntheticExperiment
 
 Floats = NDArray[np.float64]
 

@@ -76,7 +76,7 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Analyse the tutorial's simulated experiment and write its report."""
-    from .simulate import TUTORIAL_TRUTH, load_tutorial, tutorial_spec
+    from .simulate.spillover_scenario import TUTORIAL_TRUTH, load_tutorial, tutorial_spec
 
     _check_writable(output)
     _check_format(output)
@@ -179,7 +179,7 @@ def simulate(
 ) -> None:
     """Write the tutorial's simulated table of users, to try things on."""
     from ._support.whole_files import write_whole
-    from .simulate import load_tutorial
+    from .simulate.spillover_scenario import load_tutorial
 
     kind = output.suffix.lower()
     if kind not in (".csv", ".parquet"):

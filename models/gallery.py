@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 import bayescluster as bc
-from bayescluster.examples import EXAMPLES
+from bayescluster.simulate.gallery_examples import EXAMPLES
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER / "README.md"

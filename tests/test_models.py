@@ -14,7 +14,7 @@ from bayescluster.bayes.compiled import structure
 from bayescluster.bayes.statistics import resolved_priors
 from bayescluster.card.equations import equations
 from bayescluster.card.picture import PriorPredictive
-from bayescluster.examples import EXAMPLES
+from bayescluster.simulate.gallery_examples import EXAMPLES
 from bayescluster.spec.model_spec import LINK_FAMILIES, Family
 
 MODELS = Path(__file__).parents[1] / "models"

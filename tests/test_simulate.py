@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import bayescluster as bc
-from bayescluster.simulate import Scenario
+from bayescluster.simulate.spillover_scenario import Scenario
 
 
 def test_moments_have_the_distribution_of_compressed_rows():

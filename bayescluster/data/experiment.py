@@ -64,7 +64,7 @@ class Experiment:
 
     Examples
     --------
-    >>> from bayescluster.simulate import Scenario
+    >>> from bayescluster.simulate.spillover_scenario import Scenario
     >>> scenario = Scenario(n_clusters=6, cluster_size=50)
     >>> Experiment(scenario.simulate(), scenario.spec)
     Experiment(300 units, 3 treated and 3 control clusters, outcome 'outcome')

@@ -70,7 +70,7 @@ def exact_posterior(exp: Experiment) -> ExactPosterior:
 
     Examples
     --------
-    >>> from bayescluster.simulate import Scenario
+    >>> from bayescluster.simulate.spillover_scenario import Scenario
     >>> scenario = Scenario(n_clusters=20, cluster_size=100)
     >>> exp = Experiment.from_moments(scenario.simulate_moments(seed=1), scenario.spec)
     >>> list(exact_posterior(exp).mean)

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .spec.model_spec import ModelSpec
+from ..spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
-    from .data.experiment import Experiment
+    from ..data.experiment import Experiment
 
 Floats = NDArray[np.float64]
 
@@ -111,7 +111,7 @@ class SyntheticExperiment:
             ``between_sd[control]`` and ``between_sd[treated]`` where it differs by arm. Without
             ``intercept_mean`` where there are strata: it depends on those that were drawn.
         """
-        from .bayes.cells.families import EXTRA_PARAMETER
+        from ..bayes.cells.families import EXTRA_PARAMETER
 
         truth, spec, moments = self.truth, self.spec, exp.moments()
         mean = dict(zip(moments.variables, moments.grand_mean + moments.origin, strict=True))

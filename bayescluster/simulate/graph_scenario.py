@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..assignment.mechanisms import Complete
+from ..exposure.collaboration_graph import CollaborationGraph
 from ..spec.model_spec import ModelSpec
-from .collaboration_graph import CollaborationGraph
 
 Floats = NDArray[np.float64]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .errors import SpecError
-from .spec.model_spec import load_spec
-from .synthetic import SyntheticExperiment
+from ..errors import SpecError
+from ..spec.model_spec import load_spec
+from .synthetic_experiment import SyntheticExperiment
 
 #: How the data of each specification are made, by the name of its file; parameters are in the
 #: outcome's unit or on the link scale.

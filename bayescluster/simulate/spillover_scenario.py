@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .data.cluster_moments import ClusterMoments
-from .spec.model_spec import ModelSpec
+from ..data.cluster_moments import ClusterMoments
+from ..spec.model_spec import ModelSpec
 
 #: Effects that the tutorial's outcome was made with.
 TUTORIAL_TRUTH = {"direct": 0.80, "spillover": 0.20}
