@@ -69,23 +69,28 @@ if TYPE_CHECKING:
     )
     from .exposure.collaboration_graph import CollaborationGraph
     from .exposure.condition_probabilities import ExposureProbabilities, exposure_probabilities
-    from .exposure.contrasts import ExposureContrast, exposure_contrast
     from .exposure.expose import Exposure, expose
     from .exposure.grouping import Groupings, group_clusters
     from .exposure.mappings import AtLeast, CustomMapping, ExposureMapping, ShareAbove, TreatedShare
     from .exposure.planning import ExposurePlan, plan_exposure
     from .exposure.positivity import Positivity
     from .exposure.sensitivity import ExposureSensitivity, exposure_sensitivity
-    from .frequentist.bootstrap import BootstrapEstimates, cluster_bootstrap
-    from .frequentist.estimates import Estimates
-    from .frequentist.estimators import cluster_wls, naive_ols, two_exposure
-    from .frequentist.exposed import exposure_weighted_ols, hajek, horvitz_thompson, recentred_ols
-    from .frequentist.focal import spillover_test
-    from .frequentist.influence import effective_clusters, influence
-    from .frequentist.inversion import ResamplingTest
+    from .frequentist.cluster_bootstrap import BootstrapEstimates, cluster_bootstrap
+    from .frequentist.cluster_influence import effective_clusters, influence
+    from .frequentist.conditional_randomization import spillover_test
+    from .frequentist.estimates_record import Estimates
+    from .frequentist.exposure_contrasts import ExposureContrast, exposure_contrast
+    from .frequentist.graph_estimators import (
+        exposure_weighted_ols,
+        hajek,
+        horvitz_thompson,
+        recentred_ols,
+    )
+    from .frequentist.inverted_tests import ResamplingTest
     from .frequentist.ols import WaldTest, ols, wald_test
     from .frequentist.randomization import randomization_test
-    from .frequentist.wild import wild_bootstrap
+    from .frequentist.standard_estimators import cluster_wls, naive_ols, two_exposure
+    from .frequentist.wild_cluster_bootstrap import wild_bootstrap
     from .projections import Rollout, rollout
     from .scorecards import Scorecard, scorecard
     from .simulate.gallery_examples import example
@@ -157,7 +162,7 @@ _HOMES = {
     ),
     "simulate.gallery_examples": ("example",),
     "data.experiment": ("Experiment",),
-    "exposure.contrasts": (
+    "frequentist.exposure_contrasts": (
         "ExposureContrast",
         "exposure_contrast",
     ),
@@ -183,21 +188,21 @@ _HOMES = {
     "simulate.graph_scenario": ("GraphScenario",),
     "exposure.sensitivity": ("ExposureSensitivity", "exposure_sensitivity"),
     "spec.exposure_section": ("ExposureSpec",),
-    "frequentist.exposed": (
+    "frequentist.graph_estimators": (
         "exposure_weighted_ols",
         "hajek",
         "horvitz_thompson",
         "recentred_ols",
     ),
-    "frequentist.focal": ("spillover_test",),
-    "frequentist.bootstrap": ("BootstrapEstimates", "cluster_bootstrap"),
-    "frequentist.estimates": ("Estimates",),
-    "frequentist.estimators": ("cluster_wls", "naive_ols", "two_exposure"),
-    "frequentist.influence": ("effective_clusters", "influence"),
+    "frequentist.conditional_randomization": ("spillover_test",),
+    "frequentist.cluster_bootstrap": ("BootstrapEstimates", "cluster_bootstrap"),
+    "frequentist.estimates_record": ("Estimates",),
+    "frequentist.standard_estimators": ("cluster_wls", "naive_ols", "two_exposure"),
+    "frequentist.cluster_influence": ("effective_clusters", "influence"),
     "frequentist.ols": ("WaldTest", "ols", "wald_test"),
-    "frequentist.inversion": ("ResamplingTest",),
+    "frequentist.inverted_tests": ("ResamplingTest",),
     "frequentist.randomization": ("randomization_test",),
-    "frequentist.wild": ("wild_bootstrap",),
+    "frequentist.wild_cluster_bootstrap": ("wild_bootstrap",),
     "data.cluster_moments": ("ClusterMoments",),
     "spec.priors": ("Prior", "PriorsSpec"),
     "projections": ("Rollout", "rollout"),

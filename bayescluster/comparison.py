@@ -27,7 +27,7 @@ from .frequentist import (
     two_exposure,
     wild_bootstrap,
 )
-from .frequentist.estimates import COLUMNS
+from .frequentist.estimates_record import COLUMNS
 from .recommendation import recommend
 
 if TYPE_CHECKING:
@@ -324,14 +324,14 @@ def _graph_based(exp: Experiment, seed: int) -> tuple[list[pd.DataFrame], dict[s
     """
     if exp.exposure is None:
         return [], {}
-    from .frequentist.exposed import (
+    from .frequentist.conditional_randomization import spillover_test
+    from .frequentist.graph_estimators import (
         exposure_weighted_ols,
         hajek,
         horvitz_thompson,
         recentred_ols,
         unadjusted_ols,
     )
-    from .frequentist.focal import spillover_test
 
     methods: dict[str, Callable[[], Tidy]] = {
         "two-exposure OLS without expected exposure": partial(unadjusted_ols, exp),

@@ -29,7 +29,8 @@ from .bayes.checking.predictive import posterior_predictive_check
 from .bayes.checking.sensitivity import power_scaling
 from .comparison import Comparison
 from .data.experiment import Experiment
-from .frequentist import effective_clusters, influence, two_exposure
+from .frequentist import cluster_influence as influence
+from .frequentist import effective_clusters, two_exposure
 from .recommendation import FEW_CLUSTERS, MIN_CLUSTERS
 
 if TYPE_CHECKING:
@@ -306,7 +307,7 @@ def _graph(exp: Experiment) -> Iterator[Row]:
 
 def _set_apart(exp: Experiment, exposure: Exposure) -> Iterator[Row]:
     """Say how many users the weighted contrasts are averages over, and how many are set apart."""
-    from .exposure.contrasts import CONTRASTS, MIN_PROBABILITY
+    from .frequentist.exposure_contrasts import CONTRASTS, MIN_PROBABILITY
 
     seen = np.isfinite(exp.outcomes())
     for term in ("direct",) if exposure.mapping.is_dose else ("direct", "spillover"):

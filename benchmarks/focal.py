@@ -9,7 +9,7 @@ from functools import cache, partial
 import numpy as np
 
 import bayescluster as bc
-from bayescluster.frequentist.focal import focal_test
+from bayescluster.frequentist.conditional_randomization import focal_test
 
 from .tables import Section
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 import bayescluster as bc
-from bayescluster.exposure.contrasts import exposure_contrast
 from bayescluster.exposure.expose import Exposure
 from bayescluster.exposure.joint_probabilities import JointProbabilities, joint_probabilities
 from bayescluster.exposure.mappings import AtLeast
-from bayescluster.frequentist.exposed import (
+from bayescluster.frequentist.exposure_contrasts import exposure_contrast
+from bayescluster.frequentist.graph_estimators import (
     exposure_weighted_ols,
     recentred_ols,
     unadjusted_ols,

@@ -7,7 +7,7 @@ import statsmodels.api as sm
 from scipy import stats
 
 import bayescluster as bc
-from bayescluster.frequentist import resampling
+from bayescluster.frequentist import bootstrap_weights as resampling
 
 
 def refit(rows, regressors, weights=None):

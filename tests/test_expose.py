@@ -96,7 +96,7 @@ def test_the_experiment_is_that_of_the_table(exposure):
     beta = np.linalg.lstsq(x, data["outcome"], rcond=None)[0]
     np.testing.assert_allclose(bc.recentred_ols(exp).estimate, beta, rtol=1e-9)
     plain = np.linalg.lstsq(x[:, :3], data["outcome"], rcond=None)[0]
-    from bayescluster.frequentist.exposed import unadjusted_ols
+    from bayescluster.frequentist.graph_estimators import unadjusted_ols
 
     np.testing.assert_allclose(unadjusted_ols(exp).estimate, plain, rtol=1e-9)
     weights = 1 / data["exposure_probability"].to_numpy()
@@ -230,7 +230,7 @@ def test_positivity_by_hand(exposure):
 def test_spillover_by_chance_is_not_confused_with_degree():
     """Over 60 experiments recentring is unbiased, and exposure as it comes is not."""
     scenario = bc.GraphScenario(n_clusters=24, cluster_size=30, degree_effect=0.6)
-    from bayescluster.frequentist.exposed import unadjusted_ols
+    from bayescluster.frequentist.graph_estimators import unadjusted_ols
 
     found = []
     for seed in range(60):

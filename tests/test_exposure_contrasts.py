@@ -11,7 +11,7 @@ import statsmodels.api as sm
 from exposures import condition_masks, enumerated
 
 import bayescluster as bc
-from bayescluster.exposure.contrasts import CONTRASTS
+from bayescluster.frequentist.exposure_contrasts import CONTRASTS
 
 K = 6
 ARMS = ("pure_control", "spillover", "direct", "direct_with_exposure")

@@ -9,7 +9,7 @@ from bayescluster.exposure.expose import Exposure
 from bayescluster.exposure.mappings import AtLeast, CustomMapping, ShareAbove, TreatedShare
 from bayescluster.exposure.reanalysis import thinned
 from bayescluster.exposure.sensitivity import _verdict
-from bayescluster.frequentist.exposed import with_expected
+from bayescluster.frequentist.graph_estimators import with_expected
 
 SCENARIO = bc.GraphScenario(n_clusters=16, cluster_size=20)
 OLS, POSTERIOR = "recentred OLS, CR2", "posterior, integrated"

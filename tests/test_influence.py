@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import bayescluster as bc
-from bayescluster.frequentist.influence import residual_icc
-from bayescluster.frequentist.regression import Regression
+from bayescluster.frequentist.cluster_influence import residual_icc
+from bayescluster.frequentist.normal_equations import Regression
 
 
 def with_age(units, spec):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import bayescluster as bc
-from bayescluster.frequentist.focal import focal_test
+from bayescluster.frequentist.conditional_randomization import focal_test
 
 K = 24
 SCENARIO = bc.GraphScenario(

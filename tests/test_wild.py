@@ -150,7 +150,7 @@ def test_unbounded_intervals_are_said_so():
 
 
 def test_blocks_and_seeds(monkeypatch):
-    from bayescluster.frequentist import wild
+    from bayescluster.frequentist import wild_cluster_bootstrap as wild
 
     y, X, cluster, _ = rows(2, groups=15, n=150)
     m = bc.ClusterMoments.from_arrays(y, X, cluster, NAMES)
@@ -264,7 +264,7 @@ def test_no_enumerated_p_value_is_zero(seed, groups, scores, impose_null, tail):
 
 
 def test_many_strata_by_sparse_sums(monkeypatch):
-    from bayescluster.frequentist import wild
+    from bayescluster.frequentist import wild_cluster_bootstrap as wild
 
     y, X, cluster, block = rows(2, groups=16, n=150, strata=True)
     m = bc.ClusterMoments.from_arrays(y, X, cluster, NAMES, strata=block)

@@ -378,7 +378,7 @@ def check_design(moments: ClusterMoments, spec: ModelSpec) -> None:
                 f"the effect {name!r} cannot vary between clusters: it varies within {varying} of "
                 f"{moments.n_clusters:,} clusters; leave it out of heterogeneity.slopes"
             )
-    from ..frequentist.regression import Regression
+    from ..frequentist.normal_equations import Regression
 
     Regression.of(moments)  # raises where coefficients are not identified
 

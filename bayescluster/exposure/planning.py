@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from .._support.display import Tidy, number
 from ..assignment.block_probabilities import Blocks
 from ..assignment.mechanisms import Assignment
+from ..frequentist.exposure_contrasts import MIN_PROBABILITY
 from .collaboration_graph import CollaborationGraph
 from .collaborators import Touches
 from .condition_probabilities import CONDITIONS, ExposureProbabilities, exposure_probabilities
-from .contrasts import MIN_PROBABILITY
 from .joint_probabilities import in_condition
 from .mappings import BLOCK_ELEMENTS, AtLeast, CustomMapping, ExposureMapping
 

@@ -71,7 +71,7 @@ class Reanalysis:
     @classmethod
     def of(cls, declared: Exposure, draws: int, seed: int) -> Reanalysis:
         """Read the users' rows once; raise where the declared analysis itself is impossible."""
-        from ..frequentist.exposed import recentred_ols, with_expected
+        from ..frequentist.graph_estimators import recentred_ols, with_expected
 
         exp = with_expected(declared.experiment())
         recentred_ols(exp)
@@ -113,7 +113,7 @@ class Reanalysis:
 
     def _moments(self, exposure: Exposure, used: NDArray[np.bool_]) -> ClusterMoments:
         """Compress the users with the regressors that exposure decides replaced."""
-        from ..frequentist.exposed import expected_column
+        from ..frequentist.graph_estimators import expected_column
 
         known = self.exp.moments()
         columns = {

@@ -1,13 +1,13 @@
 """The cluster-robust path: least squares from moments, and the cluster bootstrap."""
 
-from .bootstrap import BootstrapEstimates, cluster_bootstrap
-from .estimates import Estimates
-from .estimators import cluster_wls, naive_ols, two_exposure
-from .influence import effective_clusters, influence
-from .inversion import ResamplingTest
+from .cluster_bootstrap import BootstrapEstimates, cluster_bootstrap
+from .cluster_influence import effective_clusters, influence
+from .estimates_record import Estimates
+from .inverted_tests import ResamplingTest
 from .ols import WaldTest, ols, wald_test
 from .randomization import randomization_test
-from .wild import wild_bootstrap
+from .standard_estimators import cluster_wls, naive_ols, two_exposure
+from .wild_cluster_bootstrap import wild_bootstrap
 
 __all__ = [
     "BootstrapEstimates",

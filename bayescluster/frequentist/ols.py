@@ -14,9 +14,15 @@ from .._support.display import Tidy
 from ..data.cluster_moments import ClusterMoments
 from ..errors import DesignError
 from ..spec.model_spec import DEFAULT_CI_PROB
-from .covariance import Vcov, check_scores, covariance, satterthwaite_df, vanishing
-from .estimates import Estimates
-from .regression import Regression
+from .cluster_robust_covariance import (
+    Vcov,
+    check_scores,
+    covariance,
+    satterthwaite_df,
+    vanishing,
+)
+from .estimates_record import Estimates
+from .normal_equations import Regression
 
 Floats = NDArray[np.float64]
 Distribution = Literal["t", "normal"]

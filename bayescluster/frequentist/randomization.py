@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from ..assignment.mechanisms import Assignment
 from ..data.experiment import Experiment
 from ..errors import DesignError
-from .covariance import check_scores
-from .estimators import check_whole_clusters
-from .influence import coordinate_sums
-from .inversion import ReferenceDistribution, ResamplingTest, Tail
+from .cluster_influence import coordinate_sums
+from .cluster_robust_covariance import check_scores
+from .inverted_tests import ReferenceDistribution, ResamplingTest, Tail
+from .normal_equations import Regression
 from .ols import check_choice, check_null
-from .regression import Regression
+from .standard_estimators import check_whole_clusters
 
 Floats = NDArray[np.float64]
 

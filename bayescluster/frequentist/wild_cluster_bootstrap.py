@@ -11,10 +11,16 @@ from numpy.typing import NDArray
 from ..data.cluster_moments import ClusterMoments
 from ..errors import DesignError
 from ..spec.model_spec import DEFAULT_CI_PROB
-from .covariance import alone, check_scores, covariance, inverse_power, named
-from .inversion import ReferenceDistribution, ResamplingTest, Tail
+from .cluster_robust_covariance import (
+    alone,
+    check_scores,
+    covariance,
+    inverse_power,
+    named,
+)
+from .inverted_tests import ReferenceDistribution, ResamplingTest, Tail
+from .normal_equations import Regression
 from .ols import check_choice, check_null, check_size
-from .regression import Regression
 
 Floats = NDArray[np.float64]
 Weights = Literal["rademacher", "webb", "mammen"]

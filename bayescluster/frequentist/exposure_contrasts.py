@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from .._support.display import Tidy
 from ..errors import DesignError
-from ..frequentist.estimates import COLUMNS
-from .expose import Exposure
-from .joint_probabilities import JointProbabilities, in_condition, joint_probabilities
-from .mappings import BLOCK_ELEMENTS, CustomMapping, TreatedShare
+from ..exposure.expose import Exposure
+from ..exposure.joint_probabilities import JointProbabilities, in_condition, joint_probabilities
+from ..exposure.mappings import BLOCK_ELEMENTS, CustomMapping, TreatedShare
+from .estimates_record import COLUMNS
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

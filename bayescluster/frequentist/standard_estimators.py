@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from ..data.experiment import Experiment
 from ..errors import DesignError
-from .covariance import Vcov
-from .estimates import Estimates
+from .cluster_robust_covariance import Vcov
+from .estimates_record import Estimates
 from .ols import Distribution, ols
 
 

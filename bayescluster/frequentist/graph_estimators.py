@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from ..data.cluster_moments import ClusterMoments
 from ..data.experiment import Experiment
 from ..errors import DataError, DesignError
-from ..exposure.contrasts import MIN_PROBABILITY, ExposureContrast, exposure_contrast
 from ..exposure.expose import Exposure
-from .covariance import Vcov
-from .estimates import Estimates
-from .estimators import two_exposure
+from .cluster_robust_covariance import Vcov
+from .estimates_record import Estimates
+from .exposure_contrasts import MIN_PROBABILITY, ExposureContrast, exposure_contrast
 from .ols import ols
+from .standard_estimators import two_exposure
 
 Floats = NDArray[np.float64]
 

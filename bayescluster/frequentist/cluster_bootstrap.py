@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from .._support.display import Tidy
 from ..data.experiment import Experiment
 from ..errors import DesignError
-from .estimates import COLUMNS
-from .estimators import check_whole_clusters
-from .influence import leave_one_out
+from .bootstrap_weights import resampling_groups, resampling_weights
+from .cluster_influence import leave_one_out
+from .estimates_record import COLUMNS
+from .normal_equations import RANK_TOLERANCE, Regression
 from .ols import check_choice
-from .regression import RANK_TOLERANCE, Regression
-from .resampling import resampling_groups, resampling_weights
+from .standard_estimators import check_whole_clusters
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

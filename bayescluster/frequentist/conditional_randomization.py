@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..data.experiment import Experiment
 from ..errors import DataError, DesignError
 from ..exposure.expose import Exposure
-from .inversion import TIE, ReferenceDistribution, ResamplingTest
+from .inverted_tests import TIE, ReferenceDistribution, ResamplingTest
 from .ols import check_null
 
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._support.display import Tidy
-from .estimates import COLUMNS
+from .estimates_record import COLUMNS
 
 Floats = NDArray[np.float64]
 Tail = Literal["symmetric", "equal"]

@@ -7,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..data.experiment import Experiment
-from .covariance import hat_eigen, inverse_power
-from .regression import Regression
+from .cluster_robust_covariance import hat_eigen, inverse_power
+from .normal_equations import Regression
 
 Floats = NDArray[np.float64]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DesignError
-from .regression import Regression
+from .normal_equations import Regression
 
 Floats = NDArray[np.float64]
 Vcov = Literal["iid", "CR0", "CR1", "CR2", "CR3"]
