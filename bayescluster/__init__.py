@@ -19,7 +19,6 @@ if TYPE_CHECKING:
         Stratified,
     )
     from .assignment.redrawn_mechanisms import Bernoulli, Rerandomised
-    from .bayes.checking.convergence import convergence
     from .bayes.checking.model_comparison import (
         LeaveOneOut,
         ModelComparison,
@@ -38,9 +37,10 @@ if TYPE_CHECKING:
         power_scaling,
         prior_sensitivity,
     )
+    from .bayes.convergence import convergence
+    from .bayes.exact.exact_posterior import ExactPosterior, exact_posterior
+    from .bayes.exact.fit_exact import exact_posteriors, fit_exact
     from .bayes.fit import fit
-    from .bayes.integration.fit_exact import exact_posteriors, fit_exact
-    from .bayes.integration.posterior import ExactPosterior, exact_posterior
     from .bayes.model import build_model
     from .calibration import Calibration, calibrate
     from .card.markdown import model_card
@@ -112,10 +112,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "analysis": ("Analysis", "analyze"),
-    "bayes.checking.convergence": ("convergence",),
-    "bayes.integration.posterior": ("ExactPosterior", "exact_posterior"),
+    "bayes.convergence": ("convergence",),
+    "bayes.exact.exact_posterior": ("ExactPosterior", "exact_posterior"),
     "bayes.fit": ("fit",),
-    "bayes.integration.fit_exact": ("exact_posteriors", "fit_exact"),
+    "bayes.exact.fit_exact": ("exact_posteriors", "fit_exact"),
     "bayes.model": ("build_model",),
     "bayes.checking.model_comparison": (
         "LeaveOneOut",

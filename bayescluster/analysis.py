@@ -125,8 +125,8 @@ class Analysis(Tidy):
         Where posteriors are sampled, each refit takes half of the usual draws.
         """
         from .bayes.checking.sensitivity import prior_sensitivity
+        from .bayes.exact.exact_posterior import is_integrable
         from .bayes.fit import fit
-        from .bayes.integration.posterior import is_integrable
 
         if is_integrable(self.spec):
             return prior_sensitivity(self.experiment)

@@ -159,7 +159,7 @@ def _own_priors(spec: ModelSpec) -> dict[str, Prior]:
     varying, design = spec.heterogeneity, spec.design
     if spec.outcome.adjusted_for or design.strata or varying.slopes or varying.between_sd_by_arm:
         raise SpecError("calibrate simulates neither covariates nor strata nor varying effects")
-    from .bayes.cells.families import EXTRA_PARAMETER
+    from .bayes.cells.cell_families import EXTRA_PARAMETER
 
     names = ["intercept_mean", *design.effects, "between_sd"]
     names += [] if spec.outcome.has_link else ["within_sd"]
@@ -198,7 +198,7 @@ def _simulate(
     count: int,
 ) -> Iterator[tuple[dict[str, float], Floats]]:
     """Yield parameters drawn from the prior, and outcomes drawn given them."""
-    from .bayes.cells.families import EXTRA_PARAMETER, draw_totals
+    from .bayes.cells.cell_families import EXTRA_PARAMETER, draw_totals
 
     family, clusters = spec.outcome.family, int(cluster.max()) + 1
     for simulation in range(count):
@@ -222,7 +222,7 @@ def _simulate(
 
 
 def _integrated(experiments: list[partial[Experiment]], truths: pd.DataFrame) -> pd.DataFrame:
-    from .bayes.integration.fit_exact import exact_posteriors
+    from .bayes.exact.fit_exact import exact_posteriors
 
     known = {name: truths[name].to_numpy() for name in truths}
     table = exact_posteriors((build() for build in experiments), truth=known)

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ._support.display import Tidy, number
-from .bayes.draws import check_posterior
-from .bayes.integration.posterior import ExactPosterior, exact_posterior, is_integrable
+from .bayes.exact.exact_posterior import ExactPosterior, exact_posterior, is_integrable
+from .bayes.parameter_draws import check_posterior
 from .data.experiment import Experiment
 from .errors import DataError
 from .estimands import estimand_draws, summarise

@@ -16,7 +16,7 @@ from ._support.display import (
     percent,
     probability,
 )
-from .bayes.draws import check_posterior
+from .bayes.parameter_draws import check_posterior
 from .data.experiment import Experiment
 from .estimands import estimand_draws, is_effect
 from .spec.model_spec import ReportSpec

@@ -23,10 +23,10 @@ from .assumptions import (
     level_rows,
     spread_rows,
 )
-from .bayes.checking.convergence import convergence, sampler_checks
 from .bayes.checking.model_comparison import loo
 from .bayes.checking.predictive import posterior_predictive_check
 from .bayes.checking.sensitivity import power_scaling
+from .bayes.convergence import convergence, sampler_checks
 from .comparison import Comparison
 from .data.experiment import Experiment
 from .frequentist import cluster_influence as influence

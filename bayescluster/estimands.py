@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .bayes.cells.families import RATIOS, mean_of
+from .bayes.cells.cell_families import RATIOS, mean_of
 from .data.experiment import Experiment
 from .spec.model_spec import ReportSpec
 

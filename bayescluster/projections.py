@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ._figures import new_figure, plain
 from ._support.display import Tidy, percent
-from .bayes.draws import check_posterior
+from .bayes.parameter_draws import check_posterior
 from .data.experiment import Experiment
 from .estimands import estimand_draws
 

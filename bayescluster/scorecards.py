@@ -224,8 +224,8 @@ def _naming(metric: str) -> Iterator[None]:
 def _fit(
     exp: Experiment, engine: Engine, draws: int, tune: int, chains: int, seed: int
 ) -> xr.DataTree:
-    from .bayes.integration.fit_exact import fit_exact
-    from .bayes.integration.posterior import is_integrable
+    from .bayes.exact.exact_posterior import is_integrable
+    from .bayes.exact.fit_exact import fit_exact
 
     if engine == "exact" or (engine == "auto" and is_integrable(exp.spec)):
         return fit_exact(exp, draws=draws * chains, seed=seed)

@@ -6,7 +6,7 @@ import time
 import warnings
 
 import bayescluster as bc
-from bayescluster.bayes.statistics import cell_likelihood
+from bayescluster.bayes.model_inputs import cell_likelihood
 
 from .tables import Section, figure
 

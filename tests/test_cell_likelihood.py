@@ -10,15 +10,15 @@ from scipy import stats
 
 import bayescluster as bc
 from bayescluster.bayes.cells import models as cell_models
-from bayescluster.bayes.cells.families import draw_totals
-from bayescluster.bayes.cells.kernel import _compiled
-from bayescluster.bayes.cells.quadrature import Layout, integrated_log_likelihood
-from bayescluster.bayes.draws import ParameterDraws
-from bayescluster.bayes.gaussian.likelihood import GaussianStatistics
-from bayescluster.bayes.gaussian.slopes import SlopesLikelihood
+from bayescluster.bayes.cells.cell_families import draw_totals
+from bayescluster.bayes.cells.intercept_quadrature import Layout, integrated_log_likelihood
+from bayescluster.bayes.cells.quadrature_kernel import _compiled
+from bayescluster.bayes.gaussian.gaussian_likelihood import GaussianStatistics
+from bayescluster.bayes.gaussian.gaussian_slopes import SlopesLikelihood
 from bayescluster.bayes.model import gaussian_statistics
-from bayescluster.bayes.recover import likelihood_of
-from bayescluster.bayes.statistics import cell_likelihood, samples_intercepts
+from bayescluster.bayes.model_inputs import cell_likelihood, samples_intercepts
+from bayescluster.bayes.parameter_draws import ParameterDraws
+from bayescluster.bayes.recovered_intercepts import likelihood_of
 
 LINKED = ("bernoulli", "poisson", "negative_binomial")
 COVARIATES = {"covariates": ["age", "cluster_size", "plan"]}

@@ -162,7 +162,7 @@ def test_cells_alone_make_the_same_experiment(family):
     assert np.array_equal(again.treated, exp.treated)
     assert again.covariates == exp.covariates
     assert (again.n_units, again.has_units) == (exp.n_units, False)
-    from bayescluster.bayes.statistics import resolved_priors
+    from bayescluster.bayes.model_inputs import resolved_priors
 
     ours, theirs = resolved_priors(again), resolved_priors(exp)
     for name, prior in theirs.items():

@@ -11,8 +11,8 @@ import pytest
 from rows import regressors
 
 import bayescluster as bc
-from bayescluster.bayes.compiled import compiled_model, structure
-from bayescluster.bayes.statistics import resolved_priors, samples_intercepts
+from bayescluster.bayes.compiled_models import compiled_model, structure
+from bayescluster.bayes.model_inputs import resolved_priors, samples_intercepts
 
 RUN = {"draws": 2_000, "tune": 1_000, "chains": 4}
 ROLLOUT = {"level": "unit", "saturation": "share"}

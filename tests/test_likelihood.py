@@ -7,7 +7,7 @@ from rows import unconstrained
 from scipy import stats
 
 import bayescluster as bc
-from bayescluster.bayes.gaussian.likelihood import GaussianStatistics
+from bayescluster.bayes.gaussian.gaussian_likelihood import GaussianStatistics
 from bayescluster.bayes.model import gaussian_statistics, resolved_priors
 
 POINTS = 12

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import bayescluster as bc
-from bayescluster.bayes.compiled import structure
-from bayescluster.bayes.statistics import resolved_priors
+from bayescluster.bayes.compiled_models import structure
+from bayescluster.bayes.model_inputs import resolved_priors
 from bayescluster.card.equations import equations
 from bayescluster.card.picture import PriorPredictive
 from bayescluster.simulate.gallery_examples import EXAMPLES

@@ -6,7 +6,6 @@ import pytest
 from matplotlib import pyplot as plt
 
 import bayescluster as bc
-from bayescluster.bayes.checking.convergence import sampler_checks
 from bayescluster.bayes.checking.discrepancies import draw_within_sd
 from bayescluster.bayes.checking.predictive import _misfit_advice
 from bayescluster.bayes.checking.replicates import (
@@ -15,7 +14,8 @@ from bayescluster.bayes.checking.replicates import (
     _draw_units,
     replicate,
 )
-from bayescluster.bayes.draws import ParameterDraws
+from bayescluster.bayes.convergence import sampler_checks
+from bayescluster.bayes.parameter_draws import ParameterDraws
 
 DESIGN = {"cluster": "team", "treatment": "treated", "spillover": "exposed"}
 

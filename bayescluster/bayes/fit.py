@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..data.experiment import Experiment
 from ..data.sources import first_lines
 from ..errors import FitError
-from .recover import complete
+from .recovered_intercepts import complete
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -84,8 +84,8 @@ def fit(
     """
     import nutpie
 
-    from .checking.convergence import convergence, sampler_checks
-    from .compiled import compiled_model
+    from .compiled_models import compiled_model
+    from .convergence import convergence, sampler_checks
 
     for name, value, least in (("draws", draws, 4), ("tune", tune, 1), ("chains", chains, 1)):
         if value < least:

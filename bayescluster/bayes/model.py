@@ -1,7 +1,7 @@
 """The PyMC models, to be read: few observed nodes, whatever the number of units.
 
-:mod:`bayescluster.bayes.gaussian.likelihood` derives the gaussian one's three,
-:mod:`bayescluster.bayes.cells.quadrature` the integrals of the others. Linear predictors are
+:mod:`bayescluster.bayes.gaussian.gaussian_likelihood` derives the gaussian one's three,
+:mod:`bayescluster.bayes.cells.intercept_quadrature` the integrals of the others. Linear predictors are
 written as elementwise products and sums: a matrix product would bring BLAS into the graph and make
 its compilation several times as long.
 """
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.experiment import CELL_FAMILIES, Experiment
-from .cells.families import EXTRA_PARAMETER
-from .statistics import gaussian_statistics, resolved_priors, samples_intercepts
+from .cells.cell_families import EXTRA_PARAMETER
+from .model_inputs import gaussian_statistics, resolved_priors, samples_intercepts
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -54,11 +54,11 @@ def build_model(exp: Experiment, *, as_data: bool = False) -> pm.Model:
     import pymc as pm
 
     if exp.spec.outcome.family in CELL_FAMILIES:
-        from .cells.models import add_integrated_likelihood, add_sampled_likelihood
+        from .cells.cell_models import add_integrated_likelihood, add_sampled_likelihood
 
         add = add_sampled_likelihood if samples_intercepts(exp) else add_integrated_likelihood
     elif exp.spec.heterogeneity.slopes:
-        from .gaussian.slopes import add_slopes_likelihood as add
+        from .gaussian.gaussian_slopes import add_slopes_likelihood as add
     else:
         add = add_gaussian_likelihood
     with pm.Model(coords=_coords(exp)) as model:

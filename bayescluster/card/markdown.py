@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..bayes.statistics import cell_likelihood, samples_intercepts
+from ..bayes.model_inputs import cell_likelihood, samples_intercepts
 from ..data.experiment import CELL_FAMILIES, Experiment
 from .equations import equations, symbols
 from .graph import graph
@@ -67,7 +67,7 @@ def fitted_as(exp: Experiment) -> str:
                 f"Fitted to {seen}; the cluster intercepts are integrated out by adaptive "
                 f"quadrature with {data.nodes} nodes, in the potential `units`."
             )
-        from ..bayes.cells.models import is_informative
+        from ..bayes.cells.cell_models import is_informative
 
         how = "centred on" if is_informative(data) else "scaled standard normals about"
         return (

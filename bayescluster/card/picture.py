@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._figures import new_figure
-from ..bayes.draws import ParameterDraws
-from ..bayes.recover import draw_prior, labels_of, likelihood_of
+from ..bayes.parameter_draws import ParameterDraws
+from ..bayes.recovered_intercepts import draw_prior, labels_of, likelihood_of
 from ..data.experiment import Experiment
 
 if TYPE_CHECKING:

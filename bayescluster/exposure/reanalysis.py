@@ -139,7 +139,7 @@ def _estimates(
     moments: ClusterMoments, spec: ModelSpec
 ) -> Iterator[tuple[tuple[str, str], Floats]]:
     """Yield `FIGURES` of each estimator and effect."""
-    from ..bayes.integration.posterior import exact_posterior, is_integrable
+    from ..bayes.exact.exact_posterior import exact_posterior, is_integrable
     from ..frequentist.ols import ols
 
     found = ols(moments, "CR2", ci_prob=spec.report.ci_prob)

@@ -13,7 +13,7 @@ from ..assumptions import (
     INTERFERENCE,
     SUTVA,
 )
-from ..bayes.checking.convergence import convergence
+from ..bayes.convergence import convergence
 from . import assumption_plots, posterior_plots
 from .columns import BALANCE, CONVERGENCE, DECISION, POWER, PREDICTIVE, ROLLOUT, SENSITIVITY
 from .document import Grid, Heading, Part, Plot, Section, Words

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.whole_files import write_whole
-from ..bayes.checking.convergence import convergence
+from ..bayes.convergence import convergence
 from ..bayes.fit import versions
 
 if TYPE_CHECKING:

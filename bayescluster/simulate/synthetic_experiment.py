@@ -111,7 +111,7 @@ class SyntheticExperiment:
             ``between_sd[control]`` and ``between_sd[treated]`` where it differs by arm. Without
             ``intercept_mean`` where there are strata: it depends on those that were drawn.
         """
-        from ..bayes.cells.families import EXTRA_PARAMETER
+        from ..bayes.cells.cell_families import EXTRA_PARAMETER
 
         truth, spec, moments = self.truth, self.spec, exp.moments()
         mean = dict(zip(moments.variables, moments.grand_mean + moments.origin, strict=True))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.experiment import Experiment
-from ..draws import ParameterDraws
+from ..parameter_draws import ParameterDraws
 from .replicates import Groups, Replicates
 
 Floats = NDArray[np.float64]

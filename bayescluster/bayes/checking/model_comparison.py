@@ -286,9 +286,9 @@ def compare_fits(
 
 def fit_of(exp: Experiment) -> xr.DataTree:
     """Integrate the posterior where that is possible, else sample it."""
+    from ..exact.exact_posterior import is_integrable
+    from ..exact.fit_exact import fit_exact
     from ..fit import fit
-    from ..integration.fit_exact import fit_exact
-    from ..integration.posterior import is_integrable
 
     return fit_exact(exp) if is_integrable(exp.spec) else fit(exp, progressbar=False)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..._support.display import Tidy
 from ...data.experiment import Experiment
-from ..draws import ParameterDraws, check_posterior
+from ..parameter_draws import ParameterDraws, check_posterior
 from .discrepancies import (
     draw_within_sd,
     observed_totals,
@@ -209,7 +209,7 @@ def _prior_means(
 
     For families with a link also the expected ones, (S, J).
     """
-    from ..recover import draw_prior, labels_of, likelihood_of
+    from ..recovered_intercepts import draw_prior, labels_of, likelihood_of
 
     rng = np.random.default_rng(seed)
     if tree is not None:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.experiment import CELL_FAMILIES, Experiment
-from ..cells.families import draw_totals, mean_of
-from ..draws import ParameterDraws
-from ..statistics import cell_likelihood, gaussian_statistics
+from ..cells.cell_families import draw_totals, mean_of
+from ..model_inputs import cell_likelihood, gaussian_statistics
+from ..parameter_draws import ParameterDraws
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,8 +15,8 @@ from ...data.experiment import CELL_FAMILIES, Experiment
 from ...errors import SpecError
 from ...estimands import estimand_draws, summarise
 from ...spec.priors import Prior
-from ..draws import check_posterior
-from ..statistics import resolved_priors
+from ..model_inputs import resolved_priors
+from ..parameter_draws import check_posterior
 from .model_comparison import Fitter, fit_of
 from .predictive import worst
 

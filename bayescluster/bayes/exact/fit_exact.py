@@ -15,8 +15,8 @@ from ...data.cluster_moments import ClusterMoments
 from ...data.experiment import Experiment
 from ...spec.model_spec import ModelSpec
 from ..fit import provenance
-from ..recover import complete
-from .posterior import ExactPosterior, exact_posterior
+from ..recovered_intercepts import complete
+from .exact_posterior import ExactPosterior, exact_posterior
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.experiment import Experiment
-from ..draws import ParameterDraws
-from ..statistics import gaussian_statistics
-from .likelihood import GaussianStatistics
+from ..model_inputs import gaussian_statistics
+from ..parameter_draws import ParameterDraws
+from .gaussian_likelihood import GaussianStatistics
 
 if TYPE_CHECKING:
     from ..model import Holder, Parameters

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.experiment import Experiment
-from ..statistics import cell_likelihood
-from .families import cell_log_likelihood, score_and_information, value_log_likelihood
-from .quadrature import Layout
+from ..model_inputs import cell_likelihood
+from .cell_families import cell_log_likelihood, score_and_information, value_log_likelihood
+from .intercept_quadrature import Layout
 
 if TYPE_CHECKING:
     from ..model import Holder, Parameters
-    from .likelihood import CellLikelihood
+    from .cell_likelihood import CellLikelihood
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ def add_integrated_likelihood(exp: Experiment, parameters: Parameters, hold: Hol
     import pymc as pm
 
     from ..model import linear
-    from .kernel import IntegratedLikelihood
+    from .quadrature_kernel import IntegratedLikelihood
 
     data = cell_likelihood(exp)
     laid, layout = data.laid, Layout.of(data.laid, data.family)

@@ -22,8 +22,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from .families import cell_log_likelihood, score_and_information
-from .quadrature import (
+from .cell_families import cell_log_likelihood, score_and_information
+from .intercept_quadrature import (
     BLOCK_ELEMENTS,
     MODE_TOLERANCE,
     NEWTON_STEPS,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.experiment import CELL_FAMILIES, Experiment
 from .model import build_model, resolved_priors
-from .statistics import cell_likelihood, gaussian_statistics, samples_intercepts
+from .model_inputs import cell_likelihood, gaussian_statistics, samples_intercepts
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -41,7 +41,7 @@ def structure(exp: Experiment) -> tuple[Any, ...]:
     family = spec.outcome.family
     if family in CELL_FAMILIES:
         data, sampled = cell_likelihood(exp), samples_intercepts(exp)
-        from .cells.models import constant_within, is_informative
+        from .cells.cell_models import constant_within, is_informative
 
         shape: tuple[Any, ...] = (data.nodes,)
         if sampled:

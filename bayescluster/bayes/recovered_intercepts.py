@@ -8,10 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.experiment import CELL_FAMILIES, Experiment
-from .draws import ParameterDraws
-from .gaussian.likelihood import GaussianStatistics
-from .gaussian.slopes import SlopesLikelihood
-from .statistics import cell_likelihood, gaussian_statistics, resolved_priors, samples_intercepts
+from .gaussian.gaussian_likelihood import GaussianStatistics
+from .gaussian.gaussian_slopes import SlopesLikelihood
+from .model_inputs import (
+    cell_likelihood,
+    gaussian_statistics,
+    resolved_priors,
+    samples_intercepts,
+)
+from .parameter_draws import ParameterDraws
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -113,7 +118,7 @@ def _varying(
         return {name: values[..., i] for i, name in enumerate(names)}
     if not samples_intercepts(exp):
         return {"intercept": likelihood.draw_intercepts(rng, draws)}  # type: ignore[attr-defined]
-    from .cells.models import constant_within
+    from .cells.cell_models import constant_within
 
     _, of_cluster = constant_within(cell_likelihood(exp))
     level = sampled["cluster_level"].to_numpy() - draws.effects @ of_cluster.T

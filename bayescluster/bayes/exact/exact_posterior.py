@@ -22,13 +22,13 @@ from ...data.experiment import Experiment
 from ...errors import FitError
 from ...spec.model_spec import DEFAULT_CI_PROB, ModelSpec
 from ...spec.priors import Prior
-from ..gaussian.conditional import Conditional, solve
-from ..gaussian.likelihood import GaussianStatistics
-from ..statistics import gaussian_statistics, resolved_priors
-from . import quadrature
-from .iid import draw_locations, draw_scales, draw_strata
-from .marginals import GridMarginal, Marginal, NormalMixture
-from .mixing import Mixing
+from ..gaussian.conditional_posterior import Conditional, solve
+from ..gaussian.gaussian_likelihood import GaussianStatistics
+from ..model_inputs import gaussian_statistics, resolved_priors
+from . import sd_grid as quadrature
+from .independent_draws import draw_locations, draw_scales, draw_strata
+from .marginal_distributions import GridMarginal, Marginal, NormalMixture
+from .student_priors import Mixing
 
 Floats = NDArray[np.float64]
 Map = Callable[[Floats], Floats]

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...spec.priors import Prior
-from .likelihood import GaussianStatistics
+from .gaussian_likelihood import GaussianStatistics
 
 Floats = NDArray[np.float64]
 

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.cell_counts import CellCounts
-from .families import cell_log_likelihood, link, score_and_information
+from .cell_families import cell_log_likelihood, link, score_and_information
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data.experiment import Experiment
-from .cells.families import EXTRA_PARAMETER
+from .cells.cell_families import EXTRA_PARAMETER
 
 if TYPE_CHECKING:
     import xarray as xr

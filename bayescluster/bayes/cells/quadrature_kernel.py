@@ -1,4 +1,4 @@
-"""The integrals of :mod:`bayescluster.bayes.cells.quadrature` as one PyTensor operation.
+"""The integrals of :mod:`bayescluster.bayes.cells.intercept_quadrature` as one PyTensor operation.
 
 The same arithmetic, compiled as plain loops by Numba together with its gradient, which Fisher's
 identity gives from the same nodes: the derivative of log L_j is the mean of the integrand's
@@ -18,8 +18,13 @@ from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
-from .families import MAX_LOG_RATE
-from .quadrature import MAX_STEP, MODE_TOLERANCE, NEWTON_STEPS, grid
+from .cell_families import MAX_LOG_RATE
+from .intercept_quadrature import (
+    MAX_STEP,
+    MODE_TOLERANCE,
+    NEWTON_STEPS,
+    grid,
+)
 
 
 class IntegratedLikelihood(Op):  # type: ignore[misc]

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from ..data.experiment import CELL_FAMILIES, Experiment
 from ..errors import FitError
 from ..spec.priors import Prior
-from .cells.families import EXTRA_PARAMETER, link
-from .cells.likelihood import CellLikelihood
-from .cells.quadrature import NODES
-from .gaussian.likelihood import GaussianStatistics
+from .cells.cell_families import EXTRA_PARAMETER, link
+from .cells.cell_likelihood import CellLikelihood
+from .cells.intercept_quadrature import NODES
+from .gaussian.gaussian_likelihood import GaussianStatistics
 
 Integers = NDArray[np.int64]
 

@@ -6,9 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import FitError
-from ..gaussian.conditional import Conditional, solve
-from .mixing import Mixing
-from .quadrature import Field, Grid, in_u, log_tau
+from ..gaussian.conditional_posterior import Conditional, solve
+from .sd_grid import (
+    Field,
+    Grid,
+    in_u,
+    log_tau,
+)
+from .student_priors import Mixing
 
 Floats = NDArray[np.float64]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ...errors import FitError
 from ...spec.priors import Prior
-from ..gaussian.conditional import eliminate, solve
+from ..gaussian.conditional_posterior import eliminate, solve
 
 Floats = NDArray[np.float64]
 

@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...data.cell_counts import CellCounts
-from ..draws import ParameterDraws
-from .families import (
+from ..parameter_draws import ParameterDraws
+from .cell_families import (
     cell_log_likelihood,
     draw_totals,
     link,
     value_log_likelihood,
 )
-from .quadrature import (
+from .cell_slopes import SlopesGroup
+from .intercept_quadrature import (
     BLOCK_ELEMENTS,
     NODES,
     ROUNDING,
@@ -28,7 +29,6 @@ from .quadrature import (
     find_mode,
     integrated_log_likelihood,
 )
-from .slopes import SlopesGroup
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

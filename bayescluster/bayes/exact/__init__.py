@@ -1,0 +1,1 @@
+"""The gaussian posterior without a sampler: an exact integral over two standard deviations."""

@@ -1,1 +1,0 @@
-"""The gaussian posterior by integration: quadrature, marginals, independent draws."""
