@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .analysis import Analysis, analyze
+    from .answers.method_comparison import BiasAccounting, Comparison, compare
+    from .answers.rollout import Rollout, rollout
     from .assignment.mechanisms import (
         Assignment,
         Complete,
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
     from .calibration import Calibration, calibrate
     from .card.markdown import model_card
     from .card.picture import plot_prior_predictive
-    from .comparison import BiasAccounting, Comparison, compare
     from .data.cell_counts import CellCounts
     from .data.cluster_moments import ClusterMoments
     from .data.experiment import Experiment
@@ -91,7 +92,6 @@ if TYPE_CHECKING:
     from .frequentist.randomization import randomization_test
     from .frequentist.standard_estimators import cluster_wls, naive_ols, two_exposure
     from .frequentist.wild_cluster_bootstrap import wild_bootstrap
-    from .projections import Rollout, rollout
     from .scorecards import Scorecard, scorecard
     from .simulate.gallery_examples import example
     from .simulate.graph_scenario import GraphScenario
@@ -139,7 +139,7 @@ _HOMES = {
     "card.markdown": ("model_card",),
     "card.picture": ("plot_prior_predictive",),
     "data.cell_counts": ("CellCounts",),
-    "comparison": ("BiasAccounting", "Comparison", "compare"),
+    "answers.method_comparison": ("BiasAccounting", "Comparison", "compare"),
     "decisions": ("Decision", "decide"),
     "assignment.redrawn_mechanisms": ("Bernoulli", "Rerandomised"),
     "assignment.mechanisms": ("Assignment", "Complete", "Custom", "Stratified"),
@@ -205,7 +205,7 @@ _HOMES = {
     "frequentist.wild_cluster_bootstrap": ("wild_bootstrap",),
     "data.cluster_moments": ("ClusterMoments",),
     "spec.priors": ("Prior", "PriorsSpec"),
-    "projections": ("Rollout", "rollout"),
+    "answers.rollout": ("Rollout", "rollout"),
     "scorecards": ("Scorecard", "scorecard"),
     "simulate.spillover_scenario": ("Scenario", "load_tutorial", "tutorial_spec"),
     "simulate.synthetic_experiment": ("SyntheticExperiment",),

@@ -12,13 +12,14 @@ import pandas as pd
 
 from ._support.display import Tidy
 from ._support.progress import step
-from .comparison import Comparison, compare
+from .answers.method_comparison import Comparison, compare
 from .data.experiment import Experiment
 from .spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from .answers.rollout import Rollout
     from .assignment.mechanisms import Assignment
     from .assumptions import ClusterLevels
     from .balance import Balance
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from .bayes.checking.predictive import PredictiveCheck
     from .bayes.checking.sensitivity import PowerScaling, PriorSensitivity
     from .decisions import Decision
-    from .projections import Rollout
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,7 +72,7 @@ class Analysis(Tidy):
     @cached_property
     def rollout(self) -> Rollout:
         """The change at any share of treated clusters; see :func:`rollout`."""
-        from .projections import rollout
+        from .answers.rollout import rollout
 
         return rollout(self.experiment, self.posterior)
 

@@ -16,9 +16,9 @@ from ._support.display import (
     percent,
     probability,
 )
+from .answers.estimands import estimand_draws, is_effect
 from .bayes.parameter_draws import check_posterior
 from .data.experiment import Experiment
-from .estimands import estimand_draws, is_effect
 from .spec.model_spec import ReportSpec
 
 if TYPE_CHECKING:

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ._support.display import number
+from .answers.method_comparison import Comparison
+from .answers.recommended_interval import FEW_CLUSTERS, MIN_CLUSTERS
 from .assumptions import (
     ASSIGNMENT,
     ASSUMPTIONS,
@@ -27,11 +29,9 @@ from .bayes.checking.model_comparison import loo
 from .bayes.checking.predictive import posterior_predictive_check
 from .bayes.checking.sensitivity import power_scaling
 from .bayes.convergence import convergence, sampler_checks
-from .comparison import Comparison
 from .data.experiment import Experiment
 from .frequentist import cluster_influence as influence
 from .frequentist import effective_clusters, two_exposure
-from .recommendation import FEW_CLUSTERS, MIN_CLUSTERS
 
 if TYPE_CHECKING:
     from .exposure.expose import Exposure

@@ -13,11 +13,11 @@ import pandas as pd
 
 from ._support.display import Tidy
 from ._support.progress import step
+from .answers.estimands import estimand_draws, summarise
 from .data.compression import columns_of_roles
 from .data.experiment import Experiment
 from .data.sources import kept, open_source
 from .errors import BayesClusterError, SpecError
-from .estimands import estimand_draws, summarise
 from .frequentist import two_exposure
 from .spec.model_spec import ModelSpec
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from .comparison import Comparison
+    from .answers.method_comparison import Comparison
 
 Engine = Literal["auto", "exact", "nuts"]
 
@@ -49,7 +49,7 @@ class Scorecard(Tidy):
         ci_lower, ci_upper, ci_prob, prob_positive, prob_above_threshold, prob_in_rope,
         prob_beyond_threshold (on the side that is sought); of OLS with
         CR2 ols_estimate, ols_std_error, p_value, q_value, discovery; and outcome_sd. Effects are on
-        the scale that least squares estimates; see :func:`bayescluster.estimands.estimand_draws`.
+        the scale that least squares estimates; see :func:`bayescluster.answers.estimands.estimand_draws`.
     experiments : dict of Experiment
         By metric.
     posteriors : dict of DataTree
@@ -69,7 +69,7 @@ class Scorecard(Tidy):
 
     def compare(self, metric: str, **settings: Any) -> Comparison:
         """Return one metric's full comparison of methods; see :func:`bayescluster.compare`."""
-        from .comparison import compare
+        from .answers.method_comparison import compare
 
         if metric not in self.experiments:
             raise KeyError(f"no metric {metric!r}; there are {', '.join(self.experiments)}")

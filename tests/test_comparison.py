@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import bayescluster as bc
-from bayescluster.comparison import BiasAccounting, _agree, _small_sample, recommend
+from bayescluster.answers.method_comparison import BiasAccounting, _agree, _small_sample, recommend
 
 
 def test_every_method_is_there(tutorial_analysis):

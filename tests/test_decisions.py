@@ -6,8 +6,8 @@ from matplotlib import pyplot as plt
 from scipy import stats
 
 import bayescluster as bc
-from bayescluster.estimands import estimand_draws
-from bayescluster.projections import CONSTANT, NONE, PROPORTIONAL, WITHIN, Exposure
+from bayescluster.answers.estimands import estimand_draws
+from bayescluster.answers.rollout import CONSTANT, NONE, PROPORTIONAL, WITHIN, Exposure
 
 DESIGN = {"cluster": "team", "treatment": "treated"}
 #: A normal distribution's quantiles at even probabilities: expectations good to five digits.

@@ -6,8 +6,8 @@ import xarray as xr
 from scipy import special
 
 import bayescluster as bc
-from bayescluster import estimands
-from bayescluster.estimands import definition, estimand_draws
+from bayescluster.answers import estimands
+from bayescluster.answers.estimands import definition, estimand_draws
 
 DRAWS = 30
 COEFFICIENTS = ("direct", "spillover", "interaction", "within_spillover")

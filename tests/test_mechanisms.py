@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import bayescluster as bc
-from bayescluster.comparison import _small_sample
+from bayescluster.answers.method_comparison import _small_sample
 
 
 def frame(seed=0, clusters=8, size=6):

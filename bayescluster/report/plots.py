@@ -9,7 +9,7 @@ import pandas as pd
 
 from .._figures import new_figure, plain
 from .._support.display import number
-from ..comparison import Comparison
+from ..answers.method_comparison import Comparison
 from ..data.compression import CONDITIONS
 from ..data.experiment import Experiment
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._figures import new_figure, plain, shown_once
-from ..comparison import Comparison
+from ..answers.method_comparison import Comparison
 from .plots import COLOURS, clean, scalar_names
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def quantiles(comparison: Comparison, figure: Figure | None = None) -> Figure:
 
 
 def _posterior(comparison: Comparison, effect: str) -> np.ndarray[Any, Any]:
-    from ..estimands import estimand_draws
+    from ..answers.estimands import estimand_draws
 
     return np.asarray(estimand_draws(comparison.experiment, comparison.posterior)[effect])
 

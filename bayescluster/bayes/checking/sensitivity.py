@@ -11,9 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..._support.display import Tidy
+from ...answers.estimands import estimand_draws, summarise
 from ...data.experiment import CELL_FAMILIES, Experiment
 from ...errors import SpecError
-from ...estimands import estimand_draws, summarise
 from ...spec.priors import Prior
 from ..model_inputs import resolved_priors
 from ..parameter_draws import check_posterior

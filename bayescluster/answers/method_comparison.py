@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ._support.display import Tidy, number
-from .bayes.exact.exact_posterior import ExactPosterior, exact_posterior, is_integrable
-from .bayes.parameter_draws import check_posterior
-from .data.experiment import Experiment
-from .errors import DataError
-from .estimands import estimand_draws, summarise
-from .frequentist import (
+from .._support.display import Tidy, number
+from ..bayes.exact.exact_posterior import ExactPosterior, exact_posterior, is_integrable
+from ..bayes.parameter_draws import check_posterior
+from ..data.experiment import Experiment
+from ..errors import DataError
+from ..frequentist import (
     BootstrapEstimates,
     ResamplingTest,
     cluster_bootstrap,
@@ -27,8 +26,9 @@ from .frequentist import (
     two_exposure,
     wild_bootstrap,
 )
-from .frequentist.estimates_record import COLUMNS
-from .recommendation import recommend
+from ..frequentist.estimates_record import COLUMNS
+from .estimands import estimand_draws, summarise
+from .recommended_interval import recommend
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -128,7 +128,7 @@ class Comparison(Tidy):
         overlap (shared part of the intervals over the part that either covers), shift (difference
         of centres in bootstrap standard errors), agree, verdict.
     estimands : DataFrame
-        Posterior summary of each estimand, see :func:`bayescluster.estimands.summarise`.
+        Posterior summary of each estimand, see :func:`bayescluster.answers.estimands.summarise`.
     bias : BiasAccounting
         Why the naive estimate differs.
     bootstrap : BootstrapEstimates
@@ -189,7 +189,7 @@ class Comparison(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw the forest plot: one panel an effect, a row a method; see `report.plots.forest`."""
-        from .report.plots import forest
+        from ..report.plots import forest
 
         return forest(self, figure)
 
@@ -240,7 +240,7 @@ def compare(
     ['direct', 'spillover']
     """
     if posterior is None:
-        from .bayes.fit import fit
+        from ..bayes.fit import fit
 
         posterior = fit(exp, seed=seed, **sampling)
     elif sampling:
@@ -324,8 +324,8 @@ def _graph_based(exp: Experiment, seed: int) -> tuple[list[pd.DataFrame], dict[s
     """
     if exp.exposure is None:
         return [], {}
-    from .frequentist.conditional_randomization import spillover_test
-    from .frequentist.graph_estimators import (
+    from ..frequentist.conditional_randomization import spillover_test
+    from ..frequentist.graph_estimators import (
         exposure_weighted_ols,
         hajek,
         horvitz_thompson,

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .bayes.cells.cell_families import RATIOS, mean_of
-from .data.experiment import Experiment
-from .spec.model_spec import ReportSpec
+from ..bayes.cells.cell_families import RATIOS, mean_of
+from ..data.experiment import Experiment
+from ..spec.model_spec import ReportSpec
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -1,0 +1,1 @@
+"""What follows from both paths, as facts: estimands, comparison, rollout, interval to read."""
