@@ -21,24 +21,6 @@ if TYPE_CHECKING:
         Stratified,
     )
     from .assignment.redrawn_mechanisms import Bernoulli, Rerandomised
-    from .bayes.checking.model_comparison import (
-        LeaveOneOut,
-        ModelComparison,
-        compare_fits,
-        compare_models,
-        loo,
-    )
-    from .bayes.checking.predictive import (
-        PredictiveCheck,
-        posterior_predictive_check,
-        prior_predictive_check,
-    )
-    from .bayes.checking.sensitivity import (
-        PowerScaling,
-        PriorSensitivity,
-        power_scaling,
-        prior_sensitivity,
-    )
     from .bayes.convergence import convergence
     from .bayes.exact.exact_posterior import ExactPosterior, exact_posterior
     from .bayes.exact.fit_exact import exact_posteriors, fit_exact
@@ -47,11 +29,30 @@ if TYPE_CHECKING:
     from .calibration import Calibration, calibrate
     from .card.markdown import model_card
     from .card.picture import plot_prior_predictive
+    from .checks.diagnose import diagnose
+    from .checks.exposure_sensitivity import ExposureSensitivity, exposure_sensitivity
+    from .checks.leave_one_out import (
+        LeaveOneOut,
+        ModelComparison,
+        compare_fits,
+        compare_models,
+        loo,
+    )
+    from .checks.predictive_check import (
+        PredictiveCheck,
+        posterior_predictive_check,
+        prior_predictive_check,
+    )
+    from .checks.prior_sensitivity import (
+        PowerScaling,
+        PriorSensitivity,
+        power_scaling,
+        prior_sensitivity,
+    )
     from .data.cell_counts import CellCounts
     from .data.cluster_moments import ClusterMoments
     from .data.experiment import Experiment
     from .decisions import Decision, decide
-    from .diagnostics import diagnose
     from .errors import (
         BayesClusterError,
         ColumnTypeError,
@@ -75,7 +76,6 @@ if TYPE_CHECKING:
     from .exposure.mappings import AtLeast, CustomMapping, ExposureMapping, ShareAbove, TreatedShare
     from .exposure.planning import ExposurePlan, plan_exposure
     from .exposure.positivity import Positivity
-    from .exposure.sensitivity import ExposureSensitivity, exposure_sensitivity
     from .frequentist.cluster_bootstrap import BootstrapEstimates, cluster_bootstrap
     from .frequentist.cluster_influence import effective_clusters, influence
     from .frequentist.conditional_randomization import spillover_test
@@ -117,19 +117,19 @@ _HOMES = {
     "bayes.fit": ("fit",),
     "bayes.exact.fit_exact": ("exact_posteriors", "fit_exact"),
     "bayes.model": ("build_model",),
-    "bayes.checking.model_comparison": (
+    "checks.leave_one_out": (
         "LeaveOneOut",
         "ModelComparison",
         "compare_fits",
         "compare_models",
         "loo",
     ),
-    "bayes.checking.predictive": (
+    "checks.predictive_check": (
         "PredictiveCheck",
         "posterior_predictive_check",
         "prior_predictive_check",
     ),
-    "bayes.checking.sensitivity": (
+    "checks.prior_sensitivity": (
         "PowerScaling",
         "PriorSensitivity",
         "power_scaling",
@@ -143,7 +143,7 @@ _HOMES = {
     "decisions": ("Decision", "decide"),
     "assignment.redrawn_mechanisms": ("Bernoulli", "Rerandomised"),
     "assignment.mechanisms": ("Assignment", "Complete", "Custom", "Stratified"),
-    "diagnostics": ("diagnose",),
+    "checks.diagnose": ("diagnose",),
     "errors": (
         "BayesClusterError",
         "ColumnTypeError",
@@ -186,7 +186,7 @@ _HOMES = {
         "exposure_probabilities",
     ),
     "simulate.graph_scenario": ("GraphScenario",),
-    "exposure.sensitivity": ("ExposureSensitivity", "exposure_sensitivity"),
+    "checks.exposure_sensitivity": ("ExposureSensitivity", "exposure_sensitivity"),
     "spec.exposure_section": ("ExposureSpec",),
     "frequentist.graph_estimators": (
         "exposure_weighted_ols",

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
     from .answers.rollout import Rollout
     from .assignment.mechanisms import Assignment
-    from .assumptions import ClusterLevels
-    from .balance import Balance
-    from .bayes.checking.model_comparison import LeaveOneOut
-    from .bayes.checking.predictive import PredictiveCheck
-    from .bayes.checking.sensitivity import PowerScaling, PriorSensitivity
+    from .checks.arm_balance import Balance
+    from .checks.five_assumptions import ClusterLevels
+    from .checks.leave_one_out import LeaveOneOut
+    from .checks.predictive_check import PredictiveCheck
+    from .checks.prior_sensitivity import PowerScaling, PriorSensitivity
     from .decisions import Decision
 
 
@@ -40,7 +40,7 @@ class Analysis(Tidy):
     comparison : Comparison
         All methods side by side.
     checks : DataFrame
-        Columns check, figure, verdict, advice; see :func:`bayescluster.diagnostics.diagnose`.
+        Columns check, figure, verdict, advice; see :func:`bayescluster.checks.diagnose.diagnose`.
     """
 
     experiment: Experiment
@@ -79,42 +79,42 @@ class Analysis(Tidy):
     @cached_property
     def predictive(self) -> PredictiveCheck:
         """What the model expects, beside the data; see :func:`posterior_predictive_check`."""
-        from .bayes.checking.predictive import posterior_predictive_check
+        from .checks.predictive_check import posterior_predictive_check
 
         return posterior_predictive_check(self.experiment, self.posterior)
 
     @cached_property
     def balance(self) -> Balance | None:
         """Covariates of the arms; None where whole clusters were not assigned."""
-        from .assumptions import balance_of
+        from .checks.five_assumptions import balance_of
 
         return balance_of(self.experiment)
 
     @cached_property
     def cluster_levels(self) -> ClusterLevels:
-        """The clusters' intercepts, by arm; see :class:`bayescluster.assumptions.ClusterLevels`."""
-        from .assumptions import cluster_levels
+        """The clusters' intercepts, by arm; see :class:`bayescluster.checks.five_assumptions.ClusterLevels`."""
+        from .checks.five_assumptions import cluster_levels
 
         return cluster_levels(self.experiment, self.posterior)
 
     @property
     def lights(self) -> pd.DataFrame:
         """The worst verdict on each assumption and on the computation."""
-        from .diagnostics import lights
+        from .checks.diagnose import lights
 
         return lights(self.checks)
 
     @cached_property
     def loo(self) -> LeaveOneOut:
         """Each cluster left out in turn; see :func:`loo`."""
-        from .bayes.checking.model_comparison import loo
+        from .checks.leave_one_out import loo
 
         return loo(self.posterior)
 
     @cached_property
     def power_scaling(self) -> PowerScaling:
         """How far priors and data each pull the posterior; see :func:`power_scaling`."""
-        from .bayes.checking.sensitivity import power_scaling
+        from .checks.prior_sensitivity import power_scaling
 
         return power_scaling(self.experiment, self.posterior)
 
@@ -124,9 +124,9 @@ class Analysis(Tidy):
 
         Where posteriors are sampled, each refit takes half of the usual draws.
         """
-        from .bayes.checking.sensitivity import prior_sensitivity
         from .bayes.exact.exact_posterior import is_integrable
         from .bayes.fit import fit
+        from .checks.prior_sensitivity import prior_sensitivity
 
         if is_integrable(self.spec):
             return prior_sensitivity(self.experiment)
@@ -248,7 +248,7 @@ def analyze(
     ...
     >>> analysis.report("report.html")  # doctest: +SKIP
     """
-    from .diagnostics import diagnose
+    from .checks.diagnose import diagnose
 
     if edges is not None:
         from .exposure.expose import expose

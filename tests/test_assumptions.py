@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 import bayescluster as bc
-from bayescluster.assumptions import ASSUMPTIONS, cluster_levels
-from bayescluster.balance import balance
-from bayescluster.diagnostics import lights
+from bayescluster.checks.arm_balance import balance
+from bayescluster.checks.diagnose import lights
+from bayescluster.checks.five_assumptions import ASSUMPTIONS, cluster_levels
 
 DESIGN = {"cluster": "cluster", "treatment": "treated"}
 

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 import bayescluster as bc
-from bayescluster.assumptions import ASSUMPTIONS
+from bayescluster.checks.five_assumptions import ASSUMPTIONS
 from bayescluster.cli import app
 from bayescluster.report import evidence, sections
 

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 import bayescluster as bc
+from bayescluster.checks.exposure_reanalysis import thinned
+from bayescluster.checks.exposure_sensitivity import _verdict
 from bayescluster.exposure.expose import Exposure
 from bayescluster.exposure.mappings import AtLeast, CustomMapping, ShareAbove, TreatedShare
-from bayescluster.exposure.reanalysis import thinned
-from bayescluster.exposure.sensitivity import _verdict
 from bayescluster.frequentist.graph_estimators import with_expected
 
 SCENARIO = bc.GraphScenario(n_clusters=16, cluster_size=20)
@@ -290,7 +290,7 @@ def test_repeats_that_fail_are_counted():
     ],
 )
 def test_verdicts(shift, interval, ratio, kind, verdict, said):
-    from bayescluster.exposure.reanalysis import Reanalysed
+    from bayescluster.checks.exposure_reanalysis import Reanalysed
 
     row = {
         "effect": "spillover",

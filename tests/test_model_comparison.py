@@ -8,7 +8,7 @@ from matplotlib import pyplot as plt
 from scipy import stats
 
 import bayescluster as bc
-from bayescluster.bayes.checking.model_comparison import _on_the_outcome
+from bayescluster.checks.leave_one_out import _on_the_outcome
 
 DESIGN = {"cluster": "team", "treatment": "treated", "spillover": "exposed"}
 

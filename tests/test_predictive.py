@@ -6,16 +6,16 @@ import pytest
 from matplotlib import pyplot as plt
 
 import bayescluster as bc
-from bayescluster.bayes.checking.discrepancies import draw_within_sd
-from bayescluster.bayes.checking.predictive import _misfit_advice
-from bayescluster.bayes.checking.replicates import (
+from bayescluster.bayes.convergence import sampler_checks
+from bayescluster.bayes.parameter_draws import ParameterDraws
+from bayescluster.checks.predictive_check import _misfit_advice
+from bayescluster.checks.predictive_replicates import (
     Groups,
     _draw_frequencies,
     _draw_units,
     replicate,
 )
-from bayescluster.bayes.convergence import sampler_checks
-from bayescluster.bayes.parameter_draws import ParameterDraws
+from bayescluster.checks.predictive_statistics import draw_within_sd
 
 DESIGN = {"cluster": "team", "treatment": "treated", "spillover": "exposed"}
 

@@ -12,7 +12,7 @@ import pytest
 
 import bayescluster as bc
 from bayescluster._support.display import number, percent
-from bayescluster.assumptions import ASSUMPTIONS
+from bayescluster.checks.five_assumptions import ASSUMPTIONS
 from bayescluster.report import html, markdown, sections, words
 from bayescluster.report.document import Grid
 from bayescluster.report.sections import document
@@ -380,8 +380,8 @@ def test_names_that_are_no_mathematics_and_levels_with_a_slash_are_drawn(users, 
 
 def test_a_notebook_shows_the_first_screen_without_refits(users, monkeypatch):
     analysis = exact(users, bc.ModelSpec(design=DESIGN, outcome={"column": "outcome"}))
-    monkeypatch.setattr("bayescluster.bayes.checking.sensitivity.prior_sensitivity", None)
-    monkeypatch.setattr("bayescluster.bayes.checking.predictive.posterior_predictive_check", None)
+    monkeypatch.setattr("bayescluster.checks.prior_sensitivity.prior_sensitivity", None)
+    monkeypatch.setattr("bayescluster.checks.predictive_check.posterior_predictive_check", None)
     assert "direct effect" in analysis._repr_html_()
 
 

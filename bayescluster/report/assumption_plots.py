@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..assumptions import ClusterLevels
-    from ..balance import Balance
+    from ..checks.arm_balance import Balance
+    from ..checks.five_assumptions import ClusterLevels
 
 #: Most clusters that a caterpillar plot names on its axis.
 MAX_NAMED = 60
@@ -109,7 +109,7 @@ def sizes(exp: Experiment, figure: Figure | None = None) -> Figure:
 
 def balance(found: Balance, figure: Figure | None = None) -> Figure:
     """Draw the standardised differences of the arms' covariates, with what is large shaded."""
-    from ..balance import MAX_DIFFERENCE
+    from ..checks.arm_balance import MAX_DIFFERENCE
 
     table = found.table
     figure = figure or new_figure(7.2, 0.38 * len(table) + 1.0)

@@ -144,7 +144,7 @@ class Document:
     effects : Grid, optional
         Direct, spillover and rollout effect with their intervals.
     lights : DataFrame, optional
-        The worst verdict on each assumption; see :func:`bayescluster.diagnostics.lights`.
+        The worst verdict on each assumption; see :func:`bayescluster.checks.diagnose.lights`.
     facts : dict of str to str
         What was analysed, in a few words each.
     sections : tuple of Section

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._support.display import number
-from ..assumptions import (
+from ..bayes.convergence import convergence
+from ..checks.five_assumptions import (
     ASSIGNMENT,
     ASSUMPTIONS,
     CLUSTERS,
@@ -13,7 +14,6 @@ from ..assumptions import (
     INTERFERENCE,
     SUTVA,
 )
-from ..bayes.convergence import convergence
 from . import assumption_plots, posterior_plots
 from .columns import BALANCE, CONVERGENCE, DECISION, POWER, PREDICTIVE, ROLLOUT, SENSITIVITY
 from .document import Grid, Heading, Part, Plot, Section, Words

@@ -12,10 +12,10 @@ from .plots import COLOURS, clean
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ..checks.exposure_sensitivity import ExposureSensitivity
     from ..exposure.grouping import Groupings
     from ..exposure.planning import ExposurePlan
     from ..exposure.positivity import Positivity
-    from ..exposure.sensitivity import ExposureSensitivity
 
 #: How far beyond all estimates an axis reaches, in widths of the declared interval.
 REACH = 0.6

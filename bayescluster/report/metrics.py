@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from .._support.display import percent
 from .._support.whole_files import write_whole
 from ..analysis import Analysis
-from ..diagnostics import diagnose
+from ..checks.diagnose import diagnose
 from .columns import SCORECARD
 from .document import Document, Grid, Plot, Section
 from .html import page

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..._support.display import Tidy
-from ...answers.estimands import estimand_draws, summarise
-from ...data.experiment import CELL_FAMILIES, Experiment
-from ...errors import SpecError
-from ...spec.priors import Prior
-from ..model_inputs import resolved_priors
-from ..parameter_draws import check_posterior
-from .model_comparison import Fitter, fit_of
-from .predictive import worst
+from .._support.display import Tidy
+from ..answers.estimands import estimand_draws, summarise
+from ..bayes.model_inputs import resolved_priors
+from ..bayes.parameter_draws import check_posterior
+from ..data.experiment import CELL_FAMILIES, Experiment
+from ..errors import SpecError
+from ..spec.priors import Prior
+from .leave_one_out import Fitter, fit_of
+from .predictive_check import worst
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -67,7 +67,7 @@ class PowerScaling(Tidy):
 
     def plot(self) -> Figure:
         """Draw ArviZ's posteriors under power-scaled priors and likelihood."""
-        from .plots import power_scaled
+        from ..bayes.checking.plots import power_scaled
 
         return power_scaled(self)
 
@@ -191,7 +191,7 @@ class PriorSensitivity(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw each effect's interval under each set of priors."""
-        from .plots import effects_by_prior
+        from ..bayes.checking.plots import effects_by_prior
 
         return effects_by_prior(self, figure)
 
@@ -275,7 +275,7 @@ def with_priors(exp: Experiment, priors: Mapping[str, Prior]) -> Experiment:
     SpecError
         Where a name is not of the model, or a prior does not fit its parameter.
     """
-    from ...spec.priors import PriorsSpec
+    from ..spec.priors import PriorsSpec
 
     # Every default is written out: a family's own would otherwise come back.
     given = {name: getattr(exp.spec.priors, name) for name in PriorsSpec.model_fields}

@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..._support.display import Tidy
-from ...data.experiment import Experiment
-from ..parameter_draws import ParameterDraws, check_posterior
-from .discrepancies import (
+from .._support.display import Tidy
+from ..bayes.parameter_draws import ParameterDraws, check_posterior
+from ..data.experiment import Experiment
+from .predictive_replicates import Groups, expected_means, replicate
+from .predictive_statistics import (
     draw_within_sd,
     observed_totals,
     observed_within_sd,
     of_cluster_means,
     of_groups,
 )
-from .replicates import Groups, expected_means, replicate
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -78,7 +78,7 @@ class PredictiveCheck(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw each statistic's predicted distribution with its interval and the observed value."""
-        from .plots import predictive
+        from ..bayes.checking.plots import predictive
 
         return predictive(self, figure)
 
@@ -209,7 +209,7 @@ def _prior_means(
 
     For families with a link also the expected ones, (S, J).
     """
-    from ..recovered_intercepts import draw_prior, labels_of, likelihood_of
+    from ..bayes.recovered_intercepts import draw_prior, labels_of, likelihood_of
 
     rng = np.random.default_rng(seed)
     if tree is not None:

@@ -12,11 +12,21 @@ from numpy.typing import NDArray
 
 from .._support.display import Tidy, number, percent
 from ..assignment.mechanisms import Assignment
+from ..exposure.collaborators import Touches
+from ..exposure.expose import Exposure, expose
+from ..exposure.mappings import (
+    AtLeast,
+    ExposureMapping,
+    ShareAbove,
+    TreatedShare,
+)
 from ..spec.model_spec import ModelSpec
-from .collaborators import Touches
-from .expose import Exposure, expose
-from .mappings import AtLeast, ExposureMapping, ShareAbove, TreatedShare
-from .reanalysis import FIGURES, Reanalysed, Reanalysis, thinned
+from .exposure_reanalysis import (
+    FIGURES,
+    Reanalysed,
+    Reanalysis,
+    thinned,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

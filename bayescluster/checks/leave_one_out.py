@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..._support.display import Tidy
-from ...data.experiment import Experiment
-from ...errors import DataError, SpecError
-from ...spec.model_spec import ModelSpec
+from .._support.display import Tidy
+from ..data.experiment import Experiment
+from ..errors import DataError, SpecError
+from ..spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -67,7 +67,7 @@ class LeaveOneOut(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw the Pareto k of every cluster."""
-        from .plots import pareto_k
+        from ..bayes.checking.plots import pareto_k
 
         return pareto_k(self, figure)
 
@@ -176,7 +176,7 @@ class ModelComparison(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw each model's difference in elpd from the best, with its standard error."""
-        from .plots import elpd_differences
+        from ..bayes.checking.plots import elpd_differences
 
         return elpd_differences(self, figure)
 
@@ -286,9 +286,9 @@ def compare_fits(
 
 def fit_of(exp: Experiment) -> xr.DataTree:
     """Integrate the posterior where that is possible, else sample it."""
-    from ..exact.exact_posterior import is_integrable
-    from ..exact.fit_exact import fit_exact
-    from ..fit import fit
+    from ..bayes.exact.exact_posterior import is_integrable
+    from ..bayes.exact.fit_exact import fit_exact
+    from ..bayes.fit import fit
 
     return fit_exact(exp) if is_integrable(exp.spec) else fit(exp, progressbar=False)
 

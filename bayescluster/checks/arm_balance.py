@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ._support.display import Tidy
-from .data.experiment import Experiment
-from .errors import DesignError
+from .._support.display import Tidy
+from ..data.experiment import Experiment
+from ..errors import DesignError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +62,7 @@ class Balance(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw the standardised differences; see `report.assumption_plots.balance`."""
-        from .report.assumption_plots import balance
+        from ..report.assumption_plots import balance
 
         return balance(self, figure)
 

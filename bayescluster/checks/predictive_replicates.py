@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.experiment import CELL_FAMILIES, Experiment
-from ..cells.cell_families import draw_totals, mean_of
-from ..model_inputs import cell_likelihood, gaussian_statistics
-from ..parameter_draws import ParameterDraws
+from ..bayes.cells.cell_families import draw_totals, mean_of
+from ..bayes.model_inputs import cell_likelihood, gaussian_statistics
+from ..bayes.parameter_draws import ParameterDraws
+from ..data.experiment import CELL_FAMILIES, Experiment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

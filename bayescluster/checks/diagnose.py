@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ._support.display import number
-from .answers.method_comparison import Comparison
-from .answers.recommended_interval import FEW_CLUSTERS, MIN_CLUSTERS
-from .assumptions import (
+from .._support.display import number
+from ..answers.method_comparison import Comparison
+from ..answers.recommended_interval import FEW_CLUSTERS, MIN_CLUSTERS
+from ..bayes.convergence import convergence, sampler_checks
+from ..data.experiment import Experiment
+from ..frequentist import cluster_influence as influence
+from ..frequentist import effective_clusters, two_exposure
+from .five_assumptions import (
     ASSIGNMENT,
     ASSUMPTIONS,
     CLUSTERS,
@@ -25,16 +29,12 @@ from .assumptions import (
     level_rows,
     spread_rows,
 )
-from .bayes.checking.model_comparison import loo
-from .bayes.checking.predictive import posterior_predictive_check
-from .bayes.checking.sensitivity import power_scaling
-from .bayes.convergence import convergence, sampler_checks
-from .data.experiment import Experiment
-from .frequentist import cluster_influence as influence
-from .frequentist import effective_clusters, two_exposure
+from .leave_one_out import loo
+from .predictive_check import posterior_predictive_check
+from .prior_sensitivity import power_scaling
 
 if TYPE_CHECKING:
-    from .exposure.expose import Exposure
+    from ..exposure.expose import Exposure
 
 #: Partial leverage above this multiple of the average share is a reason for caution.
 MAX_LEVERAGE_RATIO = 4.0
@@ -58,7 +58,7 @@ def diagnose(comparison: Comparison) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns about (one of :data:`bayescluster.assumptions.ASSUMPTIONS`, or "data", "sampler",
+        Columns about (one of :data:`bayescluster.checks.five_assumptions.ASSUMPTIONS`, or "data", "sampler",
         "model", "agreement"), check, figure, verdict (ok, caution or problem), advice (empty where
         ok); problems first.
 
@@ -307,7 +307,7 @@ def _graph(exp: Experiment) -> Iterator[Row]:
 
 def _set_apart(exp: Experiment, exposure: Exposure) -> Iterator[Row]:
     """Say how many users the weighted contrasts are averages over, and how many are set apart."""
-    from .frequentist.exposure_contrasts import CONTRASTS, MIN_PROBABILITY
+    from ..frequentist.exposure_contrasts import CONTRASTS, MIN_PROBABILITY
 
     seen = np.isfinite(exp.outcomes())
     for term in ("direct",) if exposure.mapping.is_dose else ("direct", "spillover"):

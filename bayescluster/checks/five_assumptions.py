@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ._support.display import Tidy, number
-from .balance import Balance, balance
-from .data.experiment import Experiment
-from .errors import DataError, DesignError
+from .._support.display import Tidy, number
+from ..data.experiment import Experiment
+from ..errors import DataError, DesignError
+from .arm_balance import Balance, balance
 
 if TYPE_CHECKING:
     import xarray as xr

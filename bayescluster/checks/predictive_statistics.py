@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from ...data.experiment import Experiment
-from ..parameter_draws import ParameterDraws
-from .replicates import Groups, Replicates
+from ..bayes.parameter_draws import ParameterDraws
+from ..data.experiment import Experiment
+from .predictive_replicates import Groups, Replicates
 
 Floats = NDArray[np.float64]
 

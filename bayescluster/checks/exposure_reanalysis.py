@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from ..data.cluster_moments import ClusterMoments
 from ..data.experiment import Experiment
 from ..errors import BayesClusterError, DataError
+from ..exposure.collaborators import Touches
+from ..exposure.expose import Exposure
+from ..exposure.mappings import ExposureMapping
 from ..spec.model_spec import ModelSpec
-from .collaborators import Touches
-from .expose import Exposure
-from .mappings import ExposureMapping
 
 Floats = NDArray[np.float64]
 

@@ -1,0 +1,1 @@
+"""Whether the answer can be believed: assumptions, balance, model, priors, exposure."""
