@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from .data.cell_counts import CellCounts
     from .data.cluster_moments import ClusterMoments
     from .data.experiment import Experiment
-    from .decisions import Decision, decide
+    from .decisions.expected_loss import Decision, decide
     from .errors import (
         BayesClusterError,
         ColumnTypeError,
@@ -140,7 +140,7 @@ _HOMES = {
     "card.picture": ("plot_prior_predictive",),
     "data.cell_counts": ("CellCounts",),
     "answers.method_comparison": ("BiasAccounting", "Comparison", "compare"),
-    "decisions": ("Decision", "decide"),
+    "decisions.expected_loss": ("Decision", "decide"),
     "assignment.redrawn_mechanisms": ("Bernoulli", "Rerandomised"),
     "assignment.mechanisms": ("Assignment", "Complete", "Custom", "Stratified"),
     "checks.diagnose": ("diagnose",),

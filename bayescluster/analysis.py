@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .checks.leave_one_out import LeaveOneOut
     from .checks.predictive_check import PredictiveCheck
     from .checks.prior_sensitivity import PowerScaling, PriorSensitivity
-    from .decisions import Decision
+    from .decisions.expected_loss import Decision
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,7 +65,7 @@ class Analysis(Tidy):
     @cached_property
     def decision(self) -> Decision:
         """Expected losses of acting on each effect and of waiting; see :func:`decide`."""
-        from .decisions import decide
+        from .decisions.expected_loss import decide
 
         return decide(self.experiment, self.posterior)
 

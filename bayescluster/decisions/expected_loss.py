@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ._support.display import (
+from .._support.display import (
     Tidy,
     number,
     percent,
     probability,
 )
-from .answers.estimands import estimand_draws, is_effect
-from .bayes.parameter_draws import check_posterior
-from .data.experiment import Experiment
-from .spec.model_spec import ReportSpec
+from ..answers.estimands import estimand_draws, is_effect
+from ..bayes.parameter_draws import check_posterior
+from ..data.experiment import Experiment
+from ..spec.model_spec import ReportSpec
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -1,0 +1,1 @@
+"""What to do: the expected losses of acting and of waiting."""
