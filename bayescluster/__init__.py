@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .bayes.exact.fit_exact import exact_posteriors, fit_exact
     from .bayes.fit import fit
     from .bayes.model import build_model
-    from .calibration import Calibration, calibrate
     from .card.markdown import model_card
     from .card.picture import plot_prior_predictive
     from .checks.diagnose import diagnose
@@ -53,6 +52,9 @@ if TYPE_CHECKING:
     from .data.cluster_moments import ClusterMoments
     from .data.experiment import Experiment
     from .decisions.expected_loss import Decision, decide
+    from .design.calibration import Calibration, calibrate
+    from .design.cluster_grouping import Groupings, group_clusters
+    from .design.exposure_plan import ExposurePlan, plan_exposure
     from .errors import (
         BayesClusterError,
         ColumnTypeError,
@@ -72,9 +74,7 @@ if TYPE_CHECKING:
     from .exposure.collaboration_graph import CollaborationGraph
     from .exposure.condition_probabilities import ExposureProbabilities, exposure_probabilities
     from .exposure.expose import Exposure, expose
-    from .exposure.grouping import Groupings, group_clusters
     from .exposure.mappings import AtLeast, CustomMapping, ExposureMapping, ShareAbove, TreatedShare
-    from .exposure.planning import ExposurePlan, plan_exposure
     from .exposure.positivity import Positivity
     from .frequentist.cluster_bootstrap import BootstrapEstimates, cluster_bootstrap
     from .frequentist.cluster_influence import effective_clusters, influence
@@ -135,7 +135,7 @@ _HOMES = {
         "power_scaling",
         "prior_sensitivity",
     ),
-    "calibration": ("Calibration", "calibrate"),
+    "design.calibration": ("Calibration", "calibrate"),
     "card.markdown": ("model_card",),
     "card.picture": ("plot_prior_predictive",),
     "data.cell_counts": ("CellCounts",),
@@ -171,7 +171,7 @@ _HOMES = {
         "expose",
     ),
     "exposure.collaboration_graph": ("CollaborationGraph",),
-    "exposure.grouping": ("Groupings", "group_clusters"),
+    "design.cluster_grouping": ("Groupings", "group_clusters"),
     "exposure.mappings": (
         "AtLeast",
         "CustomMapping",
@@ -179,7 +179,7 @@ _HOMES = {
         "ShareAbove",
         "TreatedShare",
     ),
-    "exposure.planning": ("ExposurePlan", "plan_exposure"),
+    "design.exposure_plan": ("ExposurePlan", "plan_exposure"),
     "exposure.positivity": ("Positivity",),
     "exposure.condition_probabilities": (
         "ExposureProbabilities",

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import bayescluster as bc
-from bayescluster.exposure.grouping import _undominated, grouped
+from bayescluster.design.cluster_grouping import _undominated, grouped
+from bayescluster.design.graph_partitions import Partitions
 from bayescluster.exposure.mappings import TreatedShare
-from bayescluster.exposure.partitions import Partitions
 
 
 def planted(groups=5, each=4, size=3, across=0, seed=0):

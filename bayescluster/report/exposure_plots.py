@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ..checks.exposure_sensitivity import ExposureSensitivity
-    from ..exposure.grouping import Groupings
-    from ..exposure.planning import ExposurePlan
+    from ..design.cluster_grouping import Groupings
+    from ..design.exposure_plan import ExposurePlan
     from ..exposure.positivity import Positivity
 
 #: How far beyond all estimates an axis reaches, in widths of the declared interval.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .collaborators import Touches
+from ..exposure.collaborators import Touches
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -13,12 +13,21 @@ from numpy.typing import NDArray
 from .._support.display import Tidy, number
 from ..assignment.block_probabilities import Blocks
 from ..assignment.mechanisms import Assignment
+from ..exposure.collaboration_graph import CollaborationGraph
+from ..exposure.collaborators import Touches
+from ..exposure.condition_probabilities import (
+    CONDITIONS,
+    ExposureProbabilities,
+    exposure_probabilities,
+)
+from ..exposure.joint_probabilities import in_condition
+from ..exposure.mappings import (
+    BLOCK_ELEMENTS,
+    AtLeast,
+    CustomMapping,
+    ExposureMapping,
+)
 from ..frequentist.exposure_contrasts import MIN_PROBABILITY
-from .collaboration_graph import CollaborationGraph
-from .collaborators import Touches
-from .condition_probabilities import CONDITIONS, ExposureProbabilities, exposure_probabilities
-from .joint_probabilities import in_condition
-from .mappings import BLOCK_ELEMENTS, AtLeast, CustomMapping, ExposureMapping
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ._support.display import Tidy
-from .data.cell_counts import CellCounts
-from .data.cluster_moments import ClusterMoments
-from .data.experiment import CELL_FAMILIES, Experiment
-from .errors import SpecError
-from .spec.model_spec import ModelSpec
-from .spec.priors import Prior
+from .._support.display import Tidy
+from ..data.cell_counts import CellCounts
+from ..data.cluster_moments import ClusterMoments
+from ..data.experiment import CELL_FAMILIES, Experiment
+from ..errors import SpecError
+from ..spec.model_spec import ModelSpec
+from ..spec.priors import Prior
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from .simulate.synthetic_experiment import SyntheticExperiment
+    from ..simulate.synthetic_experiment import SyntheticExperiment
 
 Floats = NDArray[np.float64]
 
@@ -159,7 +159,7 @@ def _own_priors(spec: ModelSpec) -> dict[str, Prior]:
     varying, design = spec.heterogeneity, spec.design
     if spec.outcome.adjusted_for or design.strata or varying.slopes or varying.between_sd_by_arm:
         raise SpecError("calibrate simulates neither covariates nor strata nor varying effects")
-    from .bayes.cells.cell_families import EXTRA_PARAMETER
+    from ..bayes.cells.cell_families import EXTRA_PARAMETER
 
     names = ["intercept_mean", *design.effects, "between_sd"]
     names += [] if spec.outcome.has_link else ["within_sd"]
@@ -198,7 +198,7 @@ def _simulate(
     count: int,
 ) -> Iterator[tuple[dict[str, float], Floats]]:
     """Yield parameters drawn from the prior, and outcomes drawn given them."""
-    from .bayes.cells.cell_families import EXTRA_PARAMETER, draw_totals
+    from ..bayes.cells.cell_families import EXTRA_PARAMETER, draw_totals
 
     family, clusters = spec.outcome.family, int(cluster.max()) + 1
     for simulation in range(count):
@@ -222,7 +222,7 @@ def _simulate(
 
 
 def _integrated(experiments: list[partial[Experiment]], truths: pd.DataFrame) -> pd.DataFrame:
-    from .bayes.exact.fit_exact import exact_posteriors
+    from ..bayes.exact.fit_exact import exact_posteriors
 
     known = {name: truths[name].to_numpy() for name in truths}
     table = exact_posteriors((build() for build in experiments), truth=known)
@@ -234,7 +234,7 @@ def _sampled(
 ) -> dict[str, float]:
     import warnings
 
-    from .bayes.fit import fit
+    from ..bayes.fit import fit
 
     with warnings.catch_warnings():  # short chains: what counts is where the truths lie together
         warnings.simplefilter("ignore", UserWarning)

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from .._support.display import Tidy
 from ..assignment.mechanisms import Complete
 from ..errors import DesignError
-from .collaboration_graph import CollaborationGraph
-from .collaborators import Touches
-from .condition_probabilities import exposure_probabilities
-from .mappings import AtLeast, ExposureMapping
-from .partitions import LEAST_UNITS, Partitions
-from .planning import condition_probabilities, cross_arms, cross_clusters
+from ..exposure.collaboration_graph import CollaborationGraph
+from ..exposure.collaborators import Touches
+from ..exposure.condition_probabilities import exposure_probabilities
+from ..exposure.mappings import AtLeast, ExposureMapping
+from .exposure_plan import condition_probabilities, cross_arms, cross_clusters
+from .graph_partitions import LEAST_UNITS, Partitions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

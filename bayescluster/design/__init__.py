@@ -1,0 +1,1 @@
+"""Before the experiment: expected exposure, grouping of clusters, calibration."""
