@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .analysis import Analysis, analyze
+    from .analysis.analysis import Analysis, analyze
+    from .analysis.scorecard import Scorecard, scorecard
     from .answers.method_comparison import BiasAccounting, Comparison, compare
     from .answers.rollout import Rollout, rollout
     from .assignment.mechanisms import (
@@ -92,7 +93,6 @@ if TYPE_CHECKING:
     from .frequentist.randomization import randomization_test
     from .frequentist.standard_estimators import cluster_wls, naive_ols, two_exposure
     from .frequentist.wild_cluster_bootstrap import wild_bootstrap
-    from .scorecards import Scorecard, scorecard
     from .simulate.gallery_examples import example
     from .simulate.graph_scenario import GraphScenario
     from .simulate.spillover_scenario import Scenario, load_tutorial, tutorial_spec
@@ -111,7 +111,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "analysis": ("Analysis", "analyze"),
+    "analysis.analysis": ("Analysis", "analyze"),
     "bayes.convergence": ("convergence",),
     "bayes.exact.exact_posterior": ("ExactPosterior", "exact_posterior"),
     "bayes.fit": ("fit",),
@@ -206,7 +206,7 @@ _HOMES = {
     "data.cluster_moments": ("ClusterMoments",),
     "spec.priors": ("Prior", "PriorsSpec"),
     "answers.rollout": ("Rollout", "rollout"),
-    "scorecards": ("Scorecard", "scorecard"),
+    "analysis.scorecard": ("Scorecard", "scorecard"),
     "simulate.spillover_scenario": ("Scenario", "load_tutorial", "tutorial_spec"),
     "simulate.synthetic_experiment": ("SyntheticExperiment",),
     "spec.model_spec": (

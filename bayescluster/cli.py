@@ -205,7 +205,7 @@ def _analyse(
     import matplotlib as mpl
 
     from ._support.progress import step
-    from .analysis import analyze
+    from .analysis.analysis import analyze
 
     mpl.use("Agg")
     warnings.showwarning = _show_warning
@@ -240,7 +240,7 @@ def _scorecard(
     import matplotlib as mpl
 
     from ._support.progress import step
-    from .scorecards import scorecard
+    from .analysis.scorecard import scorecard
 
     mpl.use("Agg")
     warnings.showwarning = _show_warning

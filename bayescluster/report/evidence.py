@@ -20,7 +20,7 @@ from .document import Grid, Heading, Part, Plot, Section, Words
 from .words import capital, checks_on, sentence
 
 if TYPE_CHECKING:
-    from ..analysis import Analysis
+    from ..analysis.analysis import Analysis
 
 
 def assumptions_section(analysis: Analysis) -> Section:

@@ -16,7 +16,7 @@ from ..bayes.convergence import convergence
 from ..bayes.fit import versions
 
 if TYPE_CHECKING:
-    from ..analysis import Analysis
+    from ..analysis.analysis import Analysis
 
 
 def write_report(analysis: Analysis, path: Path) -> Path:

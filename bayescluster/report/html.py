@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from ..analysis import Analysis
+    from ..analysis.analysis import Analysis
 
 MARKS = {"ok": "✓ ok", "caution": "△ caution", "problem": "✗ problem"}
 

@@ -11,7 +11,7 @@ from .document import Checks, Code, Grid, Heading, Part, Section, Words
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..analysis import Analysis
+    from ..analysis.analysis import Analysis
 
 MARKS = {"ok": "✓ ok", "caution": "△ caution", "problem": "✗ problem"}
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from .._support.display import percent
 from .._support.whole_files import write_whole
-from ..analysis import Analysis
+from ..analysis.analysis import Analysis
 from ..checks.diagnose import diagnose
 from .columns import SCORECARD
 from .document import Document, Grid, Plot, Section
@@ -16,7 +16,7 @@ from .html import page
 from .sections import document
 
 if TYPE_CHECKING:
-    from ..scorecards import Scorecard
+    from ..analysis.scorecard import Scorecard
 
 #: Sections of each metric; the design is the same for all, and is shown with the first.
 SECTIONS = ("estimates", "agreement", "assumptions", "convergence", "decision", "appendix")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ..scorecards import Scorecard
+    from ..analysis.scorecard import Scorecard
 
 #: Okabe & Ito's palette, distinct under colour blindness, by exposure condition and by path.
 COLOURS = {

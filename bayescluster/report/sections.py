@@ -29,7 +29,7 @@ from .evidence import (
 from .words import capital, checks_on, reproduce, sentence
 
 if TYPE_CHECKING:
-    from ..analysis import Analysis
+    from ..analysis.analysis import Analysis
     from ..data.experiment import Experiment
 
 

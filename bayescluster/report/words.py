@@ -10,7 +10,7 @@ from .._support.display import number, percent, probability
 from .document import Checks, Part
 
 if TYPE_CHECKING:
-    from ..analysis import Analysis
+    from ..analysis.analysis import Analysis
 
 
 def decision(analysis: Analysis) -> str:

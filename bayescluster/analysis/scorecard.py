@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from ._support.display import Tidy
-from ._support.progress import step
-from .answers.estimands import estimand_draws, summarise
-from .data.compression import columns_of_roles
-from .data.experiment import Experiment
-from .data.sources import kept, open_source
-from .errors import BayesClusterError, SpecError
-from .frequentist import two_exposure
-from .spec.model_spec import ModelSpec
+from .._support.display import Tidy
+from .._support.progress import step
+from ..answers.estimands import estimand_draws, summarise
+from ..data.compression import columns_of_roles
+from ..data.experiment import Experiment
+from ..data.sources import kept, open_source
+from ..errors import BayesClusterError, SpecError
+from ..frequentist import two_exposure
+from ..spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-    from .answers.method_comparison import Comparison
+    from ..answers.method_comparison import Comparison
 
 Engine = Literal["auto", "exact", "nuts"]
 
@@ -69,7 +69,7 @@ class Scorecard(Tidy):
 
     def compare(self, metric: str, **settings: Any) -> Comparison:
         """Return one metric's full comparison of methods; see :func:`bayescluster.compare`."""
-        from .answers.method_comparison import compare
+        from ..answers.method_comparison import compare
 
         if metric not in self.experiments:
             raise KeyError(f"no metric {metric!r}; there are {', '.join(self.experiments)}")
@@ -90,13 +90,13 @@ class Scorecard(Tidy):
         OSError
             Where the file cannot be written.
         """
-        from .report.metrics import write_scorecard
+        from ..report.metrics import write_scorecard
 
         return write_scorecard(self, Path(path), bootstrap_draws, seed)
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw every metric's effects in SDs of its outcome; see `report.plots.scorecard`."""
-        from .report.plots import scorecard as draw
+        from ..report.plots import scorecard as draw
 
         return draw(self, figure)
 
@@ -224,12 +224,12 @@ def _naming(metric: str) -> Iterator[None]:
 def _fit(
     exp: Experiment, engine: Engine, draws: int, tune: int, chains: int, seed: int
 ) -> xr.DataTree:
-    from .bayes.exact.exact_posterior import is_integrable
-    from .bayes.exact.fit_exact import fit_exact
+    from ..bayes.exact.exact_posterior import is_integrable
+    from ..bayes.exact.fit_exact import fit_exact
 
     if engine == "exact" or (engine == "auto" and is_integrable(exp.spec)):
         return fit_exact(exp, draws=draws * chains, seed=seed)
-    from .bayes.fit import fit
+    from ..bayes.fit import fit
 
     return fit(exp, draws, tune, chains, seed, progressbar=False)
 

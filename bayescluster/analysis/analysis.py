@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ._support.display import Tidy
-from ._support.progress import step
-from .answers.method_comparison import Comparison, compare
-from .data.experiment import Experiment
-from .spec.model_spec import ModelSpec
+from .._support.display import Tidy
+from .._support.progress import step
+from ..answers.method_comparison import Comparison, compare
+from ..data.experiment import Experiment
+from ..spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
     import xarray as xr
 
-    from .answers.rollout import Rollout
-    from .assignment.mechanisms import Assignment
-    from .checks.arm_balance import Balance
-    from .checks.five_assumptions import ClusterLevels
-    from .checks.leave_one_out import LeaveOneOut
-    from .checks.predictive_check import PredictiveCheck
-    from .checks.prior_sensitivity import PowerScaling, PriorSensitivity
-    from .decisions.expected_loss import Decision
+    from ..answers.rollout import Rollout
+    from ..assignment.mechanisms import Assignment
+    from ..checks.arm_balance import Balance
+    from ..checks.five_assumptions import ClusterLevels
+    from ..checks.leave_one_out import LeaveOneOut
+    from ..checks.predictive_check import PredictiveCheck
+    from ..checks.prior_sensitivity import PowerScaling, PriorSensitivity
+    from ..decisions.expected_loss import Decision
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,56 +65,56 @@ class Analysis(Tidy):
     @cached_property
     def decision(self) -> Decision:
         """Expected losses of acting on each effect and of waiting; see :func:`decide`."""
-        from .decisions.expected_loss import decide
+        from ..decisions.expected_loss import decide
 
         return decide(self.experiment, self.posterior)
 
     @cached_property
     def rollout(self) -> Rollout:
         """The change at any share of treated clusters; see :func:`rollout`."""
-        from .answers.rollout import rollout
+        from ..answers.rollout import rollout
 
         return rollout(self.experiment, self.posterior)
 
     @cached_property
     def predictive(self) -> PredictiveCheck:
         """What the model expects, beside the data; see :func:`posterior_predictive_check`."""
-        from .checks.predictive_check import posterior_predictive_check
+        from ..checks.predictive_check import posterior_predictive_check
 
         return posterior_predictive_check(self.experiment, self.posterior)
 
     @cached_property
     def balance(self) -> Balance | None:
         """Covariates of the arms; None where whole clusters were not assigned."""
-        from .checks.five_assumptions import balance_of
+        from ..checks.five_assumptions import balance_of
 
         return balance_of(self.experiment)
 
     @cached_property
     def cluster_levels(self) -> ClusterLevels:
         """The clusters' intercepts, by arm; see :class:`bayescluster.checks.five_assumptions.ClusterLevels`."""
-        from .checks.five_assumptions import cluster_levels
+        from ..checks.five_assumptions import cluster_levels
 
         return cluster_levels(self.experiment, self.posterior)
 
     @property
     def lights(self) -> pd.DataFrame:
         """The worst verdict on each assumption and on the computation."""
-        from .checks.diagnose import lights
+        from ..checks.diagnose import lights
 
         return lights(self.checks)
 
     @cached_property
     def loo(self) -> LeaveOneOut:
         """Each cluster left out in turn; see :func:`loo`."""
-        from .checks.leave_one_out import loo
+        from ..checks.leave_one_out import loo
 
         return loo(self.posterior)
 
     @cached_property
     def power_scaling(self) -> PowerScaling:
         """How far priors and data each pull the posterior; see :func:`power_scaling`."""
-        from .checks.prior_sensitivity import power_scaling
+        from ..checks.prior_sensitivity import power_scaling
 
         return power_scaling(self.experiment, self.posterior)
 
@@ -124,9 +124,9 @@ class Analysis(Tidy):
 
         Where posteriors are sampled, each refit takes half of the usual draws.
         """
-        from .bayes.exact.exact_posterior import is_integrable
-        from .bayes.fit import fit
-        from .checks.prior_sensitivity import prior_sensitivity
+        from ..bayes.exact.exact_posterior import is_integrable
+        from ..bayes.fit import fit
+        from ..checks.prior_sensitivity import prior_sensitivity
 
         if is_integrable(self.spec):
             return prior_sensitivity(self.experiment)
@@ -136,7 +136,7 @@ class Analysis(Tidy):
     @property
     def verdict(self) -> list[str]:
         """The answer in words, a sentence an item; every number is in the tables."""
-        from .report.words import verdict
+        from ..report.words import verdict
 
         return verdict(self)
 
@@ -160,7 +160,7 @@ class Analysis(Tidy):
         OSError
             Where the file cannot be written.
         """
-        from .report.files import write_report
+        from ..report.files import write_report
 
         return write_report(self, Path(path))
 
@@ -171,7 +171,7 @@ class Analysis(Tidy):
         estimands, convergence, specification, provenance; numbers are unrounded, None where there
         is none.
         """
-        from .report.files import as_dict
+        from ..report.files import as_dict
 
         return as_dict(self)
 
@@ -182,7 +182,7 @@ class Analysis(Tidy):
         return "\n".join([f"{self.spec.title}", *(f"- {text}" for text in self.verdict)])
 
     def _repr_html_(self) -> str:
-        from .report.html import card
+        from ..report.html import card
 
         return card(self)
 
@@ -248,10 +248,10 @@ def analyze(
     ...
     >>> analysis.report("report.html")  # doctest: +SKIP
     """
-    from .checks.diagnose import diagnose
+    from ..checks.diagnose import diagnose
 
     if edges is not None:
-        from .exposure.expose import expose
+        from ..exposure.expose import expose
 
         with step("Following the ties from treated workspaces to everybody else", progressbar):
             data = expose(edges, data, spec, mechanism=mechanism, seed=seed)
@@ -261,7 +261,7 @@ def analyze(
     with step(
         "Sampling the posterior (a first run compiles the model for some seconds)", progressbar
     ):
-        from .bayes.fit import fit
+        from ..bayes.fit import fit
 
         posterior = fit(exp, draws, tune, chains, seed, progressbar)
     with step(

@@ -1,0 +1,1 @@
+"""All of it in one call: the analysis of one metric, and the scorecard of many."""
