@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from .bayes.fit import fit
     from .bayes.model import build_model
     from .card.markdown import model_card
-    from .card.picture import plot_prior_predictive
     from .checks.diagnose import diagnose
     from .checks.exposure_sensitivity import ExposureSensitivity, exposure_sensitivity
     from .checks.leave_one_out import (
@@ -77,6 +76,7 @@ if TYPE_CHECKING:
     from .exposure.expose import Exposure, expose
     from .exposure.mappings import AtLeast, CustomMapping, ExposureMapping, ShareAbove, TreatedShare
     from .exposure.positivity import Positivity
+    from .figures.prior_predictive import plot_prior_predictive
     from .frequentist.cluster_bootstrap import BootstrapEstimates, cluster_bootstrap
     from .frequentist.cluster_influence import effective_clusters, influence
     from .frequentist.conditional_randomization import spillover_test
@@ -137,7 +137,7 @@ _HOMES = {
     ),
     "design.calibration": ("Calibration", "calibrate"),
     "card.markdown": ("model_card",),
-    "card.picture": ("plot_prior_predictive",),
+    "figures.prior_predictive": ("plot_prior_predictive",),
     "data.cell_counts": ("CellCounts",),
     "answers.method_comparison": ("BiasAccounting", "Comparison", "compare"),
     "decisions.expected_loss": ("Decision", "decide"),

@@ -13,7 +13,7 @@ import bayescluster as bc
 from bayescluster.bayes.compiled_models import structure
 from bayescluster.bayes.model_inputs import resolved_priors
 from bayescluster.card.equations import equations
-from bayescluster.card.picture import PriorPredictive
+from bayescluster.figures.prior_predictive import PriorPredictive
 from bayescluster.simulate.gallery_examples import EXAMPLES
 from bayescluster.spec.model_spec import LINK_FAMILIES, Family
 

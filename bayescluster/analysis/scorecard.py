@@ -96,7 +96,7 @@ class Scorecard(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw every metric's effects in SDs of its outcome; see `report.plots.scorecard`."""
-        from ..report.plots import scorecard as draw
+        from ..figures.effects import scorecard as draw
 
         return draw(self, figure)
 

@@ -189,7 +189,7 @@ class Comparison(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw the forest plot: one panel an effect, a row a method; see `report.plots.forest`."""
-        from ..report.plots import forest
+        from ..figures.effects import forest
 
         return forest(self, figure)
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .._figures import new_figure, plain
 from .._support.display import Tidy, percent
 from ..bayes.parameter_draws import check_posterior
 from ..data.experiment import Experiment
+from ..figures.canvas import new_figure, plain
 from .estimands import estimand_draws
 
 if TYPE_CHECKING:

@@ -62,7 +62,7 @@ class Balance(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw the standardised differences; see `report.assumption_plots.balance`."""
-        from ..report.assumption_plots import balance
+        from ..figures.assumptions import balance
 
         return balance(self, figure)
 

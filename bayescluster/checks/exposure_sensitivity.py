@@ -79,7 +79,7 @@ class ExposureSensitivity(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw each effect's estimates and intervals under every assumption."""
-        from ..report.exposure_plots import sensitivity
+        from ..figures.exposure import sensitivity
 
         return sensitivity(self, figure)
 

@@ -67,7 +67,7 @@ class LeaveOneOut(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw the Pareto k of every cluster."""
-        from ..bayes.checking.plots import pareto_k
+        from ..figures.model_checks import pareto_k
 
         return pareto_k(self, figure)
 
@@ -176,7 +176,7 @@ class ModelComparison(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw each model's difference in elpd from the best, with its standard error."""
-        from ..bayes.checking.plots import elpd_differences
+        from ..figures.model_checks import elpd_differences
 
         return elpd_differences(self, figure)
 

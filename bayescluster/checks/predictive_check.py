@@ -78,7 +78,7 @@ class PredictiveCheck(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw each statistic's predicted distribution with its interval and the observed value."""
-        from ..bayes.checking.plots import predictive
+        from ..figures.model_checks import predictive
 
         return predictive(self, figure)
 

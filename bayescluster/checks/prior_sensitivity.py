@@ -67,7 +67,7 @@ class PowerScaling(Tidy):
 
     def plot(self) -> Figure:
         """Draw ArviZ's posteriors under power-scaled priors and likelihood."""
-        from ..bayes.checking.plots import power_scaled
+        from ..figures.model_checks import power_scaled
 
         return power_scaled(self)
 
@@ -191,7 +191,7 @@ class PriorSensitivity(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw each effect's interval under each set of priors."""
-        from ..bayes.checking.plots import effects_by_prior
+        from ..figures.model_checks import effects_by_prior
 
         return effects_by_prior(self, figure)
 

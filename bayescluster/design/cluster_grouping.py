@@ -124,7 +124,7 @@ class Groupings(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw ties across units and arms by number of units, and the trade-off with precision."""
-        from ..report.exposure_plots import groupings
+        from ..figures.exposure import groupings
 
         return groupings(self, figure)
 

@@ -83,7 +83,7 @@ class ExposurePlan(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw expected users by condition, and the users' probabilities of exposure."""
-        from ..report.exposure_plots import plan
+        from ..figures.exposure import plan
 
         return plan(self, figure)
 

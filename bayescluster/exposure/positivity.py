@@ -69,7 +69,7 @@ class Positivity(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw the probability of spillover by degree; see `report.exposure_plots`."""
-        from ..report.exposure_plots import positivity
+        from ..figures.exposure import positivity
 
         return positivity(self, figure)
 

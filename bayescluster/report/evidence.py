@@ -14,7 +14,8 @@ from ..checks.five_assumptions import (
     INTERFERENCE,
     SUTVA,
 )
-from . import assumption_plots, posterior_plots
+from ..figures import assumptions as assumption_plots
+from ..figures import posterior as posterior_plots
 from .columns import BALANCE, CONVERGENCE, DECISION, POWER, PREDICTIVE, ROLLOUT, SENSITIVITY
 from .document import Grid, Heading, Part, Plot, Section, Words
 from .words import capital, checks_on, sentence

@@ -10,7 +10,9 @@ import pandas as pd
 from .._support.display import percent
 from ..bayes.fit import versions
 from ..bayes.model import resolved_priors
-from . import assumption_plots, plots, posterior_plots
+from ..figures import assumptions as assumption_plots
+from ..figures import effects as plots
+from ..figures import posterior as posterior_plots
 from .columns import (
     AGREEMENT,
     BIAS,

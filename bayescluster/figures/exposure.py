@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._figures import new_figure, plain
-from .plots import COLOURS, clean
+from .canvas import new_figure, plain
+from .effects import COLOURS, clean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..._figures import new_figure, plain, shown_once
+from .canvas import new_figure, plain, shown_once
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ...checks.leave_one_out import LeaveOneOut, ModelComparison
-    from ...checks.predictive_check import PredictiveCheck
-    from ...checks.prior_sensitivity import PowerScaling, PriorSensitivity
+    from ..checks.leave_one_out import LeaveOneOut, ModelComparison
+    from ..checks.predictive_check import PredictiveCheck
+    from ..checks.prior_sensitivity import PowerScaling, PriorSensitivity
 
 #: Okabe & Ito's palette, distinct under colour blindness.
 PREDICTED, OBSERVED, GREY = "#0072B2", "#D55E00", "#767676"

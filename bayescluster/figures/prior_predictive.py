@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .._figures import new_figure
 from ..bayes.parameter_draws import ParameterDraws
 from ..bayes.recovered_intercepts import draw_prior, labels_of, likelihood_of
 from ..data.experiment import Experiment
+from .canvas import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._figures import new_figure, plain
 from ..data.experiment import Experiment
-from .plots import COLOURS, clean
+from .canvas import new_figure, plain
+from .effects import COLOURS, clean
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._figures import new_figure, plain, shown_once
 from ..answers.method_comparison import Comparison
-from .plots import COLOURS, clean, scalar_names
+from .canvas import new_figure, plain, shown_once
+from .effects import COLOURS, clean, scalar_names
 
 if TYPE_CHECKING:
     import xarray as xr

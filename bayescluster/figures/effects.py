@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .._figures import new_figure, plain
 from .._support.display import number
 from ..answers.method_comparison import Comparison
 from ..data.compression import CONDITIONS
 from ..data.experiment import Experiment
+from .canvas import new_figure, plain
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -1,1 +1,0 @@
-"""Whether to believe a posterior: convergence, predictive checks, LOO, sensitivity to priors."""

@@ -1,0 +1,1 @@
+"""Every plot; results reach them by name."""
