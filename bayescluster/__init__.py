@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .bayes.exact.fit_exact import exact_posteriors, fit_exact
     from .bayes.fit import fit
     from .bayes.model import build_model
-    from .card.markdown import model_card
     from .checks.diagnose import diagnose
     from .checks.exposure_sensitivity import ExposureSensitivity, exposure_sensitivity
     from .checks.leave_one_out import (
@@ -93,6 +92,7 @@ if TYPE_CHECKING:
     from .frequentist.randomization import randomization_test
     from .frequentist.standard_estimators import cluster_wls, naive_ols, two_exposure
     from .frequentist.wild_cluster_bootstrap import wild_bootstrap
+    from .report.model_card.model_card import model_card
     from .simulate.gallery_examples import example
     from .simulate.graph_scenario import GraphScenario
     from .simulate.spillover_scenario import Scenario, load_tutorial, tutorial_spec
@@ -136,7 +136,7 @@ _HOMES = {
         "prior_sensitivity",
     ),
     "design.calibration": ("Calibration", "calibrate"),
-    "card.markdown": ("model_card",),
+    "report.model_card.model_card": ("model_card",),
     "figures.prior_predictive": ("plot_prior_predictive",),
     "data.cell_counts": ("CellCounts",),
     "answers.method_comparison": ("BiasAccounting", "Comparison", "compare"),

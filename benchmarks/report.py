@@ -9,8 +9,8 @@ from pathlib import Path
 import matplotlib as mpl
 
 import bayescluster as bc
-from bayescluster.report.document import Plot
-from bayescluster.report.html import svg
+from bayescluster.report.document_parts import Plot
+from bayescluster.report.html_page import svg
 from bayescluster.report.sections import document
 
 from .tables import Section, figure, times

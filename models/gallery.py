@@ -99,7 +99,7 @@ def section(name: str) -> str:
 
 def alternatives(spec: bc.ModelSpec) -> list[str]:
     """Return the other sets of priors, if there are any, in a sentence each."""
-    from bayescluster.card.priors import in_words
+    from bayescluster.report.model_card.priors_in_words import in_words
 
     if not spec.alternatives:
         return []

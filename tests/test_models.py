@@ -12,8 +12,8 @@ import pytest
 import bayescluster as bc
 from bayescluster.bayes.compiled_models import structure
 from bayescluster.bayes.model_inputs import resolved_priors
-from bayescluster.card.equations import equations
 from bayescluster.figures.prior_predictive import PriorPredictive
+from bayescluster.report.model_card.model_equations import equations
 from bayescluster.simulate.gallery_examples import EXAMPLES
 from bayescluster.spec.model_spec import LINK_FAMILIES, Family
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import bayescluster as bc
-from bayescluster.report import html
+from bayescluster.report import html_page as html
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

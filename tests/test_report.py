@@ -14,7 +14,7 @@ import bayescluster as bc
 from bayescluster._support.display import number, percent
 from bayescluster.checks.five_assumptions import ASSUMPTIONS
 from bayescluster.report import html, markdown, sections, words
-from bayescluster.report.document import Grid
+from bayescluster.report.document_parts import Grid
 from bayescluster.report.sections import document
 
 MODELS = Path(__file__).parents[1] / "models"

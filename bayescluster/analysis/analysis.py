@@ -136,7 +136,7 @@ class Analysis(Tidy):
     @property
     def verdict(self) -> list[str]:
         """The answer in words, a sentence an item; every number is in the tables."""
-        from ..report.words import verdict
+        from ..report.sentences import verdict
 
         return verdict(self)
 
@@ -160,7 +160,7 @@ class Analysis(Tidy):
         OSError
             Where the file cannot be written.
         """
-        from ..report.files import write_report
+        from ..report.report_files import write_report
 
         return write_report(self, Path(path))
 
@@ -171,7 +171,7 @@ class Analysis(Tidy):
         estimands, convergence, specification, provenance; numbers are unrounded, None where there
         is none.
         """
-        from ..report.files import as_dict
+        from ..report.report_files import as_dict
 
         return as_dict(self)
 
@@ -182,7 +182,7 @@ class Analysis(Tidy):
         return "\n".join([f"{self.spec.title}", *(f"- {text}" for text in self.verdict)])
 
     def _repr_html_(self) -> str:
-        from ..report.html import card
+        from ..report.html_page import card
 
         return card(self)
 

@@ -90,7 +90,7 @@ class Scorecard(Tidy):
         OSError
             Where the file cannot be written.
         """
-        from ..report.metrics import write_scorecard
+        from ..report.scorecard_page import write_scorecard
 
         return write_scorecard(self, Path(path), bootstrap_draws, seed)
 

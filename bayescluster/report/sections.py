@@ -13,22 +13,35 @@ from ..bayes.model import resolved_priors
 from ..figures import assumptions as assumption_plots
 from ..figures import effects as plots
 from ..figures import posterior as posterior_plots
-from .columns import (
-    AGREEMENT,
-    BIAS,
-    CONDITIONS,
-    ESTIMANDS,
-    ESTIMATES,
+from .document_parts import (
+    Code,
+    Document,
+    Grid,
+    Part,
+    Plot,
+    Section,
+    Words,
 )
-from .document import Code, Document, Grid, Part, Plot, Section, Words
-from .evidence import (
+from .sentences import (
+    capital,
+    checks_on,
+    reproduce,
+    sentence,
+)
+from .supporting_sections import (
     assumptions_section,
     convergence_section,
     decision_section,
     predictive_section,
     sensitivity_section,
 )
-from .words import capital, checks_on, reproduce, sentence
+from .table_headings import (
+    AGREEMENT,
+    BIAS,
+    CONDITIONS,
+    ESTIMANDS,
+    ESTIMATES,
+)
 
 if TYPE_CHECKING:
     from ..analysis.analysis import Analysis

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..bayes.model_inputs import cell_likelihood, samples_intercepts
-from ..data.experiment import CELL_FAMILIES, Experiment
-from .equations import equations, symbols
-from .graph import graph
-from .priors import prior_rows, unit_of_parameters
+from ...bayes.model_inputs import cell_likelihood, samples_intercepts
+from ...data.experiment import CELL_FAMILIES, Experiment
+from .model_equations import equations, symbols
+from .model_graph import graph
+from .priors_in_words import prior_rows, unit_of_parameters
 
 
 def model_card(exp: Experiment) -> str:
@@ -67,7 +67,7 @@ def fitted_as(exp: Experiment) -> str:
                 f"Fitted to {seen}; the cluster intercepts are integrated out by adaptive "
                 f"quadrature with {data.nodes} nodes, in the potential `units`."
             )
-        from ..bayes.cells.cell_models import is_informative
+        from ...bayes.cells.cell_models import is_informative
 
         how = "centred on" if is_informative(data) else "scaled standard normals about"
         return (

@@ -8,8 +8,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from .._support.display import number, percent
-from . import cells
-from .document import Document, Part
+from . import table_entries as cells
+from .document_parts import Document, Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from .._support.display import number, percent, probability
-from .document import Checks, Part
+from .document_parts import Checks, Part
 
 if TYPE_CHECKING:
     from ..analysis.analysis import Analysis

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from ..bayes.model import build_model
-from ..data.experiment import Experiment
+from ...bayes.model import build_model
+from ...data.experiment import Experiment
 
 #: Fills by PyMC's own: observed variables and potentials, legible on light and dark pages.
 FILLS = {"#757575": "#9ecae1,color:#000", "#f0f0f0": "#fdd0a2,color:#000"}

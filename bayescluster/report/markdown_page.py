@@ -5,8 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from . import cells
-from .document import Checks, Code, Grid, Heading, Part, Section, Words
+from . import table_entries as cells
+from .document_parts import (
+    Checks,
+    Code,
+    Grid,
+    Heading,
+    Part,
+    Section,
+    Words,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..bayes.cells.cell_families import mean_of
-from ..bayes.model_inputs import resolved_priors
-from ..data.experiment import Experiment
-from ..spec.priors import Prior, default_priors
+from ...bayes.cells.cell_families import mean_of
+from ...bayes.model_inputs import resolved_priors
+from ...data.experiment import Experiment
+from ...spec.priors import Prior, default_priors
 
 #: What each parameter is, in words.
 MEANINGS = {

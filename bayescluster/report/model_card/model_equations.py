@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..data.experiment import Experiment
+from ...data.experiment import Experiment
 
 #: Distribution of a unit's outcome, and how its parameter follows from the linear predictor.
 OUTCOMES = {
@@ -32,7 +32,7 @@ OUTCOMES = {
 def equations(exp: Experiment) -> str:
     """Return the likelihood and what varies between clusters, as an aligned LaTeX block.
 
-    Priors are apart: :func:`bayescluster.card.priors.prior_rows`.
+    Priors are apart: :func:`bayescluster.report.model_card.priors_in_words.prior_rows`.
     """
     spec = exp.spec
     outcome, linked = OUTCOMES[spec.outcome.family]

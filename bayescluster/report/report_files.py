@@ -29,8 +29,8 @@ def write_report(analysis: Analysis, path: Path) -> Path:
     OSError
         Where the file cannot be written.
     """
-    from .html import render
-    from .markdown import to_markdown
+    from .html_page import render
+    from .markdown_page import to_markdown
 
     formats: dict[str, Callable[[Analysis], str]] = {
         ".html": render,

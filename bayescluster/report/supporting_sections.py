@@ -16,9 +16,24 @@ from ..checks.five_assumptions import (
 )
 from ..figures import assumptions as assumption_plots
 from ..figures import posterior as posterior_plots
-from .columns import BALANCE, CONVERGENCE, DECISION, POWER, PREDICTIVE, ROLLOUT, SENSITIVITY
-from .document import Grid, Heading, Part, Plot, Section, Words
-from .words import capital, checks_on, sentence
+from .document_parts import (
+    Grid,
+    Heading,
+    Part,
+    Plot,
+    Section,
+    Words,
+)
+from .sentences import capital, checks_on, sentence
+from .table_headings import (
+    BALANCE,
+    CONVERGENCE,
+    DECISION,
+    POWER,
+    PREDICTIVE,
+    ROLLOUT,
+    SENSITIVITY,
+)
 
 if TYPE_CHECKING:
     from ..analysis.analysis import Analysis

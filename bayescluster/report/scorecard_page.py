@@ -10,10 +10,15 @@ from .._support.display import percent
 from .._support.whole_files import write_whole
 from ..analysis.analysis import Analysis
 from ..checks.diagnose import diagnose
-from .columns import SCORECARD
-from .document import Document, Grid, Plot, Section
-from .html import page
+from .document_parts import (
+    Document,
+    Grid,
+    Plot,
+    Section,
+)
+from .html_page import page
 from .sections import document
+from .table_headings import SCORECARD
 
 if TYPE_CHECKING:
     from ..analysis.scorecard import Scorecard

@@ -1,0 +1,1 @@
+"""A model for reading: equations, graph, priors in words."""
