@@ -39,7 +39,8 @@ def test_every_public_name_is_there():
 
 def test_names_do_not_depend_on_the_order_of_imports():
     code = """
-import bayescluster.analysis.analysis, bayescluster.answers.method_comparison, bayescluster.bayes.fit
+import bayescluster.analysis.analysis, bayescluster.answers.method_comparison
+import bayescluster.bayes.fit
 import bayescluster as bc
 print(all(callable(getattr(bc, name)) for name in bc.__all__))
 """

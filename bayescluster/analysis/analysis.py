@@ -92,7 +92,7 @@ class Analysis(Tidy):
 
     @cached_property
     def cluster_levels(self) -> ClusterLevels:
-        """The clusters' intercepts, by arm; see :class:`bayescluster.checks.five_assumptions.ClusterLevels`."""
+        """The clusters' intercepts, by arm."""
         from ..checks.five_assumptions import cluster_levels
 
         return cluster_levels(self.experiment, self.posterior)

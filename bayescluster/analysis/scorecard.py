@@ -49,7 +49,7 @@ class Scorecard(Tidy):
         ci_lower, ci_upper, ci_prob, prob_positive, prob_above_threshold, prob_in_rope,
         prob_beyond_threshold (on the side that is sought); of OLS with
         CR2 ols_estimate, ols_std_error, p_value, q_value, discovery; and outcome_sd. Effects are on
-        the scale that least squares estimates; see :func:`bayescluster.answers.estimands.estimand_draws`.
+        the scale that least squares estimates; see :func:`.estimands.estimand_draws`.
     experiments : dict of Experiment
         By metric.
     posteriors : dict of DataTree

@@ -1,7 +1,7 @@
 """The PyMC models, to be read: few observed nodes, whatever the number of units.
 
-:mod:`bayescluster.bayes.gaussian.gaussian_likelihood` derives the gaussian one's three,
-:mod:`bayescluster.bayes.cells.intercept_quadrature` the integrals of the others. Linear predictors are
+:mod:`.gaussian.gaussian_likelihood` derives the gaussian one's three,
+:mod:`.cells.intercept_quadrature` the integrals of the others. Linear predictors are
 written as elementwise products and sums: a matrix product would bring BLAS into the graph and make
 its compilation several times as long.
 """

@@ -13,7 +13,7 @@ from ..answers.method_comparison import Comparison
 from ..answers.recommended_interval import FEW_CLUSTERS, MIN_CLUSTERS
 from ..bayes.convergence import convergence, sampler_checks
 from ..data.experiment import Experiment
-from ..frequentist import cluster_influence as influence
+from ..frequentist.cluster_influence import influence
 from ..frequentist import effective_clusters, two_exposure
 from .five_assumptions import (
     ASSIGNMENT,
@@ -58,7 +58,7 @@ def diagnose(comparison: Comparison) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns about (one of :data:`bayescluster.checks.five_assumptions.ASSUMPTIONS`, or "data", "sampler",
+        Columns about (one of :data:`.five_assumptions.ASSUMPTIONS`, or "data", "sampler",
         "model", "agreement"), check, figure, verdict (ok, caution or problem), advice (empty where
         ok); problems first.
 

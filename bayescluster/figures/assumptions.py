@@ -222,7 +222,7 @@ def _points(ax: Axes, x: Any, y: Any, table: pd.DataFrame) -> None:
 
 def influence(exp: Experiment, effects: list[str], figure: Figure | None = None) -> Figure:
     """Draw each effect without each cluster, and each cluster's share of what identifies it."""
-    from ..frequentist import cluster_influence as influence_of
+    from ..frequentist.cluster_influence import influence as influence_of
 
     figure = figure or new_figure(7.2, 2.7 * len(effects))
     panels = figure.subplots(len(effects), 1, squeeze=False)[:, 0]
