@@ -13,8 +13,8 @@ from ..answers.method_comparison import Comparison
 from ..answers.recommended_interval import FEW_CLUSTERS, MIN_CLUSTERS
 from ..bayes.convergence import convergence, sampler_checks
 from ..data.experiment import Experiment
-from ..frequentist.cluster_influence import influence
 from ..frequentist import effective_clusters, two_exposure
+from ..frequentist.cluster_influence import influence
 from .five_assumptions import (
     ASSIGNMENT,
     ASSUMPTIONS,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import bayescluster as bc
 
-MODELS = Path(__file__).parents[1] / "models"
+MODELS = Path(__file__).parents[2] / "models"
 ROLES = {"cluster": "w", "treatment": "t"}
 
 

@@ -17,7 +17,7 @@ from bayescluster.report import html, markdown, sections, words
 from bayescluster.report.document_parts import Grid
 from bayescluster.report.sections import document
 
-MODELS = Path(__file__).parents[1] / "models"
+MODELS = Path(__file__).parents[2] / "models"
 NASTY = "<script>alert('x')</script> $a_b$ & \"c\""
 
 
