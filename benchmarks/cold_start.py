@@ -61,7 +61,9 @@ def run_families(quick: bool = False) -> Section:
 def _users(family: str) -> pd.DataFrame:
     """Return users whose outcome the family can have."""
     alike = {"negative_binomial": "poisson", "student_t": "gaussian"}
-    scenario = bc.Scenario(n_clusters=50, cluster_size=100, family=alike.get(family, family))
+    scenario = bc.simulate.Scenario(
+        n_clusters=50, cluster_size=100, family=alike.get(family, family)
+    )
     return scenario.simulate(1)
 
 

@@ -51,7 +51,7 @@ def run(quick: bool) -> list[Section]:
 
 
 def _experiment(clusters: int, icc: float, prior: str) -> bc.Experiment:
-    scenario = bc.Scenario(n_clusters=clusters, cluster_size=40, size_cv=0.5, icc=icc)
+    scenario = bc.simulate.Scenario(n_clusters=clusters, cluster_size=40, size_cv=0.5, icc=icc)
     spec = scenario.spec
     spec = bc.ModelSpec(design=spec.design, outcome=spec.outcome, priors=PRIORS[prior])
     return bc.Experiment.from_moments(scenario.simulate_moments(seed=clusters), spec)
@@ -88,7 +88,7 @@ def _accuracy(quick: bool) -> Section:
 
 
 def _errors(exp: bc.Experiment, tree) -> dict[str, float]:
-    exact = bc.exact_posterior(exp)
+    exact = bc.bayes.exact_posterior(exp)
     found = {}
     for name in exact.parameters:
         draws = tree["posterior"][name].to_numpy()
@@ -111,9 +111,9 @@ def _times(quick: bool) -> Section:
     tutorial = bc.Experiment(bc.load_tutorial(), bc.tutorial_spec())
     bc.fit(tutorial, progressbar=False)  # compiles
     nuts = _seconds(lambda: bc.fit(tutorial, progressbar=False), 3)
-    many = bc.Scenario(n_clusters=20_000, cluster_size=200, size_cv=0.7)
+    many = bc.simulate.Scenario(n_clusters=20_000, cluster_size=200, size_cv=0.7)
     large = bc.Experiment.from_moments(many.simulate_moments(seed=1), many.spec)
-    small = bc.Scenario(n_clusters=50, cluster_size=100)
+    small = bc.simulate.Scenario(n_clusters=50, cluster_size=100)
     batch = [small.simulate_moments(seed) for seed in range(100 if quick else 400)]
     rows = [
         ("fit (NUTS, compiled before), tutorial", nuts),
@@ -122,7 +122,7 @@ def _times(quick: bool) -> Section:
         ("exact_posterior table, 20,000 clusters of all sizes", _seconds(lambda: _table(large), 3)),
         (
             "exact_posteriors, each of a batch (50 clusters)",
-            _seconds(lambda: bc.exact_posteriors(batch, small.spec), 1) / len(batch),
+            _seconds(lambda: bc.bayes.exact_posteriors(batch, small.spec), 1) / len(batch),
         ),
         ("new process, CSV of 50,000 users to fit_exact", _new_process()),
     ]
@@ -140,7 +140,7 @@ def _times(quick: bool) -> Section:
 
 
 def _table(exp: bc.Experiment) -> None:
-    bc.exact_posterior(exp).to_dataframe()
+    bc.bayes.exact_posterior(exp).to_dataframe()
 
 
 def _seconds(function: Callable[[], object], repeats: int) -> float:

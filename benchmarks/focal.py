@@ -17,7 +17,7 @@ LEVEL = 0.05
 CLUSTERS = 24
 DRAWS = 199
 #: Many ties and a steep baseline: users with more ties are exposed more, and differ otherwise.
-SCENARIO = bc.GraphScenario(
+SCENARIO = bc.simulate.GraphScenario(
     n_clusters=CLUSTERS,
     cluster_size=25,
     direct=1.0,
@@ -27,20 +27,24 @@ SCENARIO = bc.GraphScenario(
     bridge_share=0.2,
     bridge_ties=4.0,
 )
-DESIGNS: dict[str, Callable[[], bc.Assignment]] = {
-    "complete": lambda: bc.Complete(CLUSTERS, CLUSTERS // 2),
-    "pairs": lambda: bc.Stratified(
+DESIGNS: dict[str, Callable[[], bc.assignment.Assignment]] = {
+    "complete": lambda: bc.assignment.Complete(CLUSTERS, CLUSTERS // 2),
+    "pairs": lambda: bc.assignment.Stratified(
         np.arange(CLUSTERS) // 2, dict.fromkeys(range(CLUSTERS // 2), 1)
     ),
-    "stratified": lambda: bc.Stratified(np.arange(CLUSTERS) % 4, {0: 2, 1: 3, 2: 3, 3: 4}),
-    "Bernoulli": lambda: bc.Bernoulli(CLUSTERS),
+    "stratified": lambda: bc.assignment.Stratified(
+        np.arange(CLUSTERS) % 4, {0: 2, 1: 3, 2: 3, 3: 4}
+    ),
+    "Bernoulli": lambda: bc.assignment.Bernoulli(CLUSTERS),
 }
 
 
 @cache
-def probabilities(design: str) -> bc.ExposureProbabilities:
+def probabilities(design: str) -> bc.exposure.ExposureProbabilities:
     """Return the exposure probabilities, the same for all experiments of a design."""
-    return bc.exposure_probabilities(SCENARIO.graph.touches, bc.AtLeast(), DESIGNS[design]())
+    return bc.exposure.exposure_probabilities(
+        SCENARIO.graph.touches, bc.exposure.AtLeast(), DESIGNS[design]()
+    )
 
 
 def p_values(design: str, seed: int, spillover: float = 0.0) -> tuple[float, float]:
@@ -48,9 +52,9 @@ def p_values(design: str, seed: int, spillover: float = 0.0) -> tuple[float, flo
     rng = np.random.default_rng([seed, list(DESIGNS).index(design)])
     mechanism, touches = DESIGNS[design](), SCENARIO.graph.touches
     assignment = mechanism.draw(rng, 1)[0]
-    value = bc.AtLeast().values(touches, assignment[None, :])[:, 0]
+    value = bc.exposure.AtLeast().values(touches, assignment[None, :])[:, 0]
     exposure = bc.Exposure(
-        touches, bc.AtLeast(), mechanism, assignment, value, probabilities(design)
+        touches, bc.exposure.AtLeast(), mechanism, assignment, value, probabilities(design)
     )
     y = SCENARIO.outcomes(assignment, rng) + spillover * exposure.spillover
     moments = bc.ClusterMoments.from_arrays(
@@ -62,7 +66,7 @@ def p_values(design: str, seed: int, spillover: float = 0.0) -> tuple[float, flo
     ols = bc.ols(moments, "CR2")
     try:
         p_value = focal_test(exposure, y, DRAWS, seed).p_value
-    except bc.DesignError:  # all focal clusters are treated: nothing to learn from
+    except bc.errors.DesignError:  # all focal clusters are treated: nothing to learn from
         p_value = 1.0
     return p_value, float(ols.p_value[ols.terms.index("spillover")])
 

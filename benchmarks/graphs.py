@@ -23,7 +23,7 @@ LIMIT_SECONDS, LIMIT_GB = 60.0, 4.0
 #: Memory of DuckDB's buffers; it spills to disk beyond.
 MEMORY_LIMIT = "1GB"
 MASTER = "local-cluster[2,1,1024]"
-OPTIONS = bc.ExposureSpec(weight="messages")
+OPTIONS = bc.spec.ExposureSpec(weight="messages")
 SPEC = bc.ModelSpec(
     design={
         "cluster": "workspace",
@@ -70,7 +70,7 @@ def graph_exposure(argument: str) -> dict[str, Any]:
     folder = Path(argument)
     connection = ibis.duckdb.connect(memory_limit=MEMORY_LIMIT, temp_directory=str(folder / "tmp"))
     start = time.perf_counter()
-    graph = bc.CollaborationGraph(
+    graph = bc.exposure.CollaborationGraph(
         connection.read_parquet(folder / "edges.parquet"),
         connection.read_parquet(folder / "users.parquet"),
         user="user",
@@ -82,11 +82,14 @@ def graph_exposure(argument: str) -> dict[str, Any]:
     counted = time.perf_counter()
     assignment = pd.read_parquet(folder / "users.parquet").groupby("workspace")["treated"].first()
     exposure = bc.Exposure.of(
-        touches, assignment.to_numpy(), bc.AtLeast(), bc.Complete(CLUSTERS, CLUSTERS // 2)
+        touches,
+        assignment.to_numpy(),
+        bc.exposure.AtLeast(),
+        bc.assignment.Complete(CLUSTERS, CLUSTERS // 2),
     )
     done = time.perf_counter()
-    again = bc.exposure_probabilities(
-        touches, bc.AtLeast(2, "clusters"), bc.Complete(CLUSTERS, CLUSTERS // 2)
+    again = bc.exposure.exposure_probabilities(
+        touches, bc.exposure.AtLeast(2, "clusters"), bc.assignment.Complete(CLUSTERS, CLUSTERS // 2)
     )
     two = time.perf_counter()
     return {

@@ -49,8 +49,8 @@ def run(quick: bool = False) -> list[Section]:
     warnings.simplefilter("ignore", UserWarning)
     count = 40 if quick else SIMULATIONS
     scenarios = {
-        "Interference, ties to any workspace": bc.GraphScenario(),
-        "Interference, ties to near workspaces": bc.GraphScenario(n_clusters=60, reach=3),
+        "Interference, ties to any workspace": bc.simulate.GraphScenario(),
+        "Interference, ties to near workspaces": bc.simulate.GraphScenario(n_clusters=60, reach=3),
     }
     return [
         _section(title, scenario, count, PROMISES | (SHARED if scenario.reach else {}))
@@ -73,7 +73,7 @@ class _Known(JointProbabilities):
 
 
 def _section(
-    title: str, scenario: bc.GraphScenario, count: int, promises: dict[str, str]
+    title: str, scenario: bc.simulate.GraphScenario, count: int, promises: dict[str, str]
 ) -> Section:
     joint, rows = None, []
     for seed in range(count):
@@ -130,18 +130,21 @@ def _section(
     )
 
 
-def _draw(scenario: bc.GraphScenario, seed: int) -> tuple[Exposure, pd.DataFrame]:
+def _draw(scenario: bc.simulate.GraphScenario, seed: int) -> tuple[Exposure, pd.DataFrame]:
     _, users = scenario.simulate(seed)
     touches = scenario.graph.touches
     treated = np.zeros(scenario.n_clusters, dtype=bool)
     treated[users["workspace"]] = users["treated"].to_numpy() == 1
-    mechanism = bc.Complete(scenario.n_clusters, scenario.n_clusters // 2)
+    mechanism = bc.assignment.Complete(scenario.n_clusters, scenario.n_clusters // 2)
     exposure = Exposure.of(touches, treated, AtLeast(1), mechanism)
     return exposure.for_users(users, scenario.spec), users
 
 
 def _estimate(
-    exposure: Exposure, users: pd.DataFrame, scenario: bc.GraphScenario, joint: JointProbabilities
+    exposure: Exposure,
+    users: pd.DataFrame,
+    scenario: bc.simulate.GraphScenario,
+    joint: JointProbabilities,
 ) -> Sequence[tuple[str, str, float, float, bool]]:
     exp = exposure.experiment()
     y = exp.outcomes()
@@ -155,7 +158,7 @@ def _estimate(
         "Horvitz-Thompson, Aronow-Samii": exposure_contrast(
             exposure, y, "horvitz_thompson", joint=joint
         ).to_dataframe(),
-        "posterior with expected exposure": bc.exact_posterior(exp)
+        "posterior with expected exposure": bc.bayes.exact_posterior(exp)
         .to_dataframe()
         .rename(columns={"parameter": "term", "mean": "estimate", "sd": "std_error"}),
     }

@@ -51,7 +51,7 @@ def _grid(clusters: tuple[int, ...]) -> Section:
 
 
 def _cell(family: str, groups: int, users: int) -> tuple[list[str], list[str]]:
-    scenario = bc.Scenario(
+    scenario = bc.simulate.Scenario(
         n_clusters=groups,
         cluster_size=users,
         family=family,
@@ -66,7 +66,7 @@ def _cell(family: str, groups: int, users: int) -> tuple[list[str], list[str]]:
     start = time.perf_counter()
     tree = bc.fit(exp, progressbar=False, seed=1)
     took = time.perf_counter() - start
-    table = bc.convergence(tree)
+    table = bc.bayes.convergence(tree)
     divergences = table.attrs["n_divergences"]
     table = table.set_index("parameter")
     where = f"{family}, {groups:,} clusters of {users:,}"
@@ -88,9 +88,9 @@ def _calibration(simulations: int) -> Section:
         spec = bc.ModelSpec(
             design=DESIGN, outcome={"column": "y", "family": family}, priors=_priors(family)
         )
-        generator = bc.SyntheticExperiment(spec, n_clusters=30, cluster_size=20)
+        generator = bc.simulate.SyntheticExperiment(spec, n_clusters=30, cluster_size=20)
         start = time.perf_counter()
-        table = bc.calibrate(generator, count, seed=3).to_dataframe()
+        table = bc.design.calibrate(generator, count, seed=3).to_dataframe()
         took = time.perf_counter() - start
         for row in table.itertuples():
             numbers = f"{row.mean:.3f}", f"{row.largest_gap:.3f}", f"{row.p_value:.3f}"

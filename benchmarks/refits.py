@@ -82,7 +82,7 @@ def _outcomes(count: int) -> tuple[pd.DataFrame, dict[str, bc.ModelSpec]]:
         made[f"metric_{i}"] = data[OUTCOME] + baseline + noise + 0.1 * i * data[TREATED]
     data = pd.concat([data, pd.DataFrame(made)], axis=1)
     return data, {
-        name: spec.model_copy(update={"outcome": bc.OutcomeSpec(column=name)}) for name in made
+        name: spec.model_copy(update={"outcome": bc.spec.OutcomeSpec(column=name)}) for name in made
     }
 
 

@@ -50,7 +50,7 @@ def rejections(groups: int, giant: bool, seed: int) -> dict[str, bool]:
     exp = simulate(groups, giant, seed)
     moments = exp.moments()
 
-    def by_t(fit: bc.Estimates) -> bool:
+    def by_t(fit: bc.frequentist.Estimates) -> bool:
         return bool(fit.p_value[fit.terms.index("direct")] <= LEVEL)
 
     found = {"naive OLS, iid": by_t(bc.naive_ols(exp)), "cluster WLS": by_t(bc.cluster_wls(exp))}

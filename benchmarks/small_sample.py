@@ -85,13 +85,13 @@ def _wild(quick: bool) -> Section:
 
 
 def _scale() -> Section:
-    scenario = bc.Scenario(n_clusters=10_000, cluster_size=100, size_cv=0.5)
+    scenario = bc.simulate.Scenario(n_clusters=10_000, cluster_size=100, size_cv=0.5)
     exp = bc.Experiment.from_moments(scenario.simulate_moments(), scenario.spec)
     tutorial = bc.Experiment(bc.load_tutorial(), bc.tutorial_spec())
     calls: dict[str, Callable[[], object]] = {
         "CR2 with df, 10,000 clusters, a million users": lambda: bc.ols(exp.moments(), "CR2"),
         "CR3, the same": lambda: bc.ols(exp.moments(), "CR3"),
-        "leave-one-out and leverage, the same": lambda: bc.influence(exp),
+        "leave-one-out and leverage, the same": lambda: bc.frequentist.influence(exp),
         "9,999 randomisations with the interval, 50 clusters": lambda: bc.randomization_test(
             tutorial, draws=9_999
         ),

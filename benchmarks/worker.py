@@ -59,7 +59,7 @@ def first_posterior(path: str, family: str | None = None) -> dict[str, Any]:
     spec = bc.tutorial_spec()
     if family is not None:
         outcome = {"column": "outcome", "family": family}
-        spec = bc.ModelSpec(design=bc.Scenario().spec.design, outcome=outcome)
+        spec = bc.ModelSpec(design=bc.simulate.Scenario().spec.design, outcome=outcome)
     exp = bc.Experiment(path, spec)
     read = time.perf_counter()
     bc.fit(exp, progressbar=False)

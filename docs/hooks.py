@@ -16,8 +16,6 @@ from latex2mathml.converter import convert
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
-import bayescluster as bc
-
 ROOT = Path(__file__).parents[1]
 #: Pages of the site, and the repository's pages that they are made of.
 PAGES = {
@@ -43,6 +41,12 @@ ASSETS = (
     "notebooks/*.ipynb",
 )
 LISTED = "Each graph is a list here: a node, and the parameters that it depends on."
+#: Where each public name is, below the package.
+PUBLIC = {
+    path.rpartition(".")[2]: path
+    for page in (ROOT / "docs/reference").glob("*.md")
+    for path in re.findall(r"^::: bayescluster\.(\S+)$", page.read_text("utf-8"), re.MULTILINE)
+}
 ROLE = re.compile(r":(?:class|func|meth|mod|data|attr|exc):<code>([^<]+)</code>")
 
 
@@ -91,8 +95,8 @@ def on_post_page(output: str, page: Any, **_: Any) -> str:
 def _link(match: re.Match[str]) -> str:
     name = match[1].lstrip("~")
     shown = name.removeprefix("bayescluster.")
-    if shown in bc.__all__:
-        return f'<autoref identifier="bayescluster.{shown}"><code>{shown}</code></autoref>'
+    if path := PUBLIC.get(shown.rpartition(".")[2]):
+        return f'<autoref identifier="bayescluster.{path}"><code>{path}</code></autoref>'
     return f"<code>{shown}</code>"
 
 

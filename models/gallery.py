@@ -35,11 +35,11 @@ def experiment(name: str) -> bc.Experiment:
         data = data.assign(small=(data["cltype"] == "small").astype(int))
         return bc.Experiment(data[["id", "tch", "small", "math"]], bc.load_spec(path))
     if name == "collaboration":
-        edges, users = bc.GraphScenario().simulate(SEED)
+        edges, users = bc.simulate.GraphScenario().simulate(SEED)
         edges = edges.rename(columns={"from": "author", "to": "reader"})
         users = users.rename(columns={"outcome": "hours_saved"})
         return bc.expose(edges, users, bc.load_spec(path)).experiment()
-    made = bc.example(path)
+    made = bc.simulate.example(path)
     return bc.Experiment(made.simulate(SEED), made.spec)
 
 
@@ -128,7 +128,7 @@ def draw(name: str) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure = bc.plot_prior_predictive(experiment(name))
+    figure = bc.figures.plot_prior_predictive(experiment(name))
     path = FOLDER / "images" / f"{name}.png"
     figure.savefig(path, dpi=100, metadata={"inputs": inputs(name), "Software": None})
     plt.close(figure)

@@ -68,9 +68,9 @@ def make_counts(family, seed, **parameters):
         outcome={"column": "visits", "family": family},
     )
     known = {"intercept_mean": 0.7, "overdispersion": 0.6, **parameters}
-    return bc.SyntheticExperiment(spec, n_clusters=40, cluster_size=40, parameters=known).simulate(
-        seed
-    )
+    return bc.simulate.SyntheticExperiment(
+        spec, n_clusters=40, cluster_size=40, parameters=known
+    ).simulate(seed)
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +84,7 @@ def count_comparisons():
                 design={"cluster": "team", "treatment": "treated", "spillover": "exposed"},
                 outcome={"column": "visits", "family": fitted},
             )
-        found[family] = bc.compare_models(
+        found[family] = bc.checks.compare_models(
             data, specs, fitter=lambda exp: bc.fit(exp, seed=1, progressbar=False)
         )
     return found

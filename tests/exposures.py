@@ -21,21 +21,21 @@ def swapped(rng):
 
 
 MECHANISMS = {
-    "complete, 3 of 8": bc.Complete(J, 3),
-    "complete, 4 of 8": bc.Complete(J, 4),
-    "stratified, unequal": bc.Stratified(STRATA, {0: 1, 1: 3, 2: 1}),
-    "pairs": bc.Stratified(PAIRS, dict.fromkeys(range(4), 1)),
-    "coins": bc.Bernoulli(J, least=0),
-    "coins, 1 an arm": bc.Bernoulli(J, least=1),
-    "coins, 2 an arm": bc.Bernoulli(J, least=2),
-    "unfair coins": bc.Bernoulli(J, least=0, chance=0.3),
-    "unfair coins, 1 an arm": bc.Bernoulli(J, least=1, chance=0.3),
-    "unfair coins, 2 an arm": bc.Bernoulli(J, least=2, chance=0.7),
+    "complete, 3 of 8": bc.assignment.Complete(J, 3),
+    "complete, 4 of 8": bc.assignment.Complete(J, 4),
+    "stratified, unequal": bc.assignment.Stratified(STRATA, {0: 1, 1: 3, 2: 1}),
+    "pairs": bc.assignment.Stratified(PAIRS, dict.fromkeys(range(4), 1)),
+    "coins": bc.assignment.Bernoulli(J, least=0),
+    "coins, 1 an arm": bc.assignment.Bernoulli(J, least=1),
+    "coins, 2 an arm": bc.assignment.Bernoulli(J, least=2),
+    "unfair coins": bc.assignment.Bernoulli(J, least=0, chance=0.3),
+    "unfair coins, 1 an arm": bc.assignment.Bernoulli(J, least=1, chance=0.3),
+    "unfair coins, 2 an arm": bc.assignment.Bernoulli(J, least=2, chance=0.7),
 }
 OTHERS = {
-    "rerandomised": bc.Rerandomised(bc.Complete(J, 4), BALANCE, 0.5),
-    "rerandomised pairs": bc.Rerandomised(MECHANISMS["pairs"], BALANCE, 1.0),
-    "custom": bc.Custom(J, swapped),
+    "rerandomised": bc.assignment.Rerandomised(bc.assignment.Complete(J, 4), BALANCE, 0.5),
+    "rerandomised pairs": bc.assignment.Rerandomised(MECHANISMS["pairs"], BALANCE, 1.0),
+    "custom": bc.assignment.Custom(J, swapped),
 }
 
 
@@ -84,7 +84,7 @@ def small_graph(seed=0, size=3, ties=45):
     edges = pd.DataFrame(pairs, columns=["from", "to"])
     edges["w"] = rng.integers(1, 9, len(edges)) / 4
     users = pd.DataFrame({"user": np.arange(n), "cluster": cluster})
-    graph = bc.CollaborationGraph(edges, users, options=bc.ExposureSpec(weight="w"))
+    graph = bc.exposure.CollaborationGraph(edges, users, options=bc.spec.ExposureSpec(weight="w"))
     return graph.touches, collaborators(edges, n)
 
 
@@ -100,15 +100,15 @@ def collaborators(edges, n):
 
 def exposure_of(user, treated, mapping, ties, cluster):
     """One user's exposure by plain loops, given which users are treated."""
-    inside = isinstance(mapping, bc.TreatedShare) and mapping.within
+    inside = isinstance(mapping, bc.exposure.TreatedShare) and mapping.within
     around = {o: w for o, w in ties[user].items() if (cluster[o] == cluster[user]) == inside}
-    if isinstance(mapping, bc.AtLeast):
+    if isinstance(mapping, bc.exposure.AtLeast):
         reached = [o for o in around if treated[o]]
         counted = reached if mapping.of == "collaborators" else {cluster[o] for o in reached}
         return float(len(counted) >= mapping.k)
     total = sum(around.values())
     share = sum(w for o, w in around.items() if treated[o]) / total if total else 0.0
-    if isinstance(mapping, bc.ShareAbove):
+    if isinstance(mapping, bc.exposure.ShareAbove):
         return float(share > mapping.threshold)
     return share
 

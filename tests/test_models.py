@@ -132,7 +132,7 @@ def test_it_is_fitted_and_recovers_its_truth(name, experiment, gallery):
         warnings.filterwarnings("ignore", message="R-hat|effective sample size")
         tree = bc.fit(exp, draws=250, tune=300, chains=2, seed=1, progressbar=False)
     assert int(tree["sample_stats"]["diverging"].sum()) == 0
-    truth = bc.example(MODELS / f"{name}.toml").true_parameters(exp)
+    truth = bc.simulate.example(MODELS / f"{name}.toml").true_parameters(exp)
     posterior = tree["posterior"]
     stated = {n for n in resolved_priors(exp) if n != "stratum_effect"}
     intercept = {"intercept_mean"} if exp.spec.design.strata else set()
@@ -188,6 +188,6 @@ def test_data_are_known_by_the_files_name(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text((MODELS / "dose.toml").read_text("utf-8"))
     with pytest.raises(
-        bc.SpecError, match=r"mine.toml: no example data go by this name; there are"
+        bc.errors.SpecError, match=r"mine.toml: no example data go by this name; there are"
     ):
-        bc.example(path)
+        bc.simulate.example(path)

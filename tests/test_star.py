@@ -44,7 +44,7 @@ def with_schools(spec):
 def test_missing_scores_are_refused_with_their_count(star, star_spec):
     refusing = star_spec.outcome.model_copy(update={"missing": "error"})
     with pytest.raises(
-        bc.MissingValueError, match=r"'math' \(outcome\) is null or NaN in 454 of 6,325"
+        bc.errors.MissingValueError, match=r"'math' \(outcome\) is null or NaN in 454 of 6,325"
     ):
         bc.Experiment(star, star_spec.model_copy(update={"outcome": refusing}))
 
@@ -61,7 +61,7 @@ def test_least_squares(star, star_spec):
 
 def test_posterior_is_reml(star, star_spec):
     tree = bc.fit(bc.Experiment(star, star_spec), seed=1, progressbar=False)
-    table = bc.convergence(tree).set_index("parameter")
+    table = bc.bayes.convergence(tree).set_index("parameter")
     assert table.loc["direct", "mean"] == pytest.approx(REML["small"], abs=0.1 * REML["se"])
     assert table.loc["direct", "sd"] == pytest.approx(REML["se"], rel=0.1)
     for name, value in REML_SDS.items():
@@ -74,7 +74,7 @@ def test_schools_as_strata(star, star_spec):
     assert fit.loc["direct", "estimate"] == pytest.approx(SCHOOLS_OLS["small"], rel=1e-6)
     assert fit.loc["direct", "std_error"] == pytest.approx(SCHOOLS_OLS["cr1"], rel=1e-6)
     tree = bc.fit(exp, seed=1, progressbar=False)
-    table = bc.convergence(tree).set_index("parameter")
+    table = bc.bayes.convergence(tree).set_index("parameter")
     gap = abs(table.loc["direct", "mean"] - SCHOOLS_REML["small"])
     assert gap < 0.1 * SCHOOLS_REML["se"]
 

@@ -99,7 +99,7 @@ def test_projection_and_bias_accounting(tutorial_analysis):
 
 def test_posterior_agrees_with_reml(tutorial_analysis):
     """REML by statsmodels MixedLM: direct 0.7274 (SE 0.0650), spillover 0.2084 (SE 0.0043)."""
-    table = bc.convergence(tutorial_analysis.posterior).set_index("parameter")
+    table = bc.bayes.convergence(tutorial_analysis.posterior).set_index("parameter")
     assert table.loc["direct", "mean"] == pytest.approx(0.7274, abs=0.01)
     assert table.loc["direct", "sd"] == pytest.approx(0.0650, rel=0.10)
     assert table.loc["spillover", "mean"] == pytest.approx(0.2084, abs=0.001)

@@ -18,7 +18,7 @@ from ..data.compression import columns_of_roles
 from ..data.experiment import Experiment
 from ..data.sources import kept, open_source
 from ..errors import BayesClusterError, SpecError
-from ..frequentist import two_exposure
+from ..frequentist.standard_estimators import two_exposure
 from ..spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -151,7 +151,8 @@ def scorecard(
 
     Examples
     --------
-    >>> from bayescluster import OutcomeSpec, load_tutorial, tutorial_spec
+    >>> from bayescluster import load_tutorial, tutorial_spec
+    >>> from bayescluster.spec import OutcomeSpec
     >>> users, spec = load_tutorial(2_000), tutorial_spec()
     >>> users["halved"] = users["session_minutes_obs"] / 2
     >>> halved = spec.model_copy(update={"outcome": OutcomeSpec(column="halved")})

@@ -15,18 +15,13 @@ from ..bayes.exact.exact_posterior import ExactPosterior, exact_posterior, is_in
 from ..bayes.parameter_draws import check_posterior
 from ..data.experiment import Experiment
 from ..errors import DataError
-from ..frequentist import (
-    BootstrapEstimates,
-    ResamplingTest,
-    cluster_bootstrap,
-    cluster_wls,
-    effective_clusters,
-    naive_ols,
-    randomization_test,
-    two_exposure,
-    wild_bootstrap,
-)
+from ..frequentist.cluster_bootstrap import BootstrapEstimates, cluster_bootstrap
+from ..frequentist.cluster_influence import effective_clusters
 from ..frequentist.estimates_record import COLUMNS
+from ..frequentist.inverted_tests import ResamplingTest
+from ..frequentist.randomization import randomization_test
+from ..frequentist.standard_estimators import cluster_wls, naive_ols, two_exposure
+from ..frequentist.wild_cluster_bootstrap import wild_bootstrap
 from .estimands import estimand_draws, summarise
 from .recommended_interval import recommend
 
@@ -230,7 +225,8 @@ def compare(
 
     Examples
     --------
-    >>> from bayescluster import Experiment, Scenario, fit_exact
+    >>> from bayescluster import Experiment, fit_exact
+    >>> from bayescluster.simulate import Scenario
     >>> scenario = Scenario(n_clusters=20, cluster_size=50)
     >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
     >>> found = compare(exp, fit_exact(exp, seed=1), bootstrap_draws=500)

@@ -180,7 +180,8 @@ def rollout(
 
     Examples
     --------
-    >>> from bayescluster import Experiment, Scenario, fit_exact
+    >>> from bayescluster import Experiment, fit_exact
+    >>> from bayescluster.simulate import Scenario
     >>> scenario = Scenario(n_clusters=20, cluster_size=50)
     >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
     >>> found = rollout(exp, fit_exact(exp, seed=1), shares=[0.25, 1.0])

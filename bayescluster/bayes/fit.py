@@ -76,7 +76,8 @@ def fit(
 
     Examples
     --------
-    >>> from bayescluster import Experiment, Scenario
+    >>> from bayescluster import Experiment
+    >>> from bayescluster.simulate import Scenario
     >>> scenario = Scenario(n_clusters=20, cluster_size=50)
     >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
     >>> posterior = fit(exp, seed=1)  # doctest: +SKIP

@@ -13,8 +13,8 @@ from ..answers.method_comparison import Comparison
 from ..answers.recommended_interval import FEW_CLUSTERS, MIN_CLUSTERS
 from ..bayes.convergence import convergence, sampler_checks
 from ..data.experiment import Experiment
-from ..frequentist import effective_clusters, two_exposure
-from ..frequentist.cluster_influence import influence
+from ..frequentist.cluster_influence import effective_clusters, influence
+from ..frequentist.standard_estimators import two_exposure
 from .five_assumptions import (
     ASSIGNMENT,
     ASSUMPTIONS,
@@ -64,7 +64,8 @@ def diagnose(comparison: Comparison) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from bayescluster import Experiment, Scenario, compare, fit_exact
+    >>> from bayescluster import Experiment, compare, fit_exact
+    >>> from bayescluster.simulate import Scenario
     >>> scenario = Scenario(n_clusters=20, cluster_size=50)
     >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
     >>> checks = diagnose(compare(exp, fit_exact(exp, seed=1), bootstrap_draws=500))

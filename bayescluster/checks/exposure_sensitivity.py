@@ -144,7 +144,7 @@ def exposure_sensitivity(
 
     Examples
     --------
-    >>> from bayescluster import GraphScenario
+    >>> from bayescluster.simulate import GraphScenario
     >>> scenario = GraphScenario(n_clusters=20, cluster_size=20)
     >>> edges, users = scenario.simulate(seed=1)
     >>> found = exposure_sensitivity(edges, users, scenario.spec, keep=[0.8], repeats=2)

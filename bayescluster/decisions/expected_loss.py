@@ -102,7 +102,8 @@ def decide(
 
     Examples
     --------
-    >>> from bayescluster import Experiment, Scenario, fit_exact
+    >>> from bayescluster import Experiment, fit_exact
+    >>> from bayescluster.simulate import Scenario
     >>> scenario = Scenario(n_clusters=20, cluster_size=50, direct=0.8)
     >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
     >>> decide(exp, fit_exact(exp, seed=1)).table.loc[0, ["effect", "action"]].tolist()

@@ -92,7 +92,8 @@ class Groupings(Tidy):
 
         Examples
         --------
-        >>> from bayescluster import GraphScenario, ModelSpec
+        >>> from bayescluster import ModelSpec
+        >>> from bayescluster.simulate import GraphScenario
         >>> scenario = GraphScenario(n_clusters=12, reach=1)
         >>> edges, users = scenario.simulate()
         >>> found = group_clusters(scenario.graph, [6])
@@ -189,7 +190,7 @@ def group_clusters(
 
     Examples
     --------
-    >>> from bayescluster import GraphScenario
+    >>> from bayescluster.simulate import GraphScenario
     >>> found = group_clusters(GraphScenario(n_clusters=20, reach=1).graph, [10, 5])
     >>> found.table["units"].tolist()
     [20, 10, 5]

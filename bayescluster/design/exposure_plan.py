@@ -130,7 +130,8 @@ def plan_exposure(
 
     Examples
     --------
-    >>> from bayescluster import Complete, GraphScenario
+    >>> from bayescluster.assignment import Complete
+    >>> from bayescluster.simulate import GraphScenario
     >>> plan = plan_exposure(GraphScenario(n_clusters=10).graph, Complete(10, 5))
     >>> plan.conditions["condition"].tolist()
     ['pure_control', 'spillover', 'direct']

@@ -1,1 +1,5 @@
 """From a collaboration graph and an assignment of clusters to each user's exposure."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -346,7 +346,7 @@ def expose(
 
     Examples
     --------
-    >>> from bayescluster import GraphScenario
+    >>> from bayescluster.simulate import GraphScenario
     >>> scenario = GraphScenario(n_clusters=10, cluster_size=20)
     >>> exposure = expose(*scenario.simulate(seed=1), scenario.spec)
     >>> exposure.summary()["condition"].tolist()

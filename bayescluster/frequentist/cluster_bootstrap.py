@@ -203,7 +203,8 @@ def cluster_bootstrap(
 
     Examples
     --------
-    >>> from bayescluster import Experiment, Scenario
+    >>> from bayescluster import Experiment
+    >>> from bayescluster.simulate import Scenario
     >>> scenario = Scenario(n_clusters=20, cluster_size=50)
     >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
     >>> found = cluster_bootstrap(exp, draws=500, seed=1)

@@ -99,7 +99,8 @@ def randomization_test(
 
     Examples
     --------
-    >>> from bayescluster import Experiment, Scenario
+    >>> from bayescluster import Experiment
+    >>> from bayescluster.simulate import Scenario
     >>> scenario = Scenario(n_clusters=8, cluster_size=50)
     >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
     >>> found = randomization_test(exp)

@@ -114,7 +114,8 @@ def two_exposure(
 
     Examples
     --------
-    >>> from bayescluster import Experiment, Scenario
+    >>> from bayescluster import Experiment
+    >>> from bayescluster.simulate import Scenario
     >>> scenario = Scenario(n_clusters=20, cluster_size=50)
     >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
     >>> found = two_exposure(exp)

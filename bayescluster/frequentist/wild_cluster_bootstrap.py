@@ -113,7 +113,8 @@ def wild_bootstrap(
 
     Examples
     --------
-    >>> from bayescluster import Experiment, Scenario
+    >>> from bayescluster import Experiment
+    >>> from bayescluster.simulate import Scenario
     >>> scenario = Scenario(n_clusters=10, cluster_size=50)
     >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
     >>> found = wild_bootstrap(exp.moments(), "direct")

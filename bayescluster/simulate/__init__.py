@@ -1,1 +1,5 @@
 """Data with a known truth: scenarios, any specification, the gallery's examples, graphs."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -187,7 +187,7 @@ def example(path: str | Path) -> SyntheticExperiment:
     Examples
     --------
     >>> import bayescluster as bc
-    >>> made = bc.example("models/conversion.toml")  # doctest: +SKIP
+    >>> made = bc.simulate.example("models/conversion.toml")  # doctest: +SKIP
     >>> exp = bc.Experiment(made.simulate(seed=1), made.spec)  # doctest: +SKIP
     """
     spec, name = load_spec(path), Path(path).stem

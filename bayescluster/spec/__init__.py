@@ -1,1 +1,5 @@
 """What is asked: a frozen, hashed specification, its priors and the outcome families."""
+
+from lazy_loader import attach_stub
+
+__getattr__, __dir__, __all__ = attach_stub(__name__, __file__)

@@ -73,7 +73,7 @@ class DesignSpec(Table):
         outcome. Complete or (where there are strata) stratified assignments were drawn again ...
     max_distance : float, optional
         ... until the Mahalanobis distance between the arms was at most this; see
-        :class:`bayescluster.Rerandomised`.
+        :class:`bayescluster.assignment.Rerandomised`.
     """
 
     cluster: ColumnName

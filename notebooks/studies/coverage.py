@@ -63,9 +63,9 @@ class Cell:
     size_cv: float
 
     @property
-    def scenario(self) -> bc.Scenario:
+    def scenario(self) -> bc.simulate.Scenario:
         """What is simulated."""
-        return bc.Scenario(
+        return bc.simulate.Scenario(
             n_clusters=self.clusters,
             cluster_size=200,
             size_cv=self.size_cv,
@@ -103,7 +103,7 @@ def intervals(exp: bc.Experiment, seed: int) -> Iterator[tuple[str, str, float, 
             low, high = pairs.interval(kind)[at]
             name = {"bca": "BCa"}.get(kind, kind)
             yield effect, f"cluster bootstrap, {name}", pairs.estimate[at], low, high
-    posterior = bc.exact_posterior(exp)
+    posterior = bc.bayes.exact_posterior(exp)
     for row in posterior.to_dataframe().itertuples():
         if row.parameter in effects:
             yield row.parameter, "posterior", row.mean, row.ci_lower, row.ci_upper

@@ -10,7 +10,7 @@ DESIGN = {"cluster": "cluster", "treatment": "treated", "spillover": "exposed"}
 
 @pytest.fixture(scope="module")
 def data():
-    frame = bc.Scenario(n_clusters=12, cluster_size=40).simulate(3)
+    frame = bc.simulate.Scenario(n_clusters=12, cluster_size=40).simulate(3)
     rng = np.random.default_rng(0)
     for i in range(3):
         frame[f"metric_{i}"] = (
@@ -37,7 +37,7 @@ def test_rows_equal_the_metrics_own_analysis(data, specs, card):
     table = card.to_dataframe().set_index(["metric", "effect"])
     for spec in specs:
         exp = bc.Experiment(data, spec)
-        alone = bc.exact_posterior(exp)
+        alone = bc.bayes.exact_posterior(exp)
         ols = bc.two_exposure(exp).to_dataframe().set_index("term")
         for effect in ("direct", "spillover"):
             row = table.loc[spec.outcome.column, effect]
@@ -74,13 +74,13 @@ def test_comparison_of_one_metric(card):
 
 def test_refusals(data, specs):
     other = specs[0].model_copy(
-        update={"design": bc.DesignSpec(cluster="cluster", treatment="treated")}
+        update={"design": bc.spec.DesignSpec(cluster="cluster", treatment="treated")}
     )
-    with pytest.raises(bc.SpecError, match="different designs"):
+    with pytest.raises(bc.errors.SpecError, match="different designs"):
         bc.scorecard(data, {"a": specs[0], "b": other}, progressbar=False)
-    with pytest.raises(bc.SpecError, match="one outcome column"):
+    with pytest.raises(bc.errors.SpecError, match="one outcome column"):
         bc.scorecard(data, [specs[0], specs[0]], progressbar=False)
-    with pytest.raises(bc.SpecError, match="at least one"):
+    with pytest.raises(bc.errors.SpecError, match="at least one"):
         bc.scorecard(data, [], progressbar=False)
     with pytest.raises(ValueError, match="false_discovery_rate"):
         bc.scorecard(data, specs, false_discovery_rate=1.5, progressbar=False)
@@ -91,9 +91,13 @@ def test_refusals(data, specs):
 
 
 def test_errors_name_their_metric(data, specs):
-    with pytest.raises(bc.MissingColumnError, match=r"^metric 'metric_1': column 'metric_1'"):
+    with pytest.raises(
+        bc.errors.MissingColumnError, match=r"^metric 'metric_1': column 'metric_1'"
+    ):
         bc.scorecard(data.drop(columns="metric_1"), specs, engine="exact", progressbar=False)
     binary = data.assign(bought=(data["outcome"] > data["outcome"].mean()).astype(int))
     spec = bc.ModelSpec(design=DESIGN, outcome={"column": "bought", "family": "bernoulli"})
-    with pytest.raises(bc.FitError, match=r"^metric 'bought': the posterior of this bernoulli"):
+    with pytest.raises(
+        bc.errors.FitError, match=r"^metric 'bought': the posterior of this bernoulli"
+    ):
         bc.scorecard(binary, [spec], engine="exact", progressbar=False)

@@ -27,7 +27,7 @@ def make(family, seed=1):
         outcome={"column": "y", "family": family, "covariates": ["age"]},
         heterogeneity={"slopes": ["direct", "spillover"]},
     )
-    made = bc.SyntheticExperiment(spec, 12, 400, parameters={"intercept_mean": -0.4})
+    made = bc.simulate.SyntheticExperiment(spec, 12, 400, parameters={"intercept_mean": -0.4})
     frame, rng = made.simulate(seed), np.random.default_rng(seed)
     drawn = {name: rng.normal(0.4, 0.2, (1, DRAWS)) for name in COEFFICIENTS}
     drawn |= {"age": rng.normal(0.6, 0.1, (1, DRAWS))}

@@ -174,7 +174,7 @@ def test_covariates_that_leave_cluster_means_unidentified_do_not_stop_the_answer
     units[names] = rng.normal(size=(40, 7))
     outcome = spec.outcome.model_copy(update={"covariates": tuple(names)})
     exp = bc.Experiment(units, spec.model_copy(update={"outcome": outcome}))
-    with pytest.raises(bc.DesignError):
+    with pytest.raises(bc.errors.DesignError):
         bc.cluster_wls(exp)
     assert "cluster_wls" not in bc.cluster_bootstrap(exp, 200).estimators
     within = units["age"] - units.groupby("workspace")["age"].transform("mean")
@@ -189,7 +189,7 @@ def test_the_recommendation_follows_the_effective_number_of_clusters(tutorial_an
     found = tutorial_analysis.comparison.recommended
     assert found["direct"][0] == "two-exposure OLS, CR2"
     assert found["spillover"][0] == "wild cluster bootstrap"
-    assert bc.effective_clusters(tutorial_analysis.experiment, "spillover") < 30
+    assert bc.frequentist.effective_clusters(tutorial_analysis.experiment, "spillover") < 30
     assert recommend(40, True)[0] == "two-exposure OLS, CR2"
     assert recommend(15, False)[0] == "wild cluster bootstrap"
     assert recommend(6, True)[0] == "CR2 and the posterior"
@@ -222,7 +222,7 @@ def test_a_test_that_cannot_reject_is_not_recommended(tutorial_analysis, strata)
         known,
         experiment=exp,
         posterior=bc.fit_exact(exp, draws=400),
-        exact=bc.exact_posterior(exp),
+        exact=bc.bayes.exact_posterior(exp),
         agreement=known.agreement[:1],
         skipped=skipped,
         powerless=powerless,

@@ -49,57 +49,71 @@ def test_a_specification_names_rerandomisation(strata):
     assert {tuple(a) for a in exp.assignment.enumerate()} == {tuple(a) for a in accepted}
     assert bc.randomization_test(exp).draws == len(accepted)
     unbalanced = {**RERANDOMISED, "max_distance": 1e-9}
-    with pytest.raises(bc.DesignError, match="exceeds the accepted 1e-09"):
+    with pytest.raises(bc.errors.DesignError, match="exceeds the accepted 1e-09"):
         _ = bc.Experiment(data, spec(["x"], strata=strata, **unbalanced)).assignment
 
 
 def test_a_specification_of_rerandomisation_is_checked():
-    with pytest.raises(bc.SpecError, match=r"design.balance names \['x'\], which outcome.cov"):
+    with pytest.raises(
+        bc.errors.SpecError, match=r"design.balance names \['x'\], which outcome.cov"
+    ):
         spec(**RERANDOMISED)
-    with pytest.raises(bc.SpecError, match="max_distance is needed for mechanism 'rerandomised'"):
+    with pytest.raises(
+        bc.errors.SpecError, match="max_distance is needed for mechanism 'rerandomised'"
+    ):
         spec(["x"], mechanism="rerandomised", balance=["x"])
-    with pytest.raises(bc.SpecError, match="balance belongs to mechanism 'rerandomised'"):
+    with pytest.raises(bc.errors.SpecError, match="balance belongs to mechanism 'rerandomised'"):
         spec(["x"], balance=["x"])
-    with pytest.raises(bc.SpecError, match="greater than 0"):
+    with pytest.raises(bc.errors.SpecError, match="greater than 0"):
         spec(["x"], **{**RERANDOMISED, "max_distance": 0})
 
 
 def test_a_users_mechanism_goes_with_the_experiment():
     data = frame(2)
-    swapped = bc.Custom(8, lambda rng: np.roll(np.arange(8) % 2, rng.integers(0, 2)))
+    swapped = bc.assignment.Custom(8, lambda rng: np.roll(np.arange(8) % 2, rng.integers(0, 2)))
     exp = bc.Experiment(data, spec(), mechanism=swapped)
     assert exp.assignment is swapped
     assert bc.randomization_test(exp, draws=99).p_value == 1
-    again = bc.Experiment.from_moments(exp.moments(), spec(), mechanism=bc.Complete(8, 4))
+    again = bc.Experiment.from_moments(
+        exp.moments(), spec(), mechanism=bc.assignment.Complete(8, 4)
+    )
     assert bc.randomization_test(again).draws == 70
     *_, powerless = _small_sample(exp, 0)
     assert (
         "drawn assignments no p-value is below 1, so it cannot reject at 0.05"
         in (powerless["randomisation test"])
     )
-    with pytest.raises(bc.DesignError, match="assigns 6 clusters, the data have 8"):
-        bc.Experiment(data, spec(), mechanism=bc.Complete(6, 3))
-    with pytest.raises(bc.DesignError, match="has 4 treated of 8 clusters, where the mechanism"):
-        bc.Experiment(data, spec(), mechanism=bc.Complete(8, 3))
-    with pytest.raises(bc.DesignError, match="names mechanism 'complete', and another one is"):
-        bc.Experiment(data, spec(mechanism="complete"), mechanism=bc.Complete(8, 4))
+    with pytest.raises(bc.errors.DesignError, match="assigns 6 clusters, the data have 8"):
+        bc.Experiment(data, spec(), mechanism=bc.assignment.Complete(6, 3))
+    with pytest.raises(
+        bc.errors.DesignError, match="has 4 treated of 8 clusters, where the mechanism"
+    ):
+        bc.Experiment(data, spec(), mechanism=bc.assignment.Complete(8, 3))
+    with pytest.raises(
+        bc.errors.DesignError, match="names mechanism 'complete', and another one is"
+    ):
+        bc.Experiment(data, spec(mechanism="complete"), mechanism=bc.assignment.Complete(8, 4))
     with pytest.raises(TypeError, match="mechanism must be an Assignment, not str"):
         bc.Experiment(data, spec(), mechanism="complete")
-    with pytest.raises(bc.DesignError, match="assigns 6 clusters, the data have 8"):
-        bc.analyze(data, spec(), mechanism=bc.Complete(6, 3), progressbar=False)
+    with pytest.raises(bc.errors.DesignError, match="assigns 6 clusters, the data have 8"):
+        bc.analyze(data, spec(), mechanism=bc.assignment.Complete(6, 3), progressbar=False)
 
 
 def test_rerandomisation_does_not_depend_on_units_of_the_covariates():
     rng = np.random.default_rng(3)
     x = rng.normal(size=(10, 2))
     arm = rng.permutation(10) < 5
-    plain = bc.Rerandomised(bc.Complete(10, 5), x, 1.0)
-    scaled = bc.Rerandomised(bc.Complete(10, 5), x * [1e9, 1e-9] + [1e9, 0], 1.0)
+    plain = bc.assignment.Rerandomised(bc.assignment.Complete(10, 5), x, 1.0)
+    scaled = bc.assignment.Rerandomised(
+        bc.assignment.Complete(10, 5), x * [1e9, 1e-9] + [1e9, 0], 1.0
+    )
     d = x[arm].mean(axis=0) - x[~arm].mean(axis=0)
     expected = 2.5 * d @ np.linalg.solve(np.cov(x.T), d)
     assert plain.distance(arm) == pytest.approx(expected, rel=1e-12)
     assert scaled.distance(arm) == pytest.approx(expected, rel=1e-6)  # 1e9 costs nine digits
-    twice = bc.Rerandomised(bc.Complete(10, 5), np.column_stack([x, x[:, 0] - x[:, 1]]), 1.0)
+    twice = bc.assignment.Rerandomised(
+        bc.assignment.Complete(10, 5), np.column_stack([x, x[:, 0] - x[:, 1]]), 1.0
+    )
     assert twice.distance(arm) == pytest.approx(expected, rel=1e-9)
 
 
@@ -115,12 +129,12 @@ def test_rerandomisation_does_not_depend_on_units_of_the_covariates():
     ],
 )
 def test_bad_rerandomisation_is_refused(covariates, max_distance, message):
-    with pytest.raises(bc.DesignError, match=message):
-        bc.Rerandomised(bc.Complete(8, 4), covariates, max_distance)
+    with pytest.raises(bc.errors.DesignError, match=message):
+        bc.assignment.Rerandomised(bc.assignment.Complete(8, 4), covariates, max_distance)
 
 
 def test_coin_flips_need_not_be_fair():
-    flips = bc.Bernoulli(6, least=1, chance=0.3)
+    flips = bc.assignment.Bernoulli(6, least=1, chance=0.3)
     draws = 40_000
     drawn = flips.draw(np.random.default_rng(0), draws)
     k = np.arange(1, 6)
@@ -132,11 +146,11 @@ def test_coin_flips_need_not_be_fair():
     shares = np.bincount(drawn.sum(axis=1), minlength=7)[1:6] / draws
     assert shares == pytest.approx(weight / weight.sum(), abs=4 * error)
     assert flips.n_assignments == math.inf
-    with pytest.raises(bc.DesignError, match=r"chance 0.3 cannot be enumerated"):
+    with pytest.raises(bc.errors.DesignError, match=r"chance 0.3 cannot be enumerated"):
         next(flips.enumerate())
-    with pytest.raises(bc.DesignError, match="chance must lie between 0 and 1; given 1"):
-        bc.Bernoulli(6, chance=1)
-    exp = bc.Experiment(frame(), spec(), mechanism=bc.Bernoulli(8, chance=0.4))
+    with pytest.raises(bc.errors.DesignError, match="chance must lie between 0 and 1; given 1"):
+        bc.assignment.Bernoulli(6, chance=1)
+    exp = bc.Experiment(frame(), spec(), mechanism=bc.assignment.Bernoulli(8, chance=0.4))
     assert not bc.randomization_test(exp, draws=99).enumerated
 
 
@@ -176,7 +190,7 @@ def test_a_stratum_without_contrast_is_named(name):
     data["t"] = data["c"].isin([0, 1, 2, 4, 6]).astype(int)
     exp = bc.Experiment(data, spec(strata="b", mechanism=name))
     message = r"column 'b' \(strata\): stratum 0 has 2 treated of 2 clusters"
-    with pytest.raises(bc.DesignError, match=message):
+    with pytest.raises(bc.errors.DesignError, match=message):
         _ = exp.assignment
     _, skipped, _ = _small_sample(exp, 0)
     assert "stratum 0 has 2 treated of 2 clusters" in skipped["randomisation test"]
@@ -191,12 +205,14 @@ def test_a_stratum_without_contrast_is_named(name):
 
 def test_strata_of_equal_size_are_drawn_together_and_apart_from_others():
     strata = np.array([2, 0, 1, 0, 1, 2, 3, 3, 3, 2])
-    mechanism = bc.Stratified(strata, {0: 1, 1: 1, 2: 1, 3: 2})
+    mechanism = bc.assignment.Stratified(strata, {0: 1, 1: 1, 2: 1, 3: 2})
     drawn = mechanism.draw(np.random.default_rng(0), 5_000)
     for level, treated in mechanism.n_treated.items():
         assert (drawn[:, strata == level].sum(axis=1) == treated).all()
     error = 0.5 / math.sqrt(5_000)
     assert drawn.mean(axis=0) == pytest.approx(mechanism.probability(), abs=4 * error)
     constant = {0: 2, 1: 0, 2: 1, 3: 2}
-    with pytest.raises(bc.DesignError, match=r"stratum 0 has 2 treated of 2 .* \(as in 1 more"):
-        bc.Stratified(strata, constant)
+    with pytest.raises(
+        bc.errors.DesignError, match=r"stratum 0 has 2 treated of 2 .* \(as in 1 more"
+    ):
+        bc.assignment.Stratified(strata, constant)

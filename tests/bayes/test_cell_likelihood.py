@@ -51,7 +51,7 @@ def make(family, design, seed=1, n_clusters=6, cluster_size=9, **parameters):
         outcome={"column": "y", "family": family} | outcome,
         heterogeneity=heterogeneity,
     )
-    frame = bc.SyntheticExperiment(
+    frame = bc.simulate.SyntheticExperiment(
         spec,
         n_clusters=n_clusters,
         cluster_size=cluster_size,
@@ -547,7 +547,7 @@ def test_covariates_may_bear_the_names_of_a_models_data():
             design={"cluster": "team", "treatment": "treated"},
             outcome={"column": "y", "family": family, "covariates": names},
         )
-        frame = bc.SyntheticExperiment(spec, n_clusters=8, cluster_size=6).simulate(1)
+        frame = bc.simulate.SyntheticExperiment(spec, n_clusters=8, cluster_size=6).simulate(1)
         model = bc.build_model(bc.Experiment(frame, spec), as_data=True)
         assert set(names) < {variable.name for variable in model.free_RVs}
 
@@ -563,11 +563,13 @@ def test_clusters_of_single_units_have_a_likelihood():
     ours = cell_likelihood(exp).log_likelihood(as_draws([point], exp))
     assert ours[0] == pytest.approx(rows_log_likelihood(frame, exp, point), abs=1e-8)
     assert isinstance(likelihood_of(exp), type(cell_likelihood(exp)))
-    gaussian = spec.model_copy(update={"outcome": bc.OutcomeSpec(column="y")})
-    student = spec.model_copy(update={"outcome": bc.OutcomeSpec(column="y", family="student_t")})
-    with pytest.raises(bc.FitError, match="every one of the 20 clusters has a single unit"):
+    gaussian = spec.model_copy(update={"outcome": bc.spec.OutcomeSpec(column="y")})
+    student = spec.model_copy(
+        update={"outcome": bc.spec.OutcomeSpec(column="y", family="student_t")}
+    )
+    with pytest.raises(bc.errors.FitError, match="every one of the 20 clusters has a single unit"):
         bc.build_model(bc.Experiment(frame, student))
-    with pytest.raises(bc.FitError, match="every one of the 20 clusters has a single unit"):
+    with pytest.raises(bc.errors.FitError, match="every one of the 20 clusters has a single unit"):
         GaussianStatistics.of(bc.Experiment(frame, gaussian).moments(), {})
 
 

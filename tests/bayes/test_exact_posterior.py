@@ -198,7 +198,7 @@ CASES = [
 def test_brute_force_gives_the_same(kind, between, strata):
     rows = make_rows(between)
     exp = make_experiment(rows, PRIORS[kind], strata)
-    exact = bc.exact_posterior(exp)
+    exact = bc.bayes.exact_posterior(exp)
     brute = Brute(exp, rows)
     assert exact.log_evidence == pytest.approx(brute.log_evidence, rel=1e-8)
     found = brute.moments()
@@ -217,7 +217,7 @@ def test_known_variances_and_flat_priors_give_generalised_least_squares():
     priors = dict.fromkeys(names, flat)
     priors |= {"between_sd": bc.Prior(median=tau, **known)}
     priors |= {"within_sd": bc.Prior(median=sigma, **known)}
-    exact = bc.exact_posterior(make_experiment(rows, priors))
+    exact = bc.bayes.exact_posterior(make_experiment(rows, priors))
     X = np.column_stack(
         [np.ones(len(rows)), rows["treated"], rows["dose"], rows["age"] - rows["age"].mean()]
     )
@@ -234,9 +234,9 @@ def test_known_variances_and_flat_priors_give_generalised_least_squares():
 def test_many_clusters_give_restricted_maximum_likelihood():
     """500 clusters: means within 2% of a posterior SD of REML and GLS (an error of order 1 / J)."""
     statsmodels = pytest.importorskip("statsmodels.formula.api")
-    scenario = bc.Scenario(n_clusters=500, cluster_size=8, size_cv=0.5, icc=0.3)
+    scenario = bc.simulate.Scenario(n_clusters=500, cluster_size=8, size_cv=0.5, icc=0.3)
     rows = scenario.simulate(seed=1)
-    exact = bc.exact_posterior(bc.Experiment(rows, scenario.spec))
+    exact = bc.bayes.exact_posterior(bc.Experiment(rows, scenario.spec))
     peer = statsmodels.mixedlm("outcome ~ treated + exposed", rows, groups=rows["cluster"]).fit()
     for ours, theirs in (("direct", "treated"), ("spillover", "exposed")):
         assert abs(exact.mean[ours] - peer.params[theirs]) < 0.02 * exact.sd[ours]
@@ -250,11 +250,11 @@ def test_many_clusters_give_restricted_maximum_likelihood():
 @pytest.mark.parametrize("kind", ["default", "exponential", "two student_t"])
 def test_units_of_the_outcome_order_of_rows_and_labels_do_not_matter(kind):
     rows = make_rows(0.5)
-    exact = bc.exact_posterior(make_experiment(rows, PRIORS[kind]))
+    exact = bc.bayes.exact_posterior(make_experiment(rows, PRIORS[kind]))
     moved = rows.sample(frac=1, random_state=1).assign(
         y=rows["y"] * 1000, cluster=rows["cluster"].map(lambda c: f"w{(5 * c) % 6}")
     )
-    other = bc.exact_posterior(make_experiment(moved, PRIORS[kind]))
+    other = bc.bayes.exact_posterior(make_experiment(moved, PRIORS[kind]))
     assert other.log_evidence == pytest.approx(
         exact.log_evidence - len(rows) * np.log(1000), abs=1e-8
     )
@@ -270,7 +270,7 @@ def test_units_of_the_outcome_order_of_rows_and_labels_do_not_matter(kind):
 def test_draws_agree_with_moments_and_quantiles(kind, between):
     """20,000 independent draws, within 4 Monte Carlo errors; those of a SD by the kurtosis."""
     n, probs = 20_000, np.array([0.025, 0.25, 0.5, 0.75, 0.975])
-    exact = bc.exact_posterior(make_experiment(make_rows(between), PRIORS[kind], strata=True))
+    exact = bc.bayes.exact_posterior(make_experiment(make_rows(between), PRIORS[kind], strata=True))
     drawn = exact.draw(n, np.random.default_rng(7))
     effects = drawn.pop("stratum_effect")
     assert np.abs(effects.sum(axis=1)).max() < 1e-12
@@ -288,7 +288,7 @@ def test_draws_agree_with_moments_and_quantiles(kind, between):
 
 @pytest.mark.parametrize("kind", ["default", "lognormal", "half_cauchy"])
 def test_marginals_are_consistent(kind):
-    exact = bc.exact_posterior(make_experiment(make_rows(0.0), PRIORS[kind]))
+    exact = bc.bayes.exact_posterior(make_experiment(make_rows(0.0), PRIORS[kind]))
     probs = np.array([1e-4, 0.025, 0.5, 0.9, 0.9999])
     for name in exact.parameters:
         marginal = exact.marginal(name)
@@ -311,7 +311,11 @@ def test_bayes_theorem_holds_at_a_point(kind):
     locations their Gaussian conditional times, for Student's t, what their marginal leaves.
     """
     exp = make_experiment(make_rows(0.5), PRIORS[kind])
-    exact, data, priors = bc.exact_posterior(exp), gaussian_statistics(exp), resolved_priors(exp)
+    exact, data, priors = (
+        bc.bayes.exact_posterior(exp),
+        gaussian_statistics(exp),
+        resolved_priors(exp),
+    )
     grid, names = exact.grid, exact.conditional.names
     for i, j in zip(*(np.argwhere(grid.weight > 1e-4)[::150].T), strict=True):
         between, within = np.exp(grid.log_tau[i]), np.exp(grid.offset[j] + exact.conditional.log_sd)
@@ -350,7 +354,7 @@ def test_nuts_gives_the_same():
     """
     priors = {"direct": T3, "between_sd": bc.Prior(distribution="half_cauchy", sigma=0.5)}
     exp = make_experiment(make_rows(0.3, clusters=9), priors, strata=True)
-    exact, ours = bc.exact_posterior(exp), bc.fit_exact(exp, draws=40_000, seed=3)
+    exact, ours = bc.bayes.exact_posterior(exp), bc.fit_exact(exp, draws=40_000, seed=3)
     theirs = bc.fit(exp, draws=4_000, tune=2_000, chains=4, seed=4, progressbar=False)
     for name, values in theirs["posterior"].data_vars.items():
         values = values.to_numpy().reshape(4, 4_000, -1)
@@ -396,7 +400,7 @@ def test_the_tree_is_that_of_fit(tutorial_experiment, tutorial_analysis):
     assert sampled.attrs["data_fingerprint"] == exact.attrs["data_fingerprint"]
     assert exact.attrs["seed"] == 5
     moments = json.loads(exact.attrs["exact_moments"])
-    posterior = bc.exact_posterior(tutorial_experiment)
+    posterior = bc.bayes.exact_posterior(tutorial_experiment)
     assert moments["direct"] == {"mean": posterior.mean["direct"], "sd": posterior.sd["direct"]}
     assert exact.attrs["log_evidence"] == posterior.log_evidence
     again, other = (bc.fit_exact(tutorial_experiment, 500, seed) for seed in (5, 6))
@@ -407,7 +411,7 @@ def test_the_tree_is_that_of_fit(tutorial_experiment, tutorial_analysis):
 
 def test_arviz_reads_the_tree(tutorial_experiment):
     tree = bc.fit_exact(tutorial_experiment, draws=1_000)
-    table = bc.convergence(tree).set_index("parameter")
+    table = bc.bayes.convergence(tree).set_index("parameter")
     assert table.attrs["n_divergences"] == 0
     # Independent draws: an effective sample size of about their number, R-hat of about 1.
     assert table["ess_bulk"].between(750, 1_300).all()
@@ -417,38 +421,40 @@ def test_arviz_reads_the_tree(tutorial_experiment):
 
 
 def test_tables():
-    exact = bc.exact_posterior(make_experiment(make_rows(), strata=True))
+    exact = bc.bayes.exact_posterior(make_experiment(make_rows(), strata=True))
     table = exact.to_dataframe().set_index("parameter")
     assert tuple(table.index) == exact.parameters
     assert (table["ci_lower"] < table["mean"]).all()
     assert (table["mean"] < table["ci_upper"]).all()
     assert (table["ci_prob"] == 0.95).all()
     assert "stratum_effect[b]" in str(exact)
-    scenario = bc.Scenario(n_clusters=10, cluster_size=50)
+    scenario = bc.simulate.Scenario(n_clusters=10, cluster_size=50)
     moments = [scenario.simulate_moments(seed) for seed in range(5)]
     direct = np.linspace(0, 0.4, 5)
-    study = bc.exact_posteriors(moments, scenario.spec, truth={"direct": direct, "spillover": 0})
+    study = bc.bayes.exact_posteriors(
+        moments, scenario.spec, truth={"direct": direct, "spillover": 0}
+    )
     assert len(study) == 25
     assert study["cdf"].notna().sum() == 10
     exp = bc.Experiment.from_moments(moments[3], scenario.spec)
     row = study.query("experiment == 3 and parameter == 'direct'").iloc[0]
-    one = bc.exact_posterior(exp)
+    one = bc.bayes.exact_posterior(exp)
     assert row["mean"] == one.mean["direct"]
     assert row["log_evidence"] == one.log_evidence
     assert row["cdf"] == one.marginal("direct").cdf(direct[3])
-    plain = bc.exact_posteriors([exp] * 2)
+    plain = bc.bayes.exact_posteriors([exp] * 2)
     assert list(plain.columns) == [
         *("experiment", "parameter", "mean", "sd", "ci_lower", "ci_upper", "ci_prob"),
         "log_evidence",
     ]
     with pytest.raises(ValueError, match="need a specification"):
-        bc.exact_posteriors(moments)
+        bc.bayes.exact_posteriors(moments)
 
 
 def test_processes_give_the_same_table():
-    scenario = bc.Scenario(n_clusters=10, cluster_size=50)
+    scenario = bc.simulate.Scenario(n_clusters=10, cluster_size=50)
     moments = [scenario.simulate_moments(seed) for seed in range(20)]
-    alone, spread = (bc.exact_posteriors(moments, scenario.spec, n_jobs=n) for n in (1, 2))
+    alone, spread = (bc.bayes.exact_posteriors(moments, scenario.spec, n_jobs=n) for n in (1, 2))
     pd.testing.assert_frame_equal(alone, spread)
 
 
@@ -475,7 +481,7 @@ def test_ranks_are_uniform_when_the_truth_is_drawn_from_the_prior():
         y = mean + direct * treated + rng.normal(0, between, 8)[cluster]
         y += rng.normal(0, within, len(cluster))
         experiments.append(bc.ClusterMoments.from_arrays(y, treated[:, None], cluster, ["direct"]))
-    study = bc.exact_posteriors(experiments, spec, truth=truth)
+    study = bc.bayes.exact_posteriors(experiments, spec, truth=truth)
     for name, rows in study.groupby("parameter"):
         assert stats.kstest(rows["cdf"], "uniform").pvalue > 0.001, name
 
@@ -506,7 +512,7 @@ def test_a_mode_far_from_the_priors_is_found():
     """Scales that differ by eleven orders of magnitude, and a prior that the data contradict."""
     for median in (1e-6, 1e5):
         prior = bc.Prior(distribution="lognormal", median=median, log_sd=0.5)
-        exact = bc.exact_posterior(make_experiment(make_rows(0.5), {"between_sd": prior}))
+        exact = bc.bayes.exact_posterior(make_experiment(make_rows(0.5), {"between_sd": prior}))
         assert 0 < exact.mean["between_sd"] < np.inf
         mass = exact.grid.weight
         assert max(mass[[0, -1]].sum(), mass[:, [0, -1]].sum()) < 1e-9
@@ -521,8 +527,8 @@ def test_too_many_student_priors_are_refused():
         **{name: rng.normal(size=len(make_rows(0.5, clusters=20))) for name in covariates}
     )
     exp = make_experiment(rows, {"covariate": T3}, covariates=covariates)
-    with pytest.raises(bc.FitError, match="9 student_t priors together take too many nodes"):
-        bc.exact_posterior(exp)
+    with pytest.raises(bc.errors.FitError, match="9 student_t priors together take too many nodes"):
+        bc.bayes.exact_posterior(exp)
     with pytest.raises(ValueError, match="draws must be at least 4"):
         bc.fit_exact(exp, draws=3)
 
@@ -532,7 +538,7 @@ def test_a_new_process_imports_no_sampler():
     code = f"""
 import sys, bayescluster as bc
 exp = bc.Experiment(bc.load_tutorial(2_000), bc.tutorial_spec())
-bc.fit_exact(exp), bc.exact_posteriors([exp])
+bc.fit_exact(exp), bc.bayes.exact_posteriors([exp])
 print([name for name in {heavy} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

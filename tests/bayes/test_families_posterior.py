@@ -60,7 +60,7 @@ def make(case, seed=4):
         heterogeneity=parts.get("heterogeneity", {}),
         priors={"between_sd": {"distribution": "half_normal", "sigma": 0.6}},
     )
-    frame = bc.SyntheticExperiment(
+    frame = bc.simulate.SyntheticExperiment(
         spec,
         n_clusters=14,
         cluster_size=20,

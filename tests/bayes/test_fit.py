@@ -77,7 +77,7 @@ def test_bad_arguments_are_refused(units, spec):
 
 def test_a_row_level_fit_gives_the_same_posterior():
     """Plain PyMC on 600 rows of 12 clusters, intercepts sampled, against the compressed model."""
-    scenario = bc.Scenario(
+    scenario = bc.simulate.Scenario(
         n_clusters=12, cluster_size=50, size_cv=0.4, direct=0.5, spillover=0.3, icc=0.3
     )
     rows = scenario.simulate(seed=8)
@@ -122,7 +122,7 @@ def test_covariates_and_strata_are_sampled(units, spec):
     assert tree["posterior"]["stratum"].to_numpy().tolist() == ["a", "b"]
     assert np.abs(tree["posterior"]["stratum_effect"].sum("stratum")).max() < 1e-9
     assert np.abs(tree["prior"]["stratum_effect"].sum("stratum")).max() < 1e-9
-    table = bc.convergence(tree).set_index("parameter")
+    table = bc.bayes.convergence(tree).set_index("parameter")
     reference = bc.two_exposure(bc.Experiment(units, full), "iid").to_dataframe().set_index("term")
     # Within clusters the covariate's slope is identified as by least squares, priors being wide.
     gap = abs(table.loc["age", "mean"] - reference.loc["age", "estimate"])

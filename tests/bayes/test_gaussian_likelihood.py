@@ -191,5 +191,5 @@ def test_published_maximum_likelihood():
 def test_an_outcome_that_never_varies_within_clusters_is_refused():
     cluster = np.repeat(np.arange(6), 4)
     m = bc.ClusterMoments.from_arrays(cluster * 1.0, (cluster % 2)[:, None], cluster, ["direct"])
-    with pytest.raises(bc.FitError, match="no variation left within clusters"):
+    with pytest.raises(bc.errors.FitError, match="no variation left within clusters"):
         GaussianStatistics.of(m, {})

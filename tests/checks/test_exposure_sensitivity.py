@@ -11,7 +11,7 @@ from bayescluster.exposure.expose import Exposure
 from bayescluster.exposure.mappings import AtLeast, CustomMapping, ShareAbove, TreatedShare
 from bayescluster.frequentist.graph_estimators import with_expected
 
-SCENARIO = bc.GraphScenario(n_clusters=16, cluster_size=20)
+SCENARIO = bc.simulate.GraphScenario(n_clusters=16, cluster_size=20)
 OLS, POSTERIOR = "recentred OLS, CR2", "posterior, integrated"
 FEW = {"keep": (), "hops": (1,), "mappings": {}}
 
@@ -29,7 +29,7 @@ def spec_of(design=None, outcome=None, exposure=None):
 def check_rows(rows, exposure, spec):
     """Compare one assumption's rows with recentred_ols and the posterior of its experiment."""
     exp = exposure.experiment()
-    fitted = bc.recentred_ols(exp).to_dataframe().set_index("term")
+    fitted = bc.frequentist.recentred_ols(exp).to_dataframe().set_index("term")
     found = rows.set_index(["estimator", "effect"])
     columns = ["estimate", "lower", "upper"]
     for effect in spec.design.effects:
@@ -38,7 +38,9 @@ def check_rows(rows, exposure, spec):
             found.loc[(OLS, effect), columns].to_numpy(float), expected, 1e-7
         )
     if POSTERIOR in found.index:
-        posterior = bc.exact_posterior(with_expected(exp)).to_dataframe().set_index("parameter")
+        posterior = (
+            bc.bayes.exact_posterior(with_expected(exp)).to_dataframe().set_index("parameter")
+        )
         for effect in spec.design.effects:
             expected = posterior.loc[effect, ["mean", "ci_lower", "ci_upper"]].to_numpy(float)
             ours = found.loc[(POSTERIOR, effect), columns].to_numpy(float)
@@ -88,7 +90,9 @@ def test_the_declared_rows_are_the_declared_analysis(case):
     spec, change = CASES[case]
     edges, users = SCENARIO.simulate(1)
     users = change(users) if change else users
-    found = bc.exposure_sensitivity(edges, users, spec, **{**FEW, "keep": [1.0], "repeats": 2})
+    found = bc.checks.exposure_sensitivity(
+        edges, users, spec, **{**FEW, "keep": [1.0], "repeats": 2}
+    )
     hops = found.table["kind"] == "hops"
     assert hops.any() == (case == "two hops")
     declared = found.table[found.table["kind"] == "declared"]
@@ -109,7 +113,7 @@ def test_a_partial_rollout_keeps_its_mapping():
     users = users.assign(treated=(users["workspace"] < 12) * (users["user"] % 2))
     exposure = {"mapping": "within_share"}
     spec = spec_of({"level": "unit", "mechanism": None}, exposure=exposure)
-    found = bc.exposure_sensitivity(edges, users, spec, keep=[0.9], repeats=2)
+    found = bc.checks.exposure_sensitivity(edges, users, spec, keep=[0.9], repeats=2)
     assert found.table["kind"].unique().tolist() == ["declared", "hops", "lost ties"]
     check_rows(found.table[found.table["kind"] == "declared"], bc.expose(edges, users, spec), spec)
 
@@ -118,7 +122,7 @@ def test_other_mappings_and_reaches_are_analyses_of_their_own():
     edges, users = SCENARIO.simulate(3)
     spec = spec_of()
     sparse = edges.iloc[::3]  # or two hops would reach everybody
-    found = bc.exposure_sensitivity(sparse, users, spec, keep=()).table
+    found = bc.checks.exposure_sensitivity(sparse, users, spec, keep=()).table
     mappings = {
         "at least 2": AtLeast(2),
         "share (a dose)": TreatedShare(),
@@ -142,7 +146,7 @@ def test_other_mappings_and_reaches_are_analyses_of_their_own():
         if row.estimator == POSTERIOR:
             assert row.shift == pytest.approx(shift, rel=0.02, abs=1e-3)
         assert row.lowest == row.estimate == row.highest
-    named = bc.exposure_sensitivity(
+    named = bc.checks.exposure_sensitivity(
         sparse, users, spec, keep=(), hops=[1], mappings=[AtLeast(2), AtLeast(2, "clusters")]
     )
     assert named.table["assumption"].unique().tolist() == [
@@ -156,7 +160,7 @@ def test_with_interaction_other_mappings_expose_treated_users_too():
     edges, users = SCENARIO.simulate(7)
     spec = spec_of({"interaction": True})
     settings = {"keep": (), "hops": (1,), "mappings": {"two": AtLeast(2), "dose": TreatedShare()}}
-    found = bc.exposure_sensitivity(edges, users, spec, **settings).table
+    found = bc.checks.exposure_sensitivity(edges, users, spec, **settings).table
     for name, mapping in settings["mappings"].items():
         exposure = bc.expose(edges, users, spec, mapping=mapping)
         rows = found[found["assumption"] == name]
@@ -169,7 +173,7 @@ def test_with_interaction_other_mappings_expose_treated_users_too():
 def test_lost_ties_are_averages_over_thinned_graphs():
     edges, users = SCENARIO.simulate(4)
     spec = spec_of()
-    found = bc.exposure_sensitivity(
+    found = bc.checks.exposure_sensitivity(
         edges, users, spec, keep=(0.8, 0.5), repeats=3, hops=(1,), mappings={}, seed=7
     )
     declared = bc.expose(edges, users, spec)
@@ -181,7 +185,9 @@ def test_lost_ties_are_averages_over_thinned_graphs():
             touches = thinned(declared.touches, keep, rng)
             again = Exposure.of(touches, declared.assignment, AtLeast(1), declared.mechanism)
             changed = again.for_users(users, spec)
-            fits.append(bc.recentred_ols(changed.experiment()).to_dataframe().set_index("term"))
+            fits.append(
+                bc.frequentist.recentred_ols(changed.experiment()).to_dataframe().set_index("term")
+            )
             exposed.append((again.spillover > 0).sum())
         for effect in ("direct", "spillover"):
             row = rows[(rows["effect"] == effect) & (rows["estimator"] == OLS)].iloc[0]
@@ -192,7 +198,7 @@ def test_lost_ties_are_averages_over_thinned_graphs():
             assert row["highest"] == pytest.approx(each[:, 0].max(), rel=1e-7)
             assert row["users_exposed"] == pytest.approx(np.mean(exposed))
     # A share's graphs do not depend on which other shares are asked for.
-    alone = bc.exposure_sensitivity(
+    alone = bc.checks.exposure_sensitivity(
         edges, users, spec, keep=(0.5,), repeats=3, hops=(1,), mappings={}, seed=7
     )
     last = found.table[found.table["assumption"] == "50% of the ties kept"]
@@ -206,7 +212,7 @@ def test_thinning_keeps_ties_with_their_probability_and_weights_in_proportion():
     users = pd.DataFrame({"user": np.arange(400), "cluster": np.arange(400) % 5})
     edges = pd.DataFrame(rng.integers(0, 400, (6_000, 2)), columns=["from", "to"])
     edges["w"] = rng.integers(1, 5, 6_000)
-    graph = bc.CollaborationGraph(edges, users, options=bc.ExposureSpec(weight="w"))
+    graph = bc.exposure.CollaborationGraph(edges, users, options=bc.spec.ExposureSpec(weight="w"))
     touches = graph.touches
     lost = thinned(touches, 0.7, np.random.default_rng(6))
     total = touches.count.sum()
@@ -229,9 +235,9 @@ def entries(touches):
 
 
 def test_losing_ties_moves_the_spillover_towards_zero():
-    scenario = bc.GraphScenario(spillover=1.0, within_sd=0.3, between_sd=0.05)
+    scenario = bc.simulate.GraphScenario(spillover=1.0, within_sd=0.3, between_sd=0.05)
     edges, users = scenario.simulate(1)
-    found = bc.exposure_sensitivity(
+    found = bc.checks.exposure_sensitivity(
         edges, users, spec_of(), keep=(0.8, 0.5), repeats=5, hops=(1,), mappings={}
     )
     rows = found.table[(found.table["effect"] == "spillover") & (found.table["estimator"] == OLS)]
@@ -248,7 +254,7 @@ def test_what_is_not_identified_is_a_row_that_says_so():
     def broken(touches, treated):
         return np.zeros(3)
 
-    found = bc.exposure_sensitivity(
+    found = bc.checks.exposure_sensitivity(
         edges,
         users,
         spec_of(),
@@ -269,7 +275,7 @@ def test_what_is_not_identified_is_a_row_that_says_so():
 
 def test_repeats_that_fail_are_counted():
     edges, users = SCENARIO.simulate(5)
-    found = bc.exposure_sensitivity(
+    found = bc.checks.exposure_sensitivity(
         edges, users, spec_of(), keep=(0.002,), repeats=8, hops=(1,), mappings={}
     )
     rows = found.table[found.table["kind"] == "lost ties"]
@@ -310,8 +316,8 @@ def test_verdicts(shift, interval, ratio, kind, verdict, said):
 def test_a_mechanism_and_a_mapping_can_be_handed_over():
     edges, users = SCENARIO.simulate(6)
     spec = spec_of()
-    mechanism = bc.Bernoulli(16)
-    found = bc.exposure_sensitivity(
+    mechanism = bc.assignment.Bernoulli(16)
+    found = bc.checks.exposure_sensitivity(
         edges, users, spec, mapping=AtLeast(2), mechanism=mechanism, keep=(), hops=(1,)
     )
     declared = bc.expose(edges, users, spec, mapping=AtLeast(2), mechanism=mechanism)
@@ -323,7 +329,7 @@ def test_a_mechanism_and_a_mapping_can_be_handed_over():
 def test_sensitivity_shows_itself_and_refuses_what_it_cannot_do():
     edges, users = SCENARIO.simulate(1)
     spec = spec_of()
-    found = bc.exposure_sensitivity(edges, users, spec, keep=[0.9], repeats=2)
+    found = bc.checks.exposure_sensitivity(edges, users, spec, keep=[0.9], repeats=2)
     assert found.to_dataframe() is found.table
     assert "90% of the ties kept" in str(found)
     figure = found.plot()
@@ -331,13 +337,13 @@ def test_sensitivity_shows_itself_and_refuses_what_it_cannot_do():
     assert found.plot(figure) is figure
     for wrong in ([0.0], [1.2], [0.5, -1]):
         with pytest.raises(ValueError, match=r"keep must lie in \(0, 1\]"):
-            bc.exposure_sensitivity(edges, users, spec, keep=wrong)
+            bc.checks.exposure_sensitivity(edges, users, spec, keep=wrong)
     with pytest.raises(ValueError, match="repeats must be at least 1; given 0"):
-        bc.exposure_sensitivity(edges, users, spec, repeats=0)
+        bc.checks.exposure_sensitivity(edges, users, spec, repeats=0)
     with pytest.raises(ValueError, match="hops must be 1 or 2; given 3"):
-        bc.exposure_sensitivity(edges, users, spec, hops=[3])
+        bc.checks.exposure_sensitivity(edges, users, spec, hops=[3])
     without = spec.model_copy(update={"exposure": None})
-    with pytest.raises(bc.SpecError, match=r"no section \[exposure\]"):
-        bc.exposure_sensitivity(edges, users, without)
-    with pytest.raises(bc.DataError, match="the edges' table has no rows"):
-        bc.exposure_sensitivity(edges.head(0), users, spec)
+    with pytest.raises(bc.errors.SpecError, match=r"no section \[exposure\]"):
+        bc.checks.exposure_sensitivity(edges, users, without)
+    with pytest.raises(bc.errors.DataError, match="the edges' table has no rows"):
+        bc.checks.exposure_sensitivity(edges.head(0), users, spec)

@@ -83,7 +83,7 @@ def test_single_units_treated_have_no_balance_of_clusters():
     _, frame = experiment()
     frame["treated"] = np.arange(len(frame)) % 2
     spec = bc.ModelSpec(design=DESIGN | {"level": "unit"}, outcome={"column": "y"})
-    with pytest.raises(bc.DesignError, match="single units were treated"):
+    with pytest.raises(bc.errors.DesignError, match="single units were treated"):
         balance(bc.Experiment(frame, spec))
 
 

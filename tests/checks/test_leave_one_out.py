@@ -22,7 +22,7 @@ def positive(family, seed=1, clusters=30, size=40):
     known = {"intercept_mean": 1.0, "within_sd": 0.8}
     if family == "gaussian":  # no outcome of these seeds is below 0
         known = {"intercept_mean": 5.0, "within_sd": 1.2}
-    made = bc.SyntheticExperiment(
+    made = bc.simulate.SyntheticExperiment(
         spec_of(family), n_clusters=clusters, cluster_size=size, parameters=known
     )
     return made.simulate(seed)
@@ -36,7 +36,7 @@ def gaussian():
 
 def test_loo_is_arvizs(gaussian):
     _, tree = gaussian
-    ours, theirs = bc.loo(tree), az.loo(tree, var_name="outcome", pointwise=True)
+    ours, theirs = bc.checks.loo(tree), az.loo(tree, var_name="outcome", pointwise=True)
     assert (ours.elpd, ours.se, ours.p) == (theirs.elpd, theirs.se, theirs.p)
     table = ours.to_dataframe().sort_values("cluster")
     assert np.array_equal(table["elpd"], theirs.elpd_i)
@@ -52,12 +52,12 @@ def test_loo_names_the_clusters_that_it_does_not_know():
     data = positive("gaussian", clusters=8, size=10)
     data.loc[data["team"] == 3, "y"] += 40
     tree = bc.fit_exact(bc.Experiment(data, spec_of("gaussian")), seed=1)
-    found = bc.loo(tree)
+    found = bc.checks.loo(tree)
     assert found.table["cluster"].iloc[0] == 3
     assert found.table["pareto_k"].iloc[0] > found.good_k
     assert found.verdict in ("caution", "problem")
     assert "(3" in found.advice
-    assert bc.loo(tree).plot() is not None
+    assert bc.checks.loo(tree).plot() is not None
     plt.close("all")
 
 
@@ -85,7 +85,7 @@ def test_poisson_counts_are_not_called_overdispersed(count_comparisons):
 def test_lognormal_and_gaussian_outcomes_are_told_apart(family):
     other = {"lognormal": "gaussian", "gaussian": "lognormal"}[family]
     specs = {name: spec_of(name) for name in (other, family)}
-    comparison = bc.compare_models(positive(family), specs)
+    comparison = bc.checks.compare_models(positive(family), specs)
     table = comparison.table.set_index("model")
     assert comparison.preferred == family
     assert table.loc[other, "verdict"] == "problem"
@@ -111,7 +111,7 @@ def test_the_table_is_arvizs(gaussian):
     exp, tree = gaussian
     small = bc.ModelSpec(design=DESIGN | {"spillover": None}, outcome={"column": "y"})
     other = bc.Experiment(positive("gaussian"), small)
-    comparison = bc.compare_fits({"with": (exp, tree), "without": other})
+    comparison = bc.checks.compare_fits({"with": (exp, tree), "without": other})
     theirs = az.compare(
         {
             name: az.loo(posterior, var_name="outcome", pointwise=True)
@@ -130,7 +130,7 @@ def test_the_table_is_arvizs(gaussian):
 
 
 def test_the_same_model_twice_is_as_good(gaussian):
-    comparison = bc.compare_fits({"a": gaussian, "b": gaussian})
+    comparison = bc.checks.compare_fits({"a": gaussian, "b": gaussian})
     assert comparison.preferred == "a"
     assert comparison.table["elpd_diff"].tolist() == [0, 0]
     assert "predicts as well as a" in comparison.verdict[1]
@@ -139,21 +139,21 @@ def test_the_same_model_twice_is_as_good(gaussian):
 def test_what_cannot_be_compared_is_refused(gaussian):
     data = positive("gaussian")
     counts = data.assign(y=data["y"].round().astype(int))
-    with pytest.raises(bc.SpecError, match="not comparable: bernoulli, poisson"):
-        bc.compare_models(counts, {"a": spec_of("gaussian"), "b": spec_of("poisson")})
-    with pytest.raises(bc.SpecError, match="needs two models"):
-        bc.compare_models(data, {"a": spec_of("gaussian")})
+    with pytest.raises(bc.errors.SpecError, match="not comparable: bernoulli, poisson"):
+        bc.checks.compare_models(counts, {"a": spec_of("gaussian"), "b": spec_of("poisson")})
+    with pytest.raises(bc.errors.SpecError, match="needs two models"):
+        bc.checks.compare_models(data, {"a": spec_of("gaussian")})
     elsewhere = bc.ModelSpec(design=DESIGN, outcome={"column": "z"})
-    with pytest.raises(bc.SpecError, match="different outcomes"):
-        bc.compare_models(data.assign(z=1.0), {"a": spec_of("gaussian"), "b": elsewhere})
+    with pytest.raises(bc.errors.SpecError, match="different outcomes"):
+        bc.checks.compare_models(data.assign(z=1.0), {"a": spec_of("gaussian"), "b": elsewhere})
     fewer = bc.Experiment(data[data["team"] > 0], spec_of("gaussian"))
-    with pytest.raises(bc.DataError, match=r"different clusters \(30 and 29\)"):
-        bc.compare_fits({"a": gaussian, "b": fewer})
+    with pytest.raises(bc.errors.DataError, match=r"different clusters \(30 and 29\)"):
+        bc.checks.compare_fits({"a": gaussian, "b": fewer})
     age = pd.Series(np.random.default_rng(0).normal(size=len(data)))
     aged = data.assign(age=age.where(age.index > 4))
     adjusted = spec_of("gaussian", covariates=["age"], missing="drop")
-    with pytest.raises(bc.DataError, match=r"different users \(1,200 and 1,195\)"):
-        bc.compare_models(aged, {"a": spec_of("gaussian"), "b": adjusted})
+    with pytest.raises(bc.errors.DataError, match=r"different users \(1,200 and 1,195\)"):
+        bc.checks.compare_models(aged, {"a": spec_of("gaussian"), "b": adjusted})
     moved = bc.Experiment(data.assign(y=data["y"] + 1), spec_of("gaussian"))
-    with pytest.raises(bc.DataError, match="are of different outcomes"):
-        bc.compare_fits({"a": gaussian, "b": moved})
+    with pytest.raises(bc.errors.DataError, match="are of different outcomes"):
+        bc.checks.compare_fits({"a": gaussian, "b": moved})

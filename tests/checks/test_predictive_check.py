@@ -29,7 +29,7 @@ def make(family="gaussian", priors=None, outcome=None, heterogeneity=None, seed=
         heterogeneity=heterogeneity or {},
     )
     sizes = {"n_clusters": 20, "cluster_size": 30} | kwargs
-    return bc.SyntheticExperiment(spec, **sizes).simulate(seed), spec
+    return bc.simulate.SyntheticExperiment(spec, **sizes).simulate(seed), spec
 
 
 def experiment(*args, **kwargs):
@@ -49,7 +49,7 @@ def fitted():
 def test_the_prior_of_gaussian_means_has_its_closed_form():
     """Variances of independent normal priors add; that of a half-normal's square is its scale's."""
     exp = experiment()
-    check = bc.prior_predictive_check(exp, seed=3)
+    check = bc.checks.prior_predictive_check(exp, seed=3)
     m, sd = exp.moments(), float(exp.moments().sd[-1])
     x = (m.mean + m.origin)[:, :-1]
     level = 2.5**2 * (1 + (x**2).sum(axis=1)) + 1 + 2.5**2 / m.n
@@ -66,14 +66,14 @@ def test_the_prior_of_gaussian_means_has_its_closed_form():
 
 def test_a_fit_gives_its_own_prior_draws(fitted):
     exp, tree = fitted
-    check = bc.prior_predictive_check(exp, tree)
+    check = bc.checks.prior_predictive_check(exp, tree)
     drawn = tree["prior_predictive"]["cluster_mean"].to_numpy()
     assert np.array_equal(check.draws["all cluster means"], drawn.ravel())
 
 
 @pytest.mark.parametrize("family", ["lognormal", "bernoulli", "poisson", "negative_binomial"])
 def test_default_priors_pass(family):
-    check = bc.prior_predictive_check(experiment(family))
+    check = bc.checks.prior_predictive_check(experiment(family))
     assert check.verdict == "ok", check
     assert (check.table["advice"] == "").all()
     assert len(check.plot().axes) == 6
@@ -83,13 +83,13 @@ def test_default_priors_pass(family):
 def test_priors_that_expect_the_absurd_are_flagged():
     wide = {"intercept_mean": {"distribution": "normal", "mu": 0, "sigma": 20}}
     for family, words in (("bernoulli", "rates below 1%"), ("poisson", "means 100 times")):
-        first = bc.prior_predictive_check(experiment(family, wide)).table.iloc[0]
+        first = bc.checks.prior_predictive_check(experiment(family, wide)).table.iloc[0]
         assert first["statistic"] == "all cluster means"
         assert first["verdict"] == "problem", family
         assert words in first["advice"]
-        bc.prior_predictive_check(experiment(family, wide)).plot()
+        bc.checks.prior_predictive_check(experiment(family, wide)).plot()
     wide["intercept_mean"]["sigma"] = 50
-    assert bc.prior_predictive_check(experiment("gaussian", wide)).verdict == "problem"
+    assert bc.checks.prior_predictive_check(experiment("gaussian", wide)).verdict == "problem"
     plt.close("all")
 
 
@@ -103,9 +103,9 @@ def test_few_users_and_rare_events_are_not_absurd(family, size, level):
         design={"cluster": "team", "treatment": "treated"},
         outcome={"column": "y", "family": family},
     )
-    made = bc.SyntheticExperiment(spec, 60, size, parameters={"intercept_mean": level})
+    made = bc.simulate.SyntheticExperiment(spec, 60, size, parameters={"intercept_mean": level})
     exp = bc.Experiment(made.simulate(seed=1), spec)
-    table = rows_of(bc.prior_predictive_check(exp))
+    table = rows_of(bc.checks.prior_predictive_check(exp))
     assert table.loc["all cluster means", "verdict"] == "ok"
     assert table.loc["smallest cluster mean", "observed"] == 0
     assert table.loc["smallest cluster mean", "verdict"] == "ok"
@@ -113,7 +113,7 @@ def test_few_users_and_rare_events_are_not_absurd(family, size, level):
 
 def test_priors_that_conflict_with_the_data_are_flagged():
     far = {"intercept_mean": {"distribution": "normal", "mu": 5, "sigma": 0.3}}
-    table = rows_of(bc.prior_predictive_check(experiment(priors=far)))
+    table = rows_of(bc.checks.prior_predictive_check(experiment(priors=far)))
     assert table.loc["mean over clusters", "verdict"] == "problem"
     assert "above the observed one" in table.loc["mean over clusters", "advice"]
     tight = {"between_sd": {"distribution": "half_normal", "sigma": 0.001}}
@@ -122,14 +122,16 @@ def test_priors_that_conflict_with_the_data_are_flagged():
         name: {"distribution": "normal", "mu": 0, "sigma": 0.001}
         for name in ("direct", "spillover")
     }
-    spread = rows_of(bc.prior_predictive_check(experiment(priors=tight))).loc["SD between clusters"]
+    spread = rows_of(bc.checks.prior_predictive_check(experiment(priors=tight))).loc[
+        "SD between clusters"
+    ]
     assert spread["verdict"] == "problem"
     assert "between_sd conflicts" in spread["advice"]
 
 
 def test_lognormal_means_are_geometric_ones():
     exp = experiment("lognormal")
-    table = rows_of(bc.prior_predictive_check(exp))
+    table = rows_of(bc.checks.prior_predictive_check(exp))
     logs = exp.moments().mean[:, -1] + exp.moments().origin[-1]
     assert table.loc["mean over clusters", "observed"] == pytest.approx(np.exp(logs.mean()))
     ratio = np.exp(logs[exp.treated].mean() - logs[~exp.treated].mean())
@@ -189,7 +191,7 @@ def test_a_dose_is_checked_by_arm():
     assert Groups.of(exp).conditions == ["treated", "control"]
     cells = Groups.of(experiment("poisson", dose=True))
     assert set(cells.conditions) == {"direct", "spillover", "pure_control"}
-    check = bc.posterior_predictive_check(exp, bc.fit_exact(exp))
+    check = bc.checks.posterior_predictive_check(exp, bc.fit_exact(exp))
     assert {"mean, treated", "mean, control"} < set(check.table["statistic"])
 
 
@@ -259,7 +261,7 @@ def test_counts_are_drawn_the_same_by_units_and_by_frequencies(family):
 
 def test_a_model_that_made_the_data_passes(fitted):
     exp, tree = fitted
-    check = bc.posterior_predictive_check(exp, tree, seed=2)
+    check = bc.checks.posterior_predictive_check(exp, tree, seed=2)
     table = rows_of(check)
     assert check.verdict == "ok"
     conditions = exp.conditions.set_index("condition")["mean"]
@@ -269,7 +271,7 @@ def test_a_model_that_made_the_data_passes(fitted):
     assert table.loc["largest cluster mean", "observed"] == pytest.approx(means.max())
     sd = means[exp.treated].std(ddof=1)
     assert table.loc["SD between clusters, treated", "observed"] == pytest.approx(sd)
-    again = bc.posterior_predictive_check(exp, tree, seed=2)
+    again = bc.checks.posterior_predictive_check(exp, tree, seed=2)
     assert again.table.equals(check.table)
     assert len(check.plot().axes) == len(table)
     plt.close("all")
@@ -280,23 +282,23 @@ def test_arms_that_vary_differently_are_flagged():
     rng = np.random.default_rng(0)
     extra = rng.normal(0, 2, 60)[data["team"]]
     exp = bc.Experiment(data.assign(y=data["y"] + data["treated"] * extra), spec)
-    table = rows_of(bc.posterior_predictive_check(exp, bc.fit_exact(exp, seed=1)))
+    table = rows_of(bc.checks.posterior_predictive_check(exp, bc.fit_exact(exp, seed=1)))
     assert table.loc["SD between clusters, control", "verdict"] == "problem"
     assert "between_sd_by_arm" in table.loc["SD between clusters, control", "advice"]
     noisy = np.where(data["treated"] == 1, rng.normal(0, 3, len(data)), 0)
     exp = bc.Experiment(data.assign(y=data["y"] + noisy), spec)
-    table = rows_of(bc.posterior_predictive_check(exp, bc.fit_exact(exp, seed=1)))
+    table = rows_of(bc.checks.posterior_predictive_check(exp, bc.fit_exact(exp, seed=1)))
     assert table.loc["SD within clusters, treated", "verdict"] == "problem"
     assert "cluster-robust" in table.loc["SD within clusters, treated", "advice"]
 
 
 def test_overdispersed_counts_are_flagged(count_comparisons):
     fits = count_comparisons["negative_binomial"].fits
-    poisson = rows_of(bc.posterior_predictive_check(*fits["poisson"], draws=300))
+    poisson = rows_of(bc.checks.posterior_predictive_check(*fits["poisson"], draws=300))
     for name in ("share of zeros", "variance / mean of users"):
         assert poisson.loc[name, "verdict"] == "problem"
         assert "negative_binomial" in poisson.loc[name, "advice"]
-    right = rows_of(bc.posterior_predictive_check(*fits["negative_binomial"], draws=300))
+    right = rows_of(bc.checks.posterior_predictive_check(*fits["negative_binomial"], draws=300))
     for name in ("share of zeros", "variance / mean of users"):
         assert right.loc[name, "verdict"] == "ok"
     exp = fits["poisson"][0]
@@ -305,7 +307,7 @@ def test_overdispersed_counts_are_flagged(count_comparisons):
     dispersion = y.var(ddof=1) / y.mean()
     assert right.loc["variance / mean of users", "observed"] == pytest.approx(dispersion)
     table = count_comparisons["poisson"].fits["poisson"]
-    assert bc.posterior_predictive_check(*table, draws=300).verdict == "ok"
+    assert bc.checks.posterior_predictive_check(*table, draws=300).verdict == "ok"
 
 
 def test_even_counts_are_no_reason_for_more_overdispersion(count_comparisons):
@@ -319,7 +321,7 @@ def test_even_counts_are_no_reason_for_more_overdispersion(count_comparisons):
 
 def test_the_sampler_is_judged_by_energy_and_depth(count_comparisons):
     _, tree = count_comparisons["poisson"].fits["poisson"]
-    table = bc.convergence(tree)
+    table = bc.bayes.convergence(tree)
     assert table.attrs["bfmi"] > 0.3
     assert table.attrs["saturated"] == 0
     checks = {check: verdict for check, _, verdict, _ in sampler_checks(table)}
@@ -335,6 +337,6 @@ def test_the_sampler_is_judged_by_energy_and_depth(count_comparisons):
     assert judged["divergent transitions"][0] == "problem"
     assert "half_normal" in judged["R-hat (largest)"][1]
     assert "20 times the draws" in judged["effective sample size (smallest)"][1]
-    exact = bc.convergence(bc.fit_exact(experiment(), draws=400))
+    exact = bc.bayes.convergence(bc.fit_exact(experiment(), draws=400))
     assert "bfmi" not in exact.attrs
     assert len(sampler_checks(exact)) == 3

@@ -28,7 +28,9 @@ def make(priors=None, alternatives=None, family="gaussian", clusters=40, **desig
         alternatives=alternatives or {},
         report={"threshold": 0.1},
     )
-    data = bc.SyntheticExperiment(spec, n_clusters=clusters, cluster_size=40).simulate(seed=2)
+    data = bc.simulate.SyntheticExperiment(spec, n_clusters=clusters, cluster_size=40).simulate(
+        seed=2
+    )
     return bc.Experiment(data, spec)
 
 
@@ -39,7 +41,7 @@ def default():
 
 
 def test_default_priors_are_no_conflict(default):
-    found = bc.power_scaling(*default)
+    found = bc.checks.power_scaling(*default)
     assert found.verdict == "ok"
     assert set(found.table["parameter"]) == {
         "intercept_mean",
@@ -55,7 +57,7 @@ def test_default_priors_are_no_conflict(default):
 @pytest.mark.parametrize("effect", ["direct", "spillover"])
 def test_a_prior_that_fights_the_data_is_flagged(effect):
     exp = make({effect: FIGHTING})
-    found = bc.power_scaling(exp, bc.fit_exact(exp, seed=1)).table.set_index("parameter")
+    found = bc.checks.power_scaling(exp, bc.fit_exact(exp, seed=1)).table.set_index("parameter")
     assert found.loc[effect, "verdict"] == "problem"
     assert found.loc[effect, "diagnosis"] == "prior-data conflict"
     assert "priors and data disagree" in found.loc[effect, "advice"]
@@ -71,7 +73,7 @@ def test_a_strong_prior_is_told_from_a_conflict():
     """Six clusters know little of a direct effect whose prior is tight around the truth."""
     tight = bc.Prior(distribution="normal", mu=0.0, sigma=0.02)
     exp = make({"direct": tight}, clusters=6)
-    found = bc.power_scaling(exp, bc.fit_exact(exp, seed=1)).table.set_index("parameter")
+    found = bc.checks.power_scaling(exp, bc.fit_exact(exp, seed=1)).table.set_index("parameter")
     assert found.loc["direct", "verdict"] == "caution"
     assert found.loc["direct", "diagnosis"] == "strong prior or weak data"
     assert "the prior decides much of direct" in found.loc["direct", "advice"]
@@ -79,7 +81,7 @@ def test_a_strong_prior_is_told_from_a_conflict():
 
 def test_the_figures_are_arvizs(default):
     exp, tree = default
-    found = bc.power_scaling(exp, tree)
+    found = bc.checks.power_scaling(exp, tree)
     theirs = az.psense_summary(found.tree, var_names=["direct", "between_sd"], round_to=12)
     table = found.to_dataframe().set_index("parameter")
     for name in ("direct", "between_sd"):
@@ -114,7 +116,7 @@ def test_log_priors_follow_strata_and_arms():
     gap = ours.sum("stratum").to_numpy()[0] - logp
     assert np.ptp(gap) < 1e-8
     spec = exp.spec.model_copy(
-        update={"heterogeneity": bc.HeterogeneitySpec(between_sd_by_arm=True)}
+        update={"heterogeneity": bc.spec.HeterogeneitySpec(between_sd_by_arm=True)}
     )
     by_arm = bc.Experiment.from_moments(exp.moments(), spec)
     posterior = tree["posterior"].to_dataset()
@@ -132,12 +134,12 @@ def test_refits_are_the_fits_under_those_priors(default):
     wide = bc.Prior(distribution="student_t", nu=3, mu=0, sigma=10)
     sets = {"sceptical": {"direct": bc.Prior(distribution="normal", mu=0, sigma=0.05)}}
     sets["wide"] = {"direct": wide, "spillover": wide}
-    found = bc.prior_sensitivity(exp, tree, alternatives=sets)
+    found = bc.checks.prior_sensitivity(exp, tree, alternatives=sets)
     table = found.to_dataframe().set_index(["priors", "effect"])
     assert list(found.sets) == ["sceptical", "wide"]
     assert table.index.get_level_values(0).unique().tolist() == ["declared", "sceptical", "wide"]
-    apart = exp.spec.model_copy(update={"priors": bc.PriorsSpec(**sets["sceptical"])})
-    alone = bc.exact_posterior(bc.Experiment.from_moments(exp.moments(), apart))
+    apart = exp.spec.model_copy(update={"priors": bc.spec.PriorsSpec(**sets["sceptical"])})
+    alone = bc.bayes.exact_posterior(bc.Experiment.from_moments(exp.moments(), apart))
     # 4,000 independent draws of the mean: a Monte Carlo error of sd / 63.
     error = alone.sd["direct"] / np.sqrt(4_000)
     assert table.loc[("sceptical", "direct"), "mean"] == pytest.approx(
@@ -161,7 +163,7 @@ def test_without_alternatives_scales_are_halved_and_doubled(default):
     assert sets["half"]["direct"].sigma == 1.25
     assert sets["double"]["between_sd"].sigma == 2
     assert set(sets["half"]) == {"direct", "spillover", "between_sd"}
-    found = bc.prior_sensitivity(exp, tree)
+    found = bc.checks.prior_sensitivity(exp, tree)
     assert set(found.table["priors"]) == {"declared", "half", "double"}
     assert found.verdict == "ok"
     assert found.table["shift"].abs().max() < 0.25
@@ -176,14 +178,14 @@ def test_alternatives_of_the_specification_are_used_and_checked():
         asked.append(given.spec.priors.direct.sigma)
         return bc.fit_exact(given, seed=1)
 
-    found = bc.prior_sensitivity(exp, fitter=fitter)
+    found = bc.checks.prior_sensitivity(exp, fitter=fitter)
     assert asked == [2.5, 0.05]
     assert set(found.table["priors"]) == {"declared", "sceptical"}
-    with pytest.raises(bc.SpecError, match="unknown key 'treatment'"):
-        bc.prior_sensitivity(exp, alternatives={"x": {"treatment": FIGHTING}}, fitter=fitter)
+    with pytest.raises(bc.errors.SpecError, match="unknown key 'treatment'"):
+        bc.checks.prior_sensitivity(exp, alternatives={"x": {"treatment": FIGHTING}}, fitter=fitter)
     unused = {"x": {"interaction": bc.Prior(**prior), "covariate": bc.Prior(**prior)}}
-    with pytest.raises(bc.SpecError, match="names covariate, interaction, which this model"):
-        bc.prior_sensitivity(exp, alternatives=unused, fitter=fitter)
+    with pytest.raises(bc.errors.SpecError, match="names covariate, interaction, which this model"):
+        bc.checks.prior_sensitivity(exp, alternatives=unused, fitter=fitter)
 
 
 def test_families_keep_their_own_priors(count_comparisons):
@@ -195,9 +197,9 @@ def test_families_keep_their_own_priors(count_comparisons):
         asked.append(given.spec.priors)
         return tree
 
-    found = bc.prior_sensitivity(exp, tree, fitter=fitter)
+    found = bc.checks.prior_sensitivity(exp, tree, fitter=fitter)
     assert asked[0].intercept_mean.sigma == 1.5
     assert asked[0].direct.sigma == 0.5
     assert found.table["shift"].abs().max() == 0
     assert isinstance(found.to_dataframe(), pd.DataFrame)
-    assert bc.power_scaling(exp, tree).verdict == "ok"
+    assert bc.checks.power_scaling(exp, tree).verdict == "ok"

@@ -109,7 +109,7 @@ SPECS = {
 
 
 def make_table(family, seed=2):
-    synthetic = bc.SyntheticExperiment(
+    synthetic = bc.simulate.SyntheticExperiment(
         SPECS[family],
         n_clusters=8,
         cluster_size=30,
@@ -184,19 +184,19 @@ def test_dropped_rows_are_not_counted():
 def test_bad_cells_are_refused():
     y, X, cluster = make_rows(3)
     cells = count(y, X, cluster)
-    with pytest.raises(bc.DataError, match="keyed by the outcome cannot be added"):
+    with pytest.raises(bc.errors.DataError, match="keyed by the outcome cannot be added"):
         cells + count(y, X, cluster, by_value=True)
-    with pytest.raises(bc.DataError, match="variables differ"):
+    with pytest.raises(bc.errors.DataError, match="variables differ"):
         cells + bc.CellCounts.from_arrays(y, X, cluster, ["direct", "other"])
-    with pytest.raises(bc.DataError, match="with strata cannot be added"):
+    with pytest.raises(bc.errors.DataError, match="with strata cannot be added"):
         cells + bc.CellCounts.from_arrays(y, X, cluster, ["direct", "dose"], strata=cluster)
-    with pytest.raises(bc.DataError, match="cannot be matched"):
+    with pytest.raises(bc.errors.DataError, match="cannot be matched"):
         cells + count(y, X, cluster.astype(str))
-    with pytest.raises(bc.MissingValueError, match=r"NaN or infinite in 1 of 60 rows"):
+    with pytest.raises(bc.errors.MissingValueError, match=r"NaN or infinite in 1 of 60 rows"):
         count(np.where(np.arange(60) == 7, np.nan, y), X, cluster)
-    with pytest.raises(bc.DataError, match="shapes disagree"):
+    with pytest.raises(bc.errors.DataError, match="shapes disagree"):
         count(y[:-1], X, cluster)
-    with pytest.raises(bc.DataError, match="no rows"):
+    with pytest.raises(bc.errors.DataError, match="no rows"):
         count([], np.empty((0, 2)), [])
 
 
@@ -225,7 +225,7 @@ def test_cells_of_another_family_are_refused(family, value, by_value, message):
         design={"cluster": "team", "treatment": "treated"},
         outcome={"column": "y", "family": family},
     )
-    with pytest.raises(bc.OutcomeError, match=message):
+    with pytest.raises(bc.errors.OutcomeError, match=message):
         bc.Experiment.from_cells(cells, spec)
 
 
@@ -238,12 +238,16 @@ def test_there_are_cells_only_where_a_family_is_fitted_to_them():
         roles = {"cluster": "team", "treatment": "treated"}
         return bc.ModelSpec(design=roles, outcome={"column": "y", "family": family})
 
-    with pytest.raises(bc.DataError, match="family 'gaussian' is fitted to moments"):
+    with pytest.raises(bc.errors.DataError, match="family 'gaussian' is fitted to moments"):
         bc.Experiment.from_moments(m, spec("gaussian")).cells()
-    with pytest.raises(bc.DataError, match="was built from moments; build it from units or from"):
+    with pytest.raises(
+        bc.errors.DataError, match="was built from moments; build it from units or from"
+    ):
         bc.Experiment.from_moments(m, spec("bernoulli")).cells()
     cells = bc.CellCounts.from_arrays(
         y, cluster[:, None] % 2, cluster, ["direct"], outcome="y", by_value=True
     )
-    with pytest.raises(bc.DataError, match="family 'gaussian' is fitted to moments, not to counts"):
+    with pytest.raises(
+        bc.errors.DataError, match="family 'gaussian' is fitted to moments, not to counts"
+    ):
         bc.Experiment.from_cells(cells, spec("gaussian"))

@@ -135,7 +135,7 @@ def test_weights_are_repetitions():
     ]
     assert sum(halves).n_units == 60
     assert_same(weighted, sum(halves))
-    with pytest.raises(bc.DataError, match="not positive and finite in 1 of 60 rows"):
+    with pytest.raises(bc.errors.DataError, match="not positive and finite in 1 of 60 rows"):
         bc.ClusterMoments.from_arrays(y, X, cluster, NAMES, weights=np.r_[0, times[1:]])
 
 
@@ -151,7 +151,7 @@ def test_large_integer_labels_of_different_types_stay_apart():
     assert total.clusters.tolist() == [base, base + 1, base + 2, base + 3]
     assert total.n.tolist() == [2, 2, 2, 2]
     as_bool = bc.ClusterMoments.from_arrays(y, X, np.arange(8) % 2 == 0, ["x"])
-    with pytest.raises(bc.DataError, match="cannot be matched"):
+    with pytest.raises(bc.errors.DataError, match="cannot be matched"):
         total + as_bool
 
 
@@ -175,32 +175,34 @@ def test_the_fingerprint_tells_data_apart():
 def test_bad_rows_are_refused_with_counts():
     y, X, cluster = make_rows(4)
     make = bc.ClusterMoments.from_arrays
-    with pytest.raises(bc.MissingValueError, match=r"'outcome' is NaN or infinite in 2 of 60 rows"):
+    with pytest.raises(
+        bc.errors.MissingValueError, match=r"'outcome' is NaN or infinite in 2 of 60 rows"
+    ):
         make(np.r_[np.nan, np.inf, y[2:]], X, cluster, NAMES)
-    with pytest.raises(bc.MissingValueError, match="cluster label is null in 1 of 60"):
+    with pytest.raises(bc.errors.MissingValueError, match="cluster label is null in 1 of 60"):
         make(y, X, np.r_[np.nan, cluster[1:]], NAMES)
-    with pytest.raises(bc.DataError, match="no rows"):
+    with pytest.raises(bc.errors.DataError, match="no rows"):
         make([], np.empty((0, 2)), [], NAMES)
-    with pytest.raises(bc.DataError, match="shapes disagree"):
+    with pytest.raises(bc.errors.DataError, match="shapes disagree"):
         make(y[1:], X, cluster, NAMES)
-    with pytest.raises(bc.DataError, match="names repeat"):
+    with pytest.raises(bc.errors.DataError, match="names repeat"):
         make(y, X, cluster, ["x", "x"])
-    with pytest.raises(bc.DataError, match="mix the types int, str"):
+    with pytest.raises(bc.errors.DataError, match="mix the types int, str"):
         make(y[:2], X[:2], np.array([1, "a"], dtype=object), NAMES)
     one = make(y, X, cluster, NAMES)
-    with pytest.raises(bc.DataError, match="variables differ"):
+    with pytest.raises(bc.errors.DataError, match="variables differ"):
         one + make(y, X, cluster, ["direct", "z"])
-    with pytest.raises(bc.DataError, match="cannot be matched"):
+    with pytest.raises(bc.errors.DataError, match="cannot be matched"):
         one + make(y, X, cluster.astype(str), NAMES)
-    with pytest.raises(bc.DataError, match="with strata cannot be added"):
+    with pytest.raises(bc.errors.DataError, match="with strata cannot be added"):
         one + make(y, X, cluster, NAMES, strata=np.zeros(60))
-    with pytest.raises(bc.DataError, match="lie in more than one stratum"):
+    with pytest.raises(bc.errors.DataError, match="lie in more than one stratum"):
         make(y, X, cluster, NAMES, strata=np.arange(60))
-    with pytest.raises(bc.DataError, match="lies in strata 0 and 1"):
+    with pytest.raises(bc.errors.DataError, match="lies in strata 0 and 1"):
         make(y, X, cluster, NAMES, strata=np.zeros(60, int)) + make(
             y, X, cluster, NAMES, strata=np.ones(60, int)
         )
-    with pytest.raises(bc.DataError, match="no regressor 'z'"):
+    with pytest.raises(bc.errors.DataError, match="no regressor 'z'"):
         one.column("z")
 
 

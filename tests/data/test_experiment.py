@@ -93,122 +93,122 @@ def put(column, values, rows=slice(0, 2)):
 BAD = {
     "missing column": (
         lambda d: d.drop(columns="minutes"),
-        bc.MissingColumnError,
+        bc.errors.MissingColumnError,
         r"column 'minutes' is not in the data; its columns: 'user', 'workspace'",
     ),
     "outcome is text": (
         lambda d: d.assign(minutes="long"),
-        bc.ColumnTypeError,
+        bc.errors.ColumnTypeError,
         r"column 'minutes' \(outcome\) holds string, not numbers",
     ),
     "outcome mixes types": (
         lambda d: d.assign(minutes=pd.Series([1.0, "x"] * 20, dtype=object)),
-        bc.ColumnTypeError,
+        bc.errors.ColumnTypeError,
         r"column 'minutes' \(object, holding float, str\) cannot be read as one type",
     ),
     "treatment is text": (
         lambda d: d.assign(treated=np.where(d["treated"] == 1, "yes", "no")),
-        bc.ColumnTypeError,
+        bc.errors.ColumnTypeError,
         r"column 'treated' \(treatment\) holds string, not numbers; code it as 0 and 1",
     ),
     "cluster is a list": (
         lambda d: pa.Table.from_pandas(d.assign(workspace=[["a"]] * 40)),
-        bc.ColumnTypeError,
+        bc.errors.ColumnTypeError,
         r"column 'workspace' \(cluster\) holds array<string>",
     ),
     "null outcome": (
         put("minutes", np.nan),
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'minutes' \(outcome\) is null or NaN in 2 of 40 rows; .*missing = 'drop'",
     ),
     "NaN outcome in polars": (
         lambda d: pl.from_pandas(d).with_columns(
             minutes=pl.when(pl.col("user") < 3).then(float("nan")).otherwise(pl.col("minutes"))
         ),
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'minutes' \(outcome\) is null or NaN in 3 of 40 rows",
     ),
     "infinite outcome": (
         put("minutes", np.inf),
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'minutes' \(outcome\) is infinite in 2 of 40 rows",
     ),
     "null cluster": (
         put("workspace", None),
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'workspace' \(cluster\) is null in 2 of 40 rows",
     ),
     "null treatment": (
         put("treated", np.nan),
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'treated' \(treatment\) is null in 2 of 40 rows",
     ),
     "null spillover": (
         put("exposed", np.nan),
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'exposed' \(spillover\) is null or NaN in 2 of 40 rows; an unexposed unit has 0",
     ),
     "treatment of 2": (
         lambda d: d.assign(treated=d["treated"] * 2),
-        bc.TreatmentError,
+        bc.errors.TreatmentError,
         r"column 'treated' \(treatment\) is neither 0 nor 1 in 20 of 40 rows",
     ),
     "treatment varies within a cluster": (
         put("treated", 0.0),
-        bc.TreatmentError,
+        bc.errors.TreatmentError,
         r"varies within 1 of 8 clusters, such as 'w0'",
     ),
     "spillover above one": (
         put("exposed", 1.5, slice(30, 33)),
-        bc.SpilloverError,
+        bc.errors.SpilloverError,
         r"column 'exposed' \(spillover\) lies outside \[0, 1\] in 3 of 40 rows",
     ),
     "spillover below zero": (
         put("exposed", -0.1, slice(30, 31)),
-        bc.SpilloverError,
+        bc.errors.SpilloverError,
         r"outside \[0, 1\] in 1 of 40 rows",
     ),
     "treated units exposed": (
         put("exposed", 1.0),
-        bc.SpilloverError,
+        bc.errors.SpilloverError,
         r"is not 0 in 2 treated rows of 1 clusters, such as 'w0'",
     ),
     "nobody exposed": (
         lambda d: d.assign(exposed=0),
-        bc.IdentificationError,
+        bc.errors.IdentificationError,
         r"column 'exposed' \(regressor\) has one value in all 40 rows",
     ),
     "constant outcome": (
         lambda d: d.assign(minutes=3.0),
-        bc.IdentificationError,
+        bc.errors.IdentificationError,
         r"column 'minutes' \(outcome\) has one value in all 40 rows",
     ),
     "control arm empty": (
         lambda d: d[d["treated"] == 1],
-        bc.DesignError,
+        bc.errors.DesignError,
         r"0 control clusters by column 'treated' \(4 treated, 0 control\)",
     ),
     "one treated cluster": (
         lambda d: d[(d["treated"] == 0) | (d["workspace"] == "w1")],
-        bc.DesignError,
+        bc.errors.DesignError,
         r"1 treated cluster by column 'treated' \(1 treated, 4 control\)",
     ),
     "duplicate units": (
         lambda d: pd.concat([d, d[:3]]),
-        bc.DuplicateUnitError,
+        bc.errors.DuplicateUnitError,
         r"column 'user' \(unit\) repeats a unit in 3 of 43 rows",
     ),
     "null units": (
         put("user", np.nan),
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'user' \(unit\) is null in 2 of 40 rows",
     ),
-    "no rows": (lambda d: d[:0], bc.DataError, r"the data have no rows"),
-    "not data": (lambda d: 42, bc.DataError, r"cannot read data of type int"),
-    "no file": (lambda d: "nowhere.csv", bc.DataError, r"no file 'nowhere.csv'"),
+    "no rows": (lambda d: d[:0], bc.errors.DataError, r"the data have no rows"),
+    "not data": (lambda d: 42, bc.errors.DataError, r"cannot read data of type int"),
+    "no file": (lambda d: "nowhere.csv", bc.errors.DataError, r"no file 'nowhere.csv'"),
     "repeated column": (
         lambda d: pd.concat([d, d[["minutes"]]], axis=1),
-        bc.DataError,
+        bc.errors.DataError,
         r"column 'minutes' occurs more than once",
     ),
 }
@@ -228,12 +228,12 @@ def test_bad_data_are_refused(units, spec, fault):
     [
         (
             [*"ab"] * 20,
-            bc.StrataError,
+            bc.errors.StrataError,
             r"8 clusters lie in more than one stratum of column 'block'",
         ),
         (
             [None] * 5 + ["a"] * 35,
-            bc.MissingValueError,
+            bc.errors.MissingValueError,
             r"column 'block' \(strata\) is null in 5 of 40",
         ),
     ],
@@ -247,9 +247,9 @@ def test_bad_strata_are_refused(units, spec, strata, error, message):
 def test_unreadable_files_are_refused(tmp_path, spec):
     (tmp_path / "bad.parquet").write_text("not parquet")
     (tmp_path / "data.xlsx").write_text("")
-    with pytest.raises(bc.DataError, match=r"bad.parquet' cannot be read"):
+    with pytest.raises(bc.errors.DataError, match=r"bad.parquet' cannot be read"):
         bc.Experiment(tmp_path / "bad.parquet", spec)
-    with pytest.raises(bc.DataError, match="cannot tell the format"):
+    with pytest.raises(bc.errors.DataError, match="cannot tell the format"):
         bc.Experiment(tmp_path / "data.xlsx", spec)
 
 
@@ -263,7 +263,7 @@ def test_missing_outcomes_are_dropped_only_when_asked_and_counted(units, spec):
     assert_same(exp.moments(), complete.moments())
     assert exp.conditions["n_units"].sum() == 33
     assert exp.cluster_order.tolist() == list(range(7))
-    with pytest.raises(bc.DataError, match="no row is left of 40"):
+    with pytest.raises(bc.errors.DataError, match="no row is left of 40"):
         bc.Experiment(units.assign(minutes=np.nan), exp.spec)
 
 
@@ -293,9 +293,9 @@ def test_from_moments(units, spec):
     assert again.fingerprint == exp.fingerprint
     assert bc.two_exposure(again).estimate.tolist() == bc.two_exposure(exp).estimate.tolist()
     assert not again.has_units
-    with pytest.raises(bc.DataError, match="built from moments"):
+    with pytest.raises(bc.errors.DataError, match="built from moments"):
         again.histogram()
-    with pytest.raises(bc.DataError, match=r"regressors are \['direct'\], not"):
+    with pytest.raises(bc.errors.DataError, match=r"regressors are \['direct'\], not"):
         bc.Experiment.from_moments(exp.moments().select(["direct"]), spec)
     assert "4 treated and 4 control clusters" in repr(exp)
 
@@ -315,7 +315,9 @@ def test_names_that_differ_in_capitals_only(units, spec, tmp_path):
     data = units.assign(MINUTES=0.0)[["MINUTES", *units.columns]]
     assert_same(bc.Experiment(data, spec).moments(), bc.Experiment(units, spec).moments())
     data.to_csv(tmp_path / "u.csv", index=False)
-    with pytest.raises(bc.DataError, match=r"column 'MINUTES', 'minutes' occurs more than once"):
+    with pytest.raises(
+        bc.errors.DataError, match=r"column 'MINUTES', 'minutes' occurs more than once"
+    ):
         bc.Experiment(tmp_path / "u.csv", spec)
 
 
@@ -324,7 +326,7 @@ def test_another_ibis_backend(units, spec):
     table = ibis.polars.connect().create_table("users", pl.from_pandas(units))
     try:
         exp = bc.Experiment(table, spec)
-    except bc.DataError as error:
+    except bc.errors.DataError as error:
         assert "hand over the table by .to_pyarrow()" in str(error)  # noqa: PT017
         exp = bc.Experiment(table.to_pyarrow(), spec)
     assert_same(exp.moments(), bc.Experiment(units, spec).moments())
@@ -337,13 +339,15 @@ def test_a_stream_is_read_once(units, spec):
 
 def test_designs_that_do_not_identify_the_effects_are_refused(units, spec):
     exposed = units.assign(exposed=1 - units["treated"])
-    with pytest.raises(bc.IdentificationError, match="'direct', 'spillover' are collinear"):
+    with pytest.raises(bc.errors.IdentificationError, match="'direct', 'spillover' are collinear"):
         bc.Experiment(exposed, spec)
     design = spec.design.model_copy(update={"strata": "block"})
     stratified = spec.model_copy(update={"design": design})
-    with pytest.raises(bc.IdentificationError, match="'direct' is constant within every stratum"):
+    with pytest.raises(
+        bc.errors.IdentificationError, match="'direct' is constant within every stratum"
+    ):
         bc.Experiment(units.assign(block=units["treated"]), stratified)
-    with pytest.raises(bc.StrataError, match="has a single value"):
+    with pytest.raises(bc.errors.StrataError, match="has a single value"):
         bc.Experiment(units.assign(block=1), stratified)
     with pytest.raises(TypeError, match="spec must be a ModelSpec, not str"):
         bc.Experiment(units, "spec.toml")
@@ -357,7 +361,7 @@ def test_moments_must_be_those_of_the_design(units, spec):
         ["direct", "spillover"],
         outcome="minutes",
     )
-    with pytest.raises(bc.SpilloverError, match="outside"):
+    with pytest.raises(bc.errors.SpilloverError, match="outside"):
         bc.Experiment.from_moments(m, spec)
     other = bc.ClusterMoments.from_arrays(
         units["minutes"],
@@ -366,5 +370,5 @@ def test_moments_must_be_those_of_the_design(units, spec):
         ["direct", "spillover"],
         outcome="minutes",
     )
-    with pytest.raises(bc.TreatmentError, match="8 of 8 clusters"):
+    with pytest.raises(bc.errors.TreatmentError, match="8 of 8 clusters"):
         bc.Experiment.from_moments(other, spec)

@@ -20,7 +20,7 @@ def make_spec(design=ROLES, family="gaussian", slopes=(), **outcome):
 
 
 def simulate(spec, n_clusters=8, cluster_size=6, seed=1, **options):
-    synthetic = bc.SyntheticExperiment(spec, n_clusters, cluster_size, **options)
+    synthetic = bc.simulate.SyntheticExperiment(spec, n_clusters, cluster_size, **options)
     return synthetic.simulate(seed)
 
 
@@ -50,226 +50,226 @@ FAULTS = {
     "bernoulli: an outcome of 2": (
         make_spec(family="bernoulli"),
         put("y", 2.0),
-        bc.OutcomeError,
+        bc.errors.OutcomeError,
         r"column 'y' \(outcome, bernoulli\) is neither 0 nor 1 in 3 of 48 rows of 1 clusters, "
         r"such as 0; code the outcome as 0 and 1",
     ),
     "bernoulli: a share": (
         make_spec(family="bernoulli"),
         put("y", 0.5, slice(5, 7)),
-        bc.OutcomeError,
+        bc.errors.OutcomeError,
         r"neither 0 nor 1 in 2 of 48 rows of 2 clusters, such as 0, 1; code",
     ),
     "bernoulli: text": (
         make_spec(family="bernoulli"),
         every(y="yes"),
-        bc.ColumnTypeError,
+        bc.errors.ColumnTypeError,
         r"column 'y' \(outcome\) holds string, not numbers; convert it to numbers",
     ),
     "bernoulli: null": (
         make_spec(family="bernoulli"),
         put("y", np.nan),
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'y' \(outcome\) is null or NaN in 3 of 48 rows",
     ),
     "bernoulli: nobody": (
         make_spec(family="bernoulli"),
         every(y=0),
-        bc.IdentificationError,
+        bc.errors.IdentificationError,
         r"column 'y' \(outcome\) has one value in all 48 rows: there is nothing to estimate$",
     ),
     "bernoulli: everybody": (
         make_spec(family="bernoulli"),
         every(y=True),
-        bc.IdentificationError,
+        bc.errors.IdentificationError,
         r"column 'y' \(outcome\) has one value in all 48 rows: there is nothing to estimate$",
     ),
     "poisson: nothing counted": (
         make_spec(family="poisson"),
         every(y=0),
-        bc.IdentificationError,
+        bc.errors.IdentificationError,
         r"column 'y' \(outcome\) has one value in all 48 rows: there is nothing to estimate$",
     ),
     "poisson: negative": (
         make_spec(family="poisson"),
         put("y", -1.0),
-        bc.OutcomeError,
+        bc.errors.OutcomeError,
         r"column 'y' \(outcome, poisson\) is not a whole number from 0 to 1e15 in 3 of 48 rows of "
         r"1 clusters, such as 0; a count is needed; gaussian takes any number",
     ),
     "negative binomial: fractional": (
         make_spec(family="negative_binomial"),
         put("y", 1.5, slice(0, 30)),
-        bc.OutcomeError,
+        bc.errors.OutcomeError,
         r"\(outcome, negative_binomial\) is not a whole number from 0 to 1e15 in 30 of 48 rows of "
         r"5 clusters, such as 0, 1, 2, \.\.\.; a count is needed",
     ),
     "poisson: infinite": (
         make_spec(family="poisson"),
         put("y", np.inf),
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'y' \(outcome\) is infinite in 3 of 48 rows",
     ),
     "lognormal: zero": (
         make_spec(family="lognormal"),
         put("y", 0.0),
-        bc.OutcomeError,
+        bc.errors.OutcomeError,
         r"column 'y' \(outcome, lognormal\) is not positive in 3 of 48 rows of 1 clusters, such "
         r"as 0; model zeros apart \(bernoulli: any or none\), or use gaussian or student_t",
     ),
     "lognormal: negative, even where missing values may be dropped": (
         make_spec(family="lognormal", missing="drop"),
         put("y", -2.0),
-        bc.OutcomeError,
+        bc.errors.OutcomeError,
         r"is not positive in 3 of 48 rows",
     ),
     "lognormal: null": (
         make_spec(family="lognormal"),
         put("y", np.nan),
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'y' \(outcome\) is null or NaN in 3 of 48 rows",
     ),
     "lognormal: infinite": (
         make_spec(family="lognormal"),
         put("y", np.inf),
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'y' \(outcome\) is infinite in 3 of 48 rows",
     ),
     "saturation: one share": (
         make_spec(SHARES),
         every(share=0.5),
-        bc.IdentificationError,
+        bc.errors.IdentificationError,
         r"column 'share' \(saturation\) is 0.5 in every cluster: untreated teammates are then all "
         r"exposed alike, .*; leave saturation out, or add clusters of other shares",
     ),
     "saturation: varies in a cluster": (
         make_spec(SHARES),
         put("share", 0.9, slice(7, 9)),
-        bc.SpilloverError,
+        bc.errors.SpilloverError,
         r"column 'share' \(saturation\) varies within 1 of 8 clusters, such as 1; it is the share "
         r"of the cluster that was assigned to treatment",
     ),
     "saturation: percent": (
         make_spec(SHARES),
         every(share=lambda frame: frame["share"] * 100),
-        bc.SpilloverError,
+        bc.errors.SpilloverError,
         r"column 'share' \(saturation\) lies outside \[0, 1\] in 30 of 48 rows; give it as 0 or 1",
     ),
     "saturation: 0 where units are treated": (
         make_spec(SHARES),
         every(treated=lambda frame: np.where(frame.index < 2, 1, frame["treated"])),
-        bc.SpilloverError,
+        bc.errors.SpilloverError,
         r"column 'share' \(saturation\) is 0 in 2 treated rows of 1 clusters, such as 0; give the "
         r"share assigned to treatment there",
     ),
     "saturation: null": (
         make_spec(SHARES, missing="drop"),
         put("share", np.nan),
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'share' \(saturation\) is null or NaN in 3 of 48 rows; an untreated cluster has 0",
     ),
     "partial rollout: whole clusters were treated": (
         make_spec(ROLLOUT),
         every(treated=lambda frame: frame["team"] % 2),
-        bc.DesignError,
+        bc.errors.DesignError,
         r"column 'treated' \(treatment\) is constant within each of 8 clusters: nothing was rolled "
         r"out in part; leave out level = 'unit'",
     ),
     "whole clusters: treated in part": (
         make_spec(),
         put("treated", 1.0, slice(0, 48, 5)),
-        bc.TreatmentError,
+        bc.errors.TreatmentError,
         r"varies within \d of 8 clusters, such as .*or say level = 'unit' where single units",
     ),
     "interaction: no treated unit is exposed": (
         make_spec(EXPOSED | {"interaction": True}),
         every(exposed=lambda frame: np.where(frame["treated"] == 1, 0.0, frame["exposed"])),
-        bc.IdentificationError,
+        bc.errors.IdentificationError,
         r"no treated unit is exposed by column 'exposed': the interaction of treatment and "
         r"spillover is not identified; leave out interaction = true",
     ),
     "interaction: no control unit is exposed": (
         make_spec(EXPOSED | {"interaction": True}),
         every(exposed=lambda frame: np.where(frame["treated"] == 0, 0.0, frame["exposed"])),
-        bc.IdentificationError,
+        bc.errors.IdentificationError,
         r"'spillover', 'interaction' are collinear",
     ),
     "no interaction: a treated unit is exposed": (
         make_spec(EXPOSED),
         every(exposed=lambda frame: np.where(frame["treated"] == 1, 0.5, frame["exposed"])),
-        bc.SpilloverError,
+        bc.errors.SpilloverError,
         r"column 'exposed' \(spillover\) is not 0 in 24 treated rows of 4 clusters, such as .*or "
         r"say interaction = true",
     ),
     "category: one level": (
         make_spec(**PLAN),
         every(plan="free"),
-        bc.IdentificationError,
+        bc.errors.IdentificationError,
         r"column 'plan' \(covariate\) has one value in all rows that have one: there is nothing "
         r"to estimate; leave it out of the specification",
     ),
     "category: 21 levels": (
         make_spec(**PLAN),
         every(plan=levels(21)),
-        bc.ColumnTypeError,
+        bc.errors.ColumnTypeError,
         r"column 'plan' \(covariate\) has more than 20 categories, such as 'level 00', 'level 01', "
         r"'level 02', \.\.\.; merge rare ones, or convert the column to numbers",
     ),
     "category: null": (
         make_spec(**PLAN),
         put("plan", None),
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'plan' \(covariate\) is null or NaN in 3 of 48 rows; .*missing = 'drop'",
     ),
     "category: a level that only dropped rows have": (
         make_spec(**PLAN, missing="drop"),
         lambda frame: put("y", np.nan)(put("plan", "team")(frame.assign(plan="free"))),
-        bc.IdentificationError,
+        bc.errors.IdentificationError,
         r"category 'plan\[team\]' of column 'plan' \(covariate\) is that of none or of all of the "
         r"45 rows without missing values: .*; merge it with another category",
     ),
     "covariate: dates": (
         make_spec(covariates=["since"]),
         every(since=pd.Timestamp("2026-01-01")),
-        bc.ColumnTypeError,
+        bc.errors.ColumnTypeError,
         r"column 'since' \(covariate\) holds timestamp.*, not numbers; convert it to numbers",
     ),
     "covariate: constant": (
         make_spec(covariates=["age"]),
         every(age=4),
-        bc.IdentificationError,
+        bc.errors.IdentificationError,
         r"column 'age' \(regressor\) has one value in all 48 rows: there is nothing to estimate; "
         r"leave it out of the specification",
     ),
     "covariate: the treatment again": (
         make_spec(covariates=["age"]),
         every(age=lambda frame: 2 - 3 * frame["treated"]),
-        bc.IdentificationError,
+        bc.errors.IdentificationError,
         r"'direct', 'age' are collinear",
     ),
     "slopes: exposure of whole clusters": (
         make_spec(EXPOSED, slopes=["spillover"]),
         every(exposed=lambda frame: (frame["team"] % 3 == 0) * (1.0 - frame["treated"])),
-        bc.IdentificationError,
+        bc.errors.IdentificationError,
         r"the effect 'spillover' cannot vary between clusters: it varies within 0 of 8 clusters; "
         r"leave it out of heterogeneity.slopes",
     ),
     "poisson: a count that float64 does not hold": (
         make_spec(family="poisson"),
         put("y", 1e200),
-        bc.OutcomeError,
+        bc.errors.OutcomeError,
         r"not a whole number from 0 to 1e15 in 3 of 48 rows",
     ),
     "gaussian: values too large to square": (
         make_spec(),
         put("y", 1e200),
-        bc.DataError,
+        bc.errors.DataError,
         r"column 'y' holds values too large to square .*in another unit",
     ),
     "category: another column has its name": (
         make_spec(covariates=["plan", "plan[pro]"]),
         every(**{"plan[pro]": lambda frame: np.arange(48.0)}),
-        bc.ColumnTypeError,
+        bc.errors.ColumnTypeError,
         r"column 'plan\[pro\]' has the name that a category of column 'plan' \(covariate\) goes by",
     ),
     "slopes: a rollout to parts of one cluster": (
@@ -279,7 +279,7 @@ FAULTS = {
                 frame["team"] == 0, [0, 1, 0, 1, 0, 1] * 8, frame["team"] % 2
             )
         ),
-        bc.IdentificationError,
+        bc.errors.IdentificationError,
         r"the effect 'direct' cannot vary between clusters: it varies within 1 of 8 clusters",
     ),
 }
@@ -372,7 +372,7 @@ BAD_SPECS = [
 
 @pytest.mark.parametrize(("changes", "message"), BAD_SPECS)
 def test_designs_that_contradict_themselves_are_refused(changes, message):
-    with pytest.raises(bc.SpecError, match=message):
+    with pytest.raises(bc.errors.SpecError, match=message):
         bc.ModelSpec(**({"design": ROLES, "outcome": {"column": "y"}} | changes))
 
 
@@ -383,10 +383,12 @@ RESERVED += ["cluster_level", "spillover_of_cluster", "degrees_of_freedom", "str
 @pytest.mark.parametrize("name", RESERVED)
 def test_reserved_names_are_refused(name):
     for outcome in ({"column": name}, {"column": "y", "covariates": [name]}):
-        with pytest.raises(bc.SpecError, match=rf"\['{name}'\] is one of the posterior's own"):
+        with pytest.raises(
+            bc.errors.SpecError, match=rf"\['{name}'\] is one of the posterior's own"
+        ):
             bc.ModelSpec(design=ROLES, outcome=outcome)
     other = {"column": "y", "pre_period": name}
-    with pytest.raises(bc.SpecError, match="posterior's own names"):
+    with pytest.raises(bc.errors.SpecError, match="posterior's own names"):
         bc.ModelSpec(design=ROLES, outcome=other)
 
 
@@ -436,7 +438,7 @@ def test_brackets_in_a_columns_name_are_part_of_it():
     assert [spec.prior_of(name).sigma for name in exp.covariates] == [2.5, 3, 2]
     again = bc.Experiment.from_moments(exp.moments(), spec)
     assert again.fingerprint == exp.fingerprint
-    assert set(names[:2]) < set(bc.exact_posteriors([exp])["parameter"])
+    assert set(names[:2]) < set(bc.bayes.exact_posteriors([exp])["parameter"])
 
 
 def test_twenty_levels_are_allowed():
@@ -449,7 +451,7 @@ def test_twenty_levels_are_allowed():
 def test_a_rollout_in_part_has_no_assignment_of_clusters():
     spec = make_spec(SHARES)
     exp = bc.Experiment(simulate(spec), spec)
-    with pytest.raises(bc.DesignError, match="single units of a cluster were treated"):
+    with pytest.raises(bc.errors.DesignError, match="single units of a cluster were treated"):
         _ = exp.assignment
     again = bc.Experiment.from_moments(exp.moments(), spec)
     assert np.array_equal(again.treated, exp.treated)
@@ -463,5 +465,5 @@ def test_moments_of_a_rollout_are_checked():
     wrong = bc.ClusterMoments(
         m.clusters, m.n, changed, m.cross, m.origin, m.names, outcome=m.outcome
     )
-    with pytest.raises(bc.SpilloverError, match="'within_spillover' lies outside"):
+    with pytest.raises(bc.errors.SpilloverError, match="'within_spillover' lies outside"):
         bc.Experiment.from_moments(wrong, spec)

@@ -18,7 +18,7 @@ def make(report=None, **design):
     spec = bc.ModelSpec(
         design=DESIGN | design, outcome={"column": "y", "label": "minutes"}, report=report or {}
     )
-    made = bc.SyntheticExperiment(spec, n_clusters=20, cluster_size=30)
+    made = bc.simulate.SyntheticExperiment(spec, n_clusters=20, cluster_size=30)
     return bc.Experiment(made.simulate(seed=3), spec)
 
 
@@ -148,7 +148,7 @@ def test_lognormal_effects_are_decided_in_logs_and_projected_on_the_outcomes_sca
     spec = bc.ModelSpec(
         design=DESIGN, outcome={"column": "y", "family": "lognormal", "label": "log dollars"}
     )
-    made = bc.SyntheticExperiment(spec, n_clusters=20, cluster_size=30)
+    made = bc.simulate.SyntheticExperiment(spec, n_clusters=20, cluster_size=30)
     exp = bc.Experiment(made.simulate(seed=3), spec)
     tree = bc.fit_exact(exp, seed=1)
     draws = estimand_draws(exp, tree)
@@ -170,6 +170,11 @@ def test_draws_never_show_certainty():
 
 def test_the_posterior_of_another_experiment_is_refused():
     exp, other = make(), make(spillover="exposed")
-    for act in (bc.decide, bc.rollout, bc.posterior_predictive_check, bc.power_scaling):
+    for act in (
+        bc.decide,
+        bc.rollout,
+        bc.checks.posterior_predictive_check,
+        bc.checks.power_scaling,
+    ):
         with pytest.raises(ValueError, match="the posterior is not of this experiment"):
             act(exp, bc.fit_exact(other, draws=100))

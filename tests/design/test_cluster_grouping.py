@@ -34,7 +34,7 @@ def planted(groups=5, each=4, size=3, across=0, seed=0):
 
 
 def graph_of(edges, users, **settings):
-    return bc.CollaborationGraph(edges, users, cluster="workspace", **settings)
+    return bc.exposure.CollaborationGraph(edges, users, cluster="workspace", **settings)
 
 
 def same_partition(left, right):
@@ -47,7 +47,7 @@ def same_partition(left, right):
 def test_a_planted_partition_is_found(method, across):
     edges, users, group = planted(across=across)
     for asked in (None, [5], 5, (10, 5)):
-        found = bc.group_clusters(graph_of(edges, users), asked, method=method)
+        found = bc.design.group_clusters(graph_of(edges, users), asked, method=method)
         units = found.assign(5)
         assert list(units.columns) == ["workspace", "randomisation_unit"]
         assert units["workspace"].tolist() == list(range(20))
@@ -71,17 +71,19 @@ def test_a_grouped_graph_is_the_graph_of_the_groups(hops):
     users = pd.DataFrame({"user": np.arange(60), "workspace": np.arange(60) % 12})
     edges = pd.DataFrame(rng.integers(0, 60, (150, 2)), columns=["from", "to"])
     edges["messages"] = rng.integers(1, 9, 150)
-    options = bc.ExposureSpec(hops=hops, weight="messages")
+    options = bc.spec.ExposureSpec(hops=hops, weight="messages")
     graph = graph_of(edges, users, options=options)
-    found = bc.group_clusters(graph, [6, 4])
+    found = bc.design.group_clusters(graph, [6, 4])
     for k in (12, 6, 4):
         joined = users.merge(found.assign(k), on="workspace")
-        other = bc.CollaborationGraph(edges, joined, cluster="randomisation_unit", options=options)
+        other = bc.exposure.CollaborationGraph(
+            edges, joined, cluster="randomisation_unit", options=options
+        )
         ours, theirs = found.grouped(k), other.touches
         for name in ("clusters", "cluster", "unit", "n_units", "start", "other", "count"):
             np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
         np.testing.assert_allclose(ours.weight, theirs.weight, rtol=1e-12)
-        plan = bc.plan_exposure(other, bc.Complete(k, k // 2), draws=2)
+        plan = bc.design.plan_exposure(other, bc.assignment.Complete(k, k // 2), draws=2)
         row = found.table.set_index("units").loc[k]
         expected = plan.conditions.set_index("condition")["users"]
         for name in ("spillover", "pure_control"):
@@ -97,7 +99,7 @@ def test_the_design_effect_is_the_variance_of_correlated_users(unit_icc):
     workspace[:9] = np.arange(9)
     users = pd.DataFrame({"user": np.arange(80), "workspace": workspace})
     edges = pd.DataFrame(rng.integers(0, 80, (200, 2)), columns=["from", "to"])
-    found = bc.group_clusters(graph_of(edges, users), [9, 5], icc=0.1, unit_icc=unit_icc)
+    found = bc.design.group_clusters(graph_of(edges, users), [9, 5], icc=0.1, unit_icc=unit_icc)
     for row in found.table.itertuples():
         unit = found.assign(row.units)["randomisation_unit"].to_numpy()[workspace]
         together = workspace[:, None] == workspace
@@ -122,23 +124,23 @@ def test_numbers_that_no_resolution_yields_are_reached_by_merging():
     edges, users, group = planted(groups=4, each=5)
     graph = graph_of(edges, users)
     for k in range(4, 21):
-        units = bc.group_clusters(graph, k).assign(k)["randomisation_unit"]
+        units = bc.design.group_clusters(graph, k).assign(k)["randomisation_unit"]
         assert sorted(set(units)) == list(range(k))
         # Units are unions of clusters of one planted group: nothing is gained by mixing groups.
         mixed = pd.DataFrame({"unit": units, "group": group}).groupby("unit")["group"].nunique()
         assert (mixed == 1).all()
     # Ten parts without ties between them cannot be told apart: the smallest are merged.
     edges, users, _ = planted(groups=10, each=2)
-    found = bc.group_clusters(graph_of(edges, users), [10, 5])
+    found = bc.design.group_clusters(graph_of(edges, users), [10, 5])
     assert found.table["cross_units"].tolist() == [1, 0, 0]
     assert found.table["size_cv"].tolist() == [0, 0, 0]
     assert found.table["pareto"].tolist() == [True, True, False]
 
 
 def test_units_stay_comparable_where_clusters_weigh_their_users():
-    scenario = bc.GraphScenario(n_clusters=60, cluster_size=20, reach=2)
+    scenario = bc.simulate.GraphScenario(n_clusters=60, cluster_size=20, reach=2)
     by_users, by_ties = (
-        bc.group_clusters(scenario.graph, [12], method=method).table.iloc[-1]
+        bc.design.group_clusters(scenario.graph, [12], method=method).table.iloc[-1]
         for method in ("leiden", "leiden_modularity")
     )
     assert by_users["size_cv"] < 0.5
@@ -151,18 +153,18 @@ def test_a_grouping_cuts_as_few_ties_as_any_other_of_a_small_ring():
     users = pd.DataFrame({"user": np.arange(16), "workspace": np.arange(16) // 2})
     near = [(2 * i, (2 * i + 2) % 16) for i in range(8)]
     edges = pd.DataFrame(near, columns=["from", "to"])
-    found = bc.group_clusters(graph_of(edges, users), 4)
+    found = bc.design.group_clusters(graph_of(edges, users), 4)
     unit = found.assign(4)["randomisation_unit"].to_numpy()
     assert (unit != np.roll(unit, 1)).sum() == 4  # of 8 ties; less is impossible with 4 units
     assert found.table["cross_units"].tolist() == [1, 0.5]
 
 
 def test_groupings_depend_on_the_seed_only():
-    graph = bc.GraphScenario(n_clusters=30, cluster_size=10).graph
+    graph = bc.simulate.GraphScenario(n_clusters=30, cluster_size=10).graph
     random.seed(1)
-    first = bc.group_clusters(graph, seed=3)
+    first = bc.design.group_clusters(graph, seed=3)
     assert random.random() == random.Random(1).random()  # the caller's stream is not consumed
-    second = bc.group_clusters(graph, seed=3)
+    second = bc.design.group_clusters(graph, seed=3)
     pd.testing.assert_frame_equal(first.table, second.table)
     for k, labels in first.labels.items():
         np.testing.assert_array_equal(labels, second.labels[k])
@@ -173,10 +175,10 @@ def test_groupings_depend_on_the_seed_only():
 def test_other_mappings_and_a_graph_without_ties_across():
     edges, users, _ = planted(across=10)
     graph = graph_of(edges, users)
-    share = bc.group_clusters(graph, [5], mapping=TreatedShare())
-    pd.testing.assert_frame_equal(share.table, bc.group_clusters(graph, [5]).table)
+    share = bc.design.group_clusters(graph, [5], mapping=TreatedShare())
+    pd.testing.assert_frame_equal(share.table, bc.design.group_clusters(graph, [5]).table)
     inside = edges.assign(to=edges["from"] // 3 * 3, **{"from": edges["from"] // 3 * 3 + 1})
-    lonely = bc.group_clusters(graph_of(inside, users))
+    lonely = bc.design.group_clusters(graph_of(inside, users))
     assert (lonely.table["cross_units"] == 0).all()
     assert lonely.table["pareto"].tolist() == [True] + [False] * (len(lonely.table) - 1)
     assert (lonely.table["spillover"] == 0).all()
@@ -188,8 +190,8 @@ def test_pareto_by_hand():
 
 
 def test_an_experiment_on_units_is_analysed_with_the_unit_for_cluster():
-    scenario = bc.GraphScenario(n_clusters=24, cluster_size=20, reach=1)
-    found = bc.group_clusters(scenario.graph, [12])
+    scenario = bc.simulate.GraphScenario(n_clusters=24, cluster_size=20, reach=1)
+    found = bc.design.group_clusters(scenario.graph, [12])
     edges, users = scenario.simulate(1)
     users = users.merge(found.assign(12), on="workspace")
     users["treated"] = users["randomisation_unit"] % 2
@@ -202,7 +204,9 @@ def test_an_experiment_on_units_is_analysed_with_the_unit_for_cluster():
 
 
 def test_groupings_show_themselves():
-    found = bc.group_clusters(bc.GraphScenario(n_clusters=12, cluster_size=10).graph)
+    found = bc.design.group_clusters(
+        bc.simulate.GraphScenario(n_clusters=12, cluster_size=10).graph
+    )
     assert "cross_units" in str(found)
     figure = found.plot()
     assert len(figure.axes) == 2
@@ -213,22 +217,24 @@ def test_groupings_refuse_what_they_cannot_do():
     edges, users, _ = planted()
     graph = graph_of(edges, users)
     for wrong, told in ((3, "3"), ([5, 21], "21"), ([4.5], "4.5"), ([], "none")):
-        with pytest.raises(bc.DesignError, match=f"from 4 .* to the 20 clusters; given {told}"):
-            bc.group_clusters(graph, wrong)
+        with pytest.raises(
+            bc.errors.DesignError, match=f"from 4 .* to the 20 clusters; given {told}"
+        ):
+            bc.design.group_clusters(graph, wrong)
     with pytest.raises(ValueError, match="method must be leiden or leiden_modularity"):
-        bc.group_clusters(graph, method="louvain")
+        bc.design.group_clusters(graph, method="louvain")
     with pytest.raises(ValueError, match=r"icc must lie in \[0, 1\]; given 2"):
-        bc.group_clusters(graph, icc=2)
+        bc.design.group_clusters(graph, icc=2)
     with pytest.raises(ValueError, match=r"unit_icc must lie in \[0, 1\]; given -0.1"):
-        bc.group_clusters(graph, unit_icc=-0.1)
-    with pytest.raises(bc.DesignError, match="single users are assigned"):
-        bc.group_clusters(graph_of(edges, users, by_user=True))
+        bc.design.group_clusters(graph, unit_icc=-0.1)
+    with pytest.raises(bc.errors.DesignError, match="single users are assigned"):
+        bc.design.group_clusters(graph_of(edges, users, by_user=True))
     with pytest.raises(TypeError, match="must be a CollaborationGraph, not Touches"):
-        bc.group_clusters(graph.touches)
+        bc.design.group_clusters(graph.touches)
     few = users.assign(workspace=users["workspace"] % 3)
-    with pytest.raises(bc.DesignError, match="3 clusters cannot be grouped"):
-        bc.group_clusters(graph_of(edges, few))
-    found = bc.group_clusters(graph, [5])
+    with pytest.raises(bc.errors.DesignError, match="3 clusters cannot be grouped"):
+        bc.design.group_clusters(graph_of(edges, few))
+    found = bc.design.group_clusters(graph, [5])
     with pytest.raises(ValueError, match="no grouping into 6 units; there are 20, 5"):
         found.assign(6)
 

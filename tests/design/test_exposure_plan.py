@@ -16,7 +16,7 @@ def random_graph(seed=0, clusters=6, users=24, ties=50):
     pairs = rng.integers(0, users, (ties, 2))
     pairs = pairs[pairs[:, 0] != pairs[:, 1]]
     edges = pd.DataFrame(pairs, columns=["from", "to"])
-    return edges, people, bc.CollaborationGraph(edges, people)
+    return edges, people, bc.exposure.CollaborationGraph(edges, people)
 
 
 def brute(edges, people, assignments, weights, k, interaction):
@@ -47,10 +47,10 @@ def brute(edges, people, assignments, weights, k, interaction):
 
 
 MECHANISMS = {
-    "complete": bc.Complete(6, 2),
-    "stratified": bc.Stratified([0, 0, 0, 1, 1, 1], {0: 1, 1: 2}),
-    "pairs": bc.Stratified([0, 0, 1, 1, 2, 2], {0: 1, 1: 1, 2: 1}),
-    "coins": bc.Bernoulli(6, least=1),
+    "complete": bc.assignment.Complete(6, 2),
+    "stratified": bc.assignment.Stratified([0, 0, 0, 1, 1, 1], {0: 1, 1: 2}),
+    "pairs": bc.assignment.Stratified([0, 0, 1, 1, 2, 2], {0: 1, 1: 1, 2: 1}),
+    "coins": bc.assignment.Bernoulli(6, least=1),
 }
 
 
@@ -63,7 +63,7 @@ def test_a_plan_equals_enumeration(name, k, interaction):
     every = np.array(list(mechanism.enumerate()))
     even = np.full(len(every), 1 / len(every))
     mean, sd, share, share_sd = brute(edges, people, every, even, k, interaction)
-    plan = bc.plan_exposure(graph, mechanism, AtLeast(k), interaction=interaction)
+    plan = bc.design.plan_exposure(graph, mechanism, AtLeast(k), interaction=interaction)
     assert plan.probabilities.method == plan.cross_arms_method == "closed form"
     assert plan.sd_method == f"all {len(every)} assignments"
     assert plan.conditions["users"].to_numpy() == pytest.approx(mean, abs=1e-12)
@@ -76,10 +76,10 @@ def test_a_plan_equals_enumeration(name, k, interaction):
 
 def test_drawn_plans_agree_within_their_error():
     _, _, graph = random_graph(1)
-    exact = bc.plan_exposure(graph, bc.Complete(6, 3))
+    exact = bc.design.plan_exposure(graph, bc.assignment.Complete(6, 3))
     draws = 20_000
-    custom = bc.Custom(6, lambda rng: rng.permutation(6) < 3)
-    drawn = bc.plan_exposure(graph, custom, draws=draws)
+    custom = bc.assignment.Custom(6, lambda rng: rng.permutation(6) < 3)
+    drawn = bc.design.plan_exposure(graph, custom, draws=draws)
     assert (drawn.probabilities.method, drawn.cross_arms_method) == (
         "simulation",
         "drawn assignments",
@@ -99,11 +99,11 @@ def test_drawn_plans_agree_within_their_error():
 
 def test_unfair_coins_cross_arms_as_their_probabilities_say():
     edges, people, graph = random_graph(2)
-    mechanism = bc.Bernoulli(6, least=1, chance=0.3)
-    every = np.array(list(bc.Bernoulli(6, least=1).enumerate()))
+    mechanism = bc.assignment.Bernoulli(6, least=1, chance=0.3)
+    every = np.array(list(bc.assignment.Bernoulli(6, least=1).enumerate()))
     weight = 0.3 ** every.sum(axis=1) * 0.7 ** (~every).sum(axis=1)
     mean, _, share, _ = brute(edges, people, every, weight / weight.sum(), 1, False)
-    plan = bc.plan_exposure(graph, mechanism, draws=50)
+    plan = bc.design.plan_exposure(graph, mechanism, draws=50)
     assert plan.conditions["users"].to_numpy() == pytest.approx(mean, abs=1e-12)
     assert plan.cross_arms == pytest.approx(share, abs=1e-12)
 
@@ -113,8 +113,8 @@ def test_unfair_coins_cross_arms_as_their_probabilities_say():
 )
 def test_other_mappings_are_enumerated(mapping):
     _, _, graph = random_graph(3)
-    mechanism = bc.Complete(6, 3)
-    plan = bc.plan_exposure(graph, mechanism, mapping)
+    mechanism = bc.assignment.Complete(6, 3)
+    plan = bc.design.plan_exposure(graph, mechanism, mapping)
     every = np.array(list(mechanism.enumerate()))
     exposed = mapping.values(graph.touches, every) > 0
     spilled = (exposed & ~every[:, graph.touches.unit].T).sum(axis=0)
@@ -127,8 +127,8 @@ def test_users_who_cannot_or_must_be_exposed_are_counted():
     # User 0 touches nobody; user 1 touches all other clusters, of which one is always treated.
     people = pd.DataFrame({"user": [0, 1, 2, 3, 4], "cluster": [0, 0, 1, 2, 3]})
     edges = pd.DataFrame({"from": [1, 1, 1], "to": [2, 3, 4]})
-    graph = bc.CollaborationGraph(edges, people)
-    plan = bc.plan_exposure(graph, bc.Complete(4, 2))
+    graph = bc.exposure.CollaborationGraph(edges, people)
+    plan = bc.design.plan_exposure(graph, bc.assignment.Complete(4, 2))
     checks = plan.to_dataframe().set_index("check")
     assert checks.loc["users who can never be exposed", "figure"] == "1 of 5"
     assert checks.loc["users who are always exposed while untreated", "figure"] == "1 of 5"
@@ -146,17 +146,17 @@ def test_users_who_cannot_or_must_be_exposed_are_counted():
 
 def test_a_plan_of_a_partial_rollout_and_of_two_hops():
     edges, people, _ = random_graph(4, ties=20)
-    users = bc.CollaborationGraph(edges, people, by_user=True)
-    mechanism = bc.Stratified(people["cluster"].to_numpy(), dict.fromkeys(range(6), 2))
-    plan = bc.plan_exposure(users, mechanism, TreatedShare(within=True), draws=200)
+    users = bc.exposure.CollaborationGraph(edges, people, by_user=True)
+    mechanism = bc.assignment.Stratified(people["cluster"].to_numpy(), dict.fromkeys(range(6), 2))
+    plan = bc.design.plan_exposure(users, mechanism, TreatedShare(within=True), draws=200)
     t = users.one_hop
     inside = (~t.outside * t.count).sum() / t.count.sum()
     # Within a cluster of four, two treated, pairs differ with probability 2/3; across with 1/2.
     assert plan.cross_arms == pytest.approx(inside * 2 / 3 + (1 - inside) / 2, abs=1e-12)
-    options = bc.ExposureSpec(hops=2)
-    far = bc.CollaborationGraph(edges, people, options=options)
-    near = bc.CollaborationGraph(edges, people)
-    two, one = (bc.plan_exposure(g, bc.Complete(6, 3)) for g in (far, near))
+    options = bc.spec.ExposureSpec(hops=2)
+    far = bc.exposure.CollaborationGraph(edges, people, options=options)
+    near = bc.exposure.CollaborationGraph(edges, people)
+    two, one = (bc.design.plan_exposure(g, bc.assignment.Complete(6, 3)) for g in (far, near))
     assert two.cross_arms == one.cross_arms  # of ties, not of paths
     spilled = [p.conditions.set_index("condition").loc["spillover", "users"] for p in (two, one)]
     assert spilled[0] > spilled[1]
@@ -164,13 +164,13 @@ def test_a_plan_of_a_partial_rollout_and_of_two_hops():
 
 def test_a_plan_shows_itself_and_refuses_what_does_not_fit():
     _, _, graph = random_graph()
-    plan = bc.plan_exposure(graph, bc.Complete(6, 3))
+    plan = bc.design.plan_exposure(graph, bc.assignment.Complete(6, 3))
     assert "ties expected to cross arms" in str(plan)
     figure = plan.plot()
     assert len(figure.axes) == 2
-    again = bc.plan_exposure(graph.touches, bc.Complete(6, 3))
+    again = bc.design.plan_exposure(graph.touches, bc.assignment.Complete(6, 3))
     pd.testing.assert_frame_equal(plan.conditions, again.conditions)
-    with pytest.raises(bc.DesignError, match="assigns 4 units, the graph has 6"):
-        bc.plan_exposure(graph, bc.Complete(4, 2))
+    with pytest.raises(bc.errors.DesignError, match="assigns 4 units, the graph has 6"):
+        bc.design.plan_exposure(graph, bc.assignment.Complete(4, 2))
     with pytest.raises(ValueError, match="draws must be at least 2; given 1"):
-        bc.plan_exposure(graph, bc.Complete(6, 3), draws=1)
+        bc.design.plan_exposure(graph, bc.assignment.Complete(6, 3), draws=1)

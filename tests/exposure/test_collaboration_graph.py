@@ -25,12 +25,12 @@ EDGES = pd.DataFrame(
 
 
 def graph(edges=EDGES, users=USERS, by_user=False, **options):
-    return bc.CollaborationGraph(
+    return bc.exposure.CollaborationGraph(
         edges,
         users,
         user="user",
         cluster="workspace",
-        options=bc.ExposureSpec(**options),
+        options=bc.spec.ExposureSpec(**options),
         by_user=by_user,
     )
 
@@ -341,17 +341,21 @@ def test_every_row_is_accounted_for():
     # Rows read less those left out or merged are directed pairs; both ways, less the reciprocal.
     assert 2 * (14 - 3 - 2 - 1 - 2 - 2 - 1) - 2 * 1 == 4
     assert table(found.touches)[1] == {"b": (2, 5.0)}
-    with pytest.raises(bc.DataError, match=r"2 of 14 edges have a user .* such as 98, 99; add"):
+    with pytest.raises(
+        bc.errors.DataError, match=r"2 of 14 edges have a user .* such as 98, 99; add"
+    ):
         graph(edges, **options)
-    with pytest.raises(bc.DataError, match="2 of 14 edges go from a user to the same user"):
+    with pytest.raises(bc.errors.DataError, match="2 of 14 edges go from a user to the same user"):
         graph(edges, unknown_users="drop", self_loops="error", **options)
-    with pytest.raises(bc.DataError, match="1 of 14 edges repeat another one's pair of users"):
+    with pytest.raises(
+        bc.errors.DataError, match="1 of 14 edges repeat another one's pair of users"
+    ):
         graph(edges, unknown_users="drop", duplicates="error", **options)
 
 
 def test_an_unknown_user_is_named_only_where_the_row_counts():
     edges = pd.DataFrame({"from": [1, -7, 99], "to": [3, 3, 3], "what": ["a", "b", "a"]})
-    with pytest.raises(bc.DataError, match=r"1 of 3 edges have a user .*, such as 99; add"):
+    with pytest.raises(bc.errors.DataError, match=r"1 of 3 edges have a user .*, such as 99; add"):
         graph(edges, kind="what", kinds=("a",))
 
 
@@ -413,109 +417,109 @@ BAD = {
     "no edges": (
         lambda e, u: (e[:0], u),
         {},
-        bc.DataError,
+        bc.errors.DataError,
         r"the edges' table has no rows: without ties nobody can be exposed",
     ),
     "no edges, without types": (
         lambda e, u: (pd.DataFrame({"from": [], "to": []}), u),
         {},
-        bc.DataError,
+        bc.errors.DataError,
         r"the edges' table has no rows",
     ),
     "unknown users": (
         lambda e, u: (e.replace({"to": {2: 77}, "from": {5: 78}}), u),
         {},
-        bc.DataError,
+        bc.errors.DataError,
         r"2 of 5 edges have a user who is not in the users' table, such as 77, 78; add those users",
     ),
     "negative weights": (
         lambda e, u: (put(e, "n", -1.0, slice(0, 2)), u),
         {"weight": "n"},
-        bc.DataError,
+        bc.errors.DataError,
         r"column 'n' \(weight\) of the edges is negative in 2 of 5 rows",
     ),
     "NaN weights": (
         lambda e, u: (put(e, "n", np.nan, slice(0, 3)), u),
         {"weight": "n"},
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'n' \(weight\) of the edges is null, NaN or infinite in 3 of 5 rows",
     ),
     "NaN weights in polars": (
         lambda e, u: (pl.DataFrame({"from": [1, 3], "to": [3, 1], "n": [float("nan"), None]}), u),
         {"weight": "n"},
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"null, NaN or infinite in 2 of 2 rows",
     ),
     "null weights, integers": (
         lambda e, u: (e.assign(n=pd.array([1, None, 2, None, 3], dtype="Int64")), u),
         {"weight": "n"},
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"null, NaN or infinite in 2 of 5 rows",
     ),
     "infinite weights": (
         lambda e, u: (put(e, "n", -np.inf, slice(0, 1)), u),
         {"weight": "n"},
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"null, NaN or infinite in 1 of 5 rows",
     ),
     "weights are text": (
         lambda e, u: (e.assign(n="many"), u),
         {"weight": "n"},
-        bc.ColumnTypeError,
+        bc.errors.ColumnTypeError,
         r"column 'n' \(weight\) of the edges holds string in all 5 rows, not numbers",
     ),
     "weights of 0": (
         lambda e, u: (e.assign(n=0), u),
         {"weight": "n"},
-        bc.DataError,
+        bc.errors.DataError,
         r"column 'n' \(weight\) of the edges is 0 in all 5 rows",
     ),
     "ids of another type": (
         lambda e, u: (e.astype({"to": str}), u),
         {},
-        bc.ColumnTypeError,
+        bc.errors.ColumnTypeError,
         r"column 'to' of the edges holds string in all 5 rows, column 'user' of the users int64",
     ),
     "ids as numbers with a fraction": (
         lambda e, u: (e.astype({"from": float}), u),
         {},
-        bc.ColumnTypeError,
+        bc.errors.ColumnTypeError,
         r"column 'from' of the edges holds float64 in all 5 rows, column 'user' of the users int64",
     ),
     "users' ids of another type": (
         lambda e, u: (e, u.astype({"user": str})),
         {},
-        bc.ColumnTypeError,
+        bc.errors.ColumnTypeError,
         r"column 'from' of the edges holds int64 in all 5 rows, column 'user' of the users string",
     ),
     "null ids": (
         lambda e, u: (put(e, "from", np.nan, slice(0, 2)), u),
         {},
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'from' \(source\) of the edges is null in 2 of 5 rows; leave those rows out",
     ),
     "null target": (
         lambda e, u: (e.assign(to=pd.array([1, 2, None, 3, 4], dtype="Int64")), u),
         {},
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'to' \(target\) of the edges is null in 1 of 5 rows",
     ),
     "null users": (
         lambda e, u: (e, u.assign(user=pd.array([1, 2, 3, None, None, 4], dtype="Int64"))),
         {},
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'user' \(user\) of the users' table is null in 2 of 6 rows",
     ),
     "null workspaces": (
         lambda e, u: (e, put(u, "workspace", None, slice(0, 3))),
         {},
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'workspace' \(cluster\) of the users' table is null in 3 of 6 rows",
     ),
     "NaN ids in polars": (
         lambda e, u: (e, pl.DataFrame({"user": [1.0, float("nan")], "workspace": [1, 2]})),
         {},
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 'user' \(user\) of the users' table is null in 1 of 2 rows",
     ),
     "users in two workspaces": (
@@ -524,62 +528,62 @@ BAD = {
             pd.concat([u, pd.DataFrame({"user": [1, 2, 2], "workspace": list("bbc")})]),
         ),
         {},
-        bc.DuplicateUnitError,
+        bc.errors.DuplicateUnitError,
         r"2 users are in two or more clusters \(column 'workspace'\), such as 2, 1: a user has one",
     ),
     "duplicate users": (
         lambda e, u: (e, pd.concat([u, u[:2], u[:1]])),
         {},
-        bc.DuplicateUnitError,
+        bc.errors.DuplicateUnitError,
         r"2 users \(column 'user'\) occur in more than one row, such as 1, 5; keep one row a user",
     ),
-    "no users": (lambda e, u: (e, u[:0]), {}, bc.DataError, r"the users' table has no rows"),
+    "no users": (lambda e, u: (e, u[:0]), {}, bc.errors.DataError, r"the users' table has no rows"),
     "column of edges missing": (
         lambda e, u: (e.drop(columns="to"), u),
         {},
-        bc.MissingColumnError,
+        bc.errors.MissingColumnError,
         r"edges: column 'to' is not in the data; its columns: 'from', 'n'",
     ),
     "column of weights missing": (
         lambda e, u: (e, u),
         {"weight": "minutes"},
-        bc.MissingColumnError,
+        bc.errors.MissingColumnError,
         r"edges: column 'minutes' is not in the data",
     ),
     "column of users missing": (
         lambda e, u: (e, u.drop(columns="workspace")),
         {},
-        bc.MissingColumnError,
+        bc.errors.MissingColumnError,
         r"users: column 'workspace' is not in the data; its columns: 'user', 't'",
     ),
     "no edge left": (
         lambda e, u: (e.assign(to=e["from"]), u),
         {},
-        bc.DataError,
+        bc.errors.DataError,
         r"no edge of 5 is left \(5 self loops\): nobody can be exposed",
     ),
     "no edge of known users": (
         lambda e, u: (e + 100, u),
         {"unknown_users": "drop"},
-        bc.DataError,
+        bc.errors.DataError,
         r"no edge of 5 is left \(5 unknown users\)",
     ),
     "no edge in the window": (
         lambda e, u: (e.assign(at=[1, 1, 1, 9, 9]), u),
         {"time": "at", "window": (2, 5)},
-        bc.DataError,
+        bc.errors.DataError,
         r"no edge of 5 is left \(5 outside window\)",
     ),
     "window of dates for numbers": (
         lambda e, u: (e.assign(at=1), u),
         {"time": "at", "window": (date(2026, 1, 1), date(2026, 2, 1))},
-        bc.ColumnTypeError,
+        bc.errors.ColumnTypeError,
         r"column 'at' \(time\) of the edges holds int64, but the window is datetime.date",
     ),
     "window without a time zone": (
         lambda e, u: (e.assign(at=pd.date_range("2026-01-01", periods=5, tz="UTC")), u),
         {"time": "at", "window": (date(2026, 1, 1), date(2026, 2, 1))},
-        bc.ColumnTypeError,
+        bc.errors.ColumnTypeError,
         r"has a time zone, the window 2026-01-01 to 2026-02-01 lacks one",
     ),
     "window with a time zone": (
@@ -588,25 +592,25 @@ BAD = {
             "time": "at",
             "window": (datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)),
         },
-        bc.ColumnTypeError,
+        bc.errors.ColumnTypeError,
         r"has no time zone, the window .* has one",
     ),
     "window of numbers for text": (
         lambda e, u: (e.assign(at="2026"), u),
         {"time": "at", "window": (1, 2)},
-        bc.ColumnTypeError,
+        bc.errors.ColumnTypeError,
         r"column 'at' \(time\) of the edges holds string, but the window is 1 to 2",
     ),
     "edges are no data": (
         lambda e, u: (42, u),
         {},
-        bc.DataError,
+        bc.errors.DataError,
         r"edges: cannot read data of type int",
     ),
     "edges are no file": (
         lambda e, u: ("nowhere.parquet", u),
         {},
-        bc.DataError,
+        bc.errors.DataError,
         r"edges: no file 'nowhere.parquet'",
     ),
 }
@@ -624,7 +628,9 @@ def test_bad_graphs_are_refused(fault):
 def test_tables_of_two_connections_are_refused():
     edges = stored(ibis.duckdb.connect(), "e", EDGES)
     users = stored(ibis.duckdb.connect(), "u", USERS)
-    with pytest.raises(bc.DataError, match="edges and users are tables of different Ibis connec"):
+    with pytest.raises(
+        bc.errors.DataError, match="edges and users are tables of different Ibis connec"
+    ):
         graph(edges, users)
 
 
@@ -651,8 +657,8 @@ def test_tables_of_two_connections_are_refused():
     ],
 )
 def test_impossible_options_are_refused(options, message):
-    with pytest.raises(bc.SpecError, match=message):
-        bc.ExposureSpec(**options)
+    with pytest.raises(bc.errors.SpecError, match=message):
+        bc.spec.ExposureSpec(**options)
 
 
 def make_spec(design=None, **options):
@@ -671,39 +677,39 @@ def make_spec(design=None, **options):
     ],
 )
 def test_a_specification_without_what_exposure_needs_is_refused(spec, message):
-    with pytest.raises(bc.SpecError, match=message):
+    with pytest.raises(bc.errors.SpecError, match=message):
         bc.expose(EDGES, USERS, spec)
 
 
 BAD_TREATMENT = {
     "varies": (
         lambda u: u.assign(t=[0, 1, 0, 1, 0, 0]),
-        bc.TreatmentError,
+        bc.errors.TreatmentError,
         r"column 't' \(treatment\) varies within 2 clusters, such as 'a'; whole clusters",
     ),
     "is 2": (
         lambda u: u.assign(t=u["t"] * 2),
-        bc.TreatmentError,
+        bc.errors.TreatmentError,
         r"column 't' \(treatment\) of the users' table is neither 0 nor 1 in 3 of 6 rows",
     ),
     "is text": (
         lambda u: u.assign(t=np.where(u["t"] == 1, "yes", "no")),
-        bc.TreatmentError,
+        bc.errors.TreatmentError,
         r"is neither 0 nor 1 in 6 of 6 rows",
     ),
     "is null": (
         lambda u: put(u, "t", np.nan, slice(0, 2)),
-        bc.MissingValueError,
+        bc.errors.MissingValueError,
         r"column 't' \(treatment\) of the users' table is null in 2 of 6 rows",
     ),
     "is not there": (
         lambda u: u.drop(columns="t"),
-        bc.MissingColumnError,
+        bc.errors.MissingColumnError,
         r"users: column 't' is not in the data; its columns: 'user', 'workspace'",
     ),
     "is the same everywhere": (
         lambda u: u.assign(t=1),
-        bc.DesignError,
+        bc.errors.DesignError,
         r"is 1 in all 4 clusters",
     ),
 }
@@ -729,31 +735,31 @@ def test_treatments_may_be_booleans():
         (
             None,
             ["x", None, None, "x", "x", "x"],
-            bc.MissingValueError,
+            bc.errors.MissingValueError,
             r"column 'b' \(strata\) of the users' table is null in 2 of 6 rows",
         ),
         (
             None,
             ["x", "x", "y", "x", "y", "y"],
-            bc.StrataError,
+            bc.errors.StrataError,
             r"2 clusters lie in more than one stratum of column 'b', such as 'a'",
         ),
         (
             None,
             ["x", "y", "y", "x", "x", "y"],
-            bc.DesignError,
+            bc.errors.DesignError,
             r"column 'b' \(strata\): stratum 'x' has 0 treated of 2 clusters",
         ),
         (
             "matched_pairs",
             ["x", "x", "x", "x", "x", "x"],
-            bc.DesignError,
+            bc.errors.DesignError,
             r"column 'b' \(strata\): 1 strata are no pairs, such as 'x'",
         ),
         (
             "matched_pairs",
             ["x", "y", "y", "x", "x", "y"],
-            bc.DesignError,
+            bc.errors.DesignError,
             r"column 'b' \(strata\): stratum 'x' has 0 treated of 2 clusters, where the mechanism",
         ),
     ],
@@ -772,14 +778,18 @@ def test_mechanisms_by_name():
     assert pairs.mechanism.strata.tolist() == ["x", "y", "x", "y"]
     assert bc.expose(EDGES, users, make_spec()).mechanism.n_treated == {0: 2}
     flips = bc.expose(EDGES, users, make_spec({"mechanism": "bernoulli"})).mechanism
-    assert flips == bc.Bernoulli(4)
+    assert flips == bc.assignment.Bernoulli(4)
     rerandomised = {"mechanism": "rerandomised", "balance": ("x",), "max_distance": 1.0}
     spec = bc.ModelSpec(
         design={**make_spec().design.model_dump(), **rerandomised},
         outcome={"column": "y", "covariates": ("x",)},
         exposure={},
     )
-    with pytest.raises(bc.DesignError, match="hand over the object, expose"):
+    with pytest.raises(bc.errors.DesignError, match="hand over the object, expose"):
         bc.expose(EDGES, users, spec)
-    with pytest.raises(bc.DesignError, match="the mechanism assigns 5 units, the graph has 4"):
-        bc.Exposure.of(graph().touches, [1, 0, 0, 1, 1], bc.AtLeast(), bc.Complete(5, 3))
+    with pytest.raises(
+        bc.errors.DesignError, match="the mechanism assigns 5 units, the graph has 4"
+    ):
+        bc.Exposure.of(
+            graph().touches, [1, 0, 0, 1, 1], bc.exposure.AtLeast(), bc.assignment.Complete(5, 3)
+        )

@@ -27,15 +27,19 @@ from bayescluster.exposure.joint_probabilities import Averaged, ClosedForm, join
 
 MAPPINGS = {
     **{
-        f"{k} {of}": bc.AtLeast(k, of) for k in (1, 2, 3, 4) for of in ("collaborators", "clusters")
+        f"{k} {of}": bc.exposure.AtLeast(k, of)
+        for k in (1, 2, 3, 4)
+        for of in ("collaborators", "clusters")
     },
-    "share outside": bc.TreatedShare(),
-    "share within": bc.TreatedShare(within=True),
+    "share outside": bc.exposure.TreatedShare(),
+    "share within": bc.exposure.TreatedShare(within=True),
 }
 FOUR_OF_THREE = ("4 clusters", "complete, 3 of 8")
 WITHOUT_CLOSED_FORM = {
-    "share above": bc.ShareAbove(0.4),
-    "custom": bc.CustomMapping(lambda t, arm: (t.matrix("clusters") @ arm.astype(float)) == 1),
+    "share above": bc.exposure.ShareAbove(0.4),
+    "custom": bc.exposure.CustomMapping(
+        lambda t, arm: (t.matrix("clusters") @ arm.astype(float)) == 1
+    ),
 }
 
 
@@ -70,7 +74,7 @@ def probabilities(value, treated, weight):
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_closed_forms_equal_enumeration(mechanism, mapping):
     touches, _ = graph()
-    found = bc.exposure_probabilities(touches, MAPPINGS[mapping], MECHANISMS[mechanism])
+    found = bc.exposure.exposure_probabilities(touches, MAPPINGS[mapping], MECHANISMS[mechanism])
     assert (found.method, found.draws, found.max_error) == ("closed form", 0, 0)
     condition, expected = by_enumeration(mechanism, mapping)
     assert np.abs(found.condition - condition).max() < 1e-12
@@ -85,7 +89,7 @@ def test_closed_forms_equal_enumeration(mechanism, mapping):
 def test_enumeration_equals_enumeration(mechanism, mapping):
     touches, _ = graph()
     rule = {**MAPPINGS, **WITHOUT_CLOSED_FORM}[mapping]
-    found = bc.exposure_probabilities(
+    found = bc.exposure.exposure_probabilities(
         touches, rule, {**MECHANISMS, **OTHERS}[mechanism], method="enumeration"
     )
     condition, expected = by_enumeration(mechanism, mapping)
@@ -107,7 +111,7 @@ def test_simulation_agrees_within_its_stated_error(mechanism, mapping):
     """
     touches, _ = graph()
     rule = {**MAPPINGS, **WITHOUT_CLOSED_FORM}[mapping]
-    found = bc.exposure_probabilities(
+    found = bc.exposure.exposure_probabilities(
         touches,
         rule,
         {**MECHANISMS, **OTHERS}[mechanism],
@@ -123,7 +127,7 @@ def test_simulation_agrees_within_its_stated_error(mechanism, mapping):
     assert found.max_error <= 0.5 / math.sqrt(20_000)
     # A share's spread is no more than one half.
     assert np.abs(found.expected - expected).max() < 5 * 0.5 / math.sqrt(20_000)
-    again = bc.exposure_probabilities(
+    again = bc.exposure.exposure_probabilities(
         touches,
         rule,
         {**MECHANISMS, **OTHERS}[mechanism],
@@ -138,44 +142,56 @@ def test_the_best_way_is_chosen():
     touches, _ = graph()
 
     def way(mapping, mechanism):
-        return bc.exposure_probabilities(touches, mapping, mechanism, draws=10).method
+        return bc.exposure.exposure_probabilities(touches, mapping, mechanism, draws=10).method
 
-    assert way(bc.AtLeast(2), bc.Complete(J, 4)) == "closed form"
-    assert way(bc.AtLeast(MAX_K + 1), bc.Complete(J, 4)) == "enumeration"
-    assert way(bc.ShareAbove(0.5), bc.Complete(J, 4)) == "enumeration"
-    assert way(bc.ShareAbove(0.5), bc.Bernoulli(J, chance=0.4)) == "simulation"
-    assert way(bc.AtLeast(), OTHERS["rerandomised"]) == "enumeration"
-    assert way(bc.AtLeast(), OTHERS["custom"]) == "simulation"
+    assert way(bc.exposure.AtLeast(2), bc.assignment.Complete(J, 4)) == "closed form"
+    assert way(bc.exposure.AtLeast(MAX_K + 1), bc.assignment.Complete(J, 4)) == "enumeration"
+    assert way(bc.exposure.ShareAbove(0.5), bc.assignment.Complete(J, 4)) == "enumeration"
+    assert way(bc.exposure.ShareAbove(0.5), bc.assignment.Bernoulli(J, chance=0.4)) == "simulation"
+    assert way(bc.exposure.AtLeast(), OTHERS["rerandomised"]) == "enumeration"
+    assert way(bc.exposure.AtLeast(), OTHERS["custom"]) == "simulation"
 
 
 @pytest.mark.parametrize(
     ("mapping", "mechanism", "options", "error", "message"),
     [
-        (bc.AtLeast(), bc.Complete(7, 3), {}, bc.DesignError, "assigns 7 units, the graph has 8"),
         (
-            bc.ShareAbove(0.1),
-            bc.Complete(J, 3),
+            bc.exposure.AtLeast(),
+            bc.assignment.Complete(7, 3),
+            {},
+            bc.errors.DesignError,
+            "assigns 7 units, the graph has 8",
+        ),
+        (
+            bc.exposure.ShareAbove(0.1),
+            bc.assignment.Complete(J, 3),
             {"method": "closed form"},
-            bc.DesignError,
+            bc.errors.DesignError,
             "no closed form for a share of treated .* above 0.1 under Complete",
         ),
         (
-            bc.AtLeast(),
+            bc.exposure.AtLeast(),
             OTHERS["custom"],
             {"method": "closed form"},
-            bc.DesignError,
+            bc.errors.DesignError,
             "no closed form for at least one treated collaborator .* under Custom",
         ),
         (
-            bc.AtLeast(),
+            bc.exposure.AtLeast(),
             OTHERS["custom"],
             {"method": "enumeration"},
-            bc.DesignError,
+            bc.errors.DesignError,
             "inf assignments are too many to enumerate",
         ),
-        (bc.AtLeast(), bc.Complete(J, 3), {"method": "guess"}, ValueError, "method must be auto"),
         (
-            bc.AtLeast(),
+            bc.exposure.AtLeast(),
+            bc.assignment.Complete(J, 3),
+            {"method": "guess"},
+            ValueError,
+            "method must be auto",
+        ),
+        (
+            bc.exposure.AtLeast(),
             OTHERS["custom"],
             {"draws": 1},
             ValueError,
@@ -185,7 +201,7 @@ def test_the_best_way_is_chosen():
 )
 def test_what_cannot_be_worked_out_is_refused(mapping, mechanism, options, error, message):
     with pytest.raises(error, match=message):
-        bc.exposure_probabilities(graph()[0], mapping, mechanism, **options)
+        bc.exposure.exposure_probabilities(graph()[0], mapping, mechanism, **options)
 
 
 @pytest.mark.parametrize(
@@ -206,11 +222,15 @@ def test_what_cannot_be_worked_out_is_refused(mapping, mechanism, options, error
     ],
 )
 def test_bad_mappings_are_refused(function, is_dose, message):
-    with pytest.raises(bc.DesignError, match=message):
-        bc.exposure_probabilities(
-            graph()[0], bc.CustomMapping(function, is_dose), bc.Complete(J, 3)
+    with pytest.raises(bc.errors.DesignError, match=message):
+        bc.exposure.exposure_probabilities(
+            graph()[0], bc.exposure.CustomMapping(function, is_dose), bc.assignment.Complete(J, 3)
         )
-    for wrong in (lambda: bc.AtLeast(0), lambda: bc.AtLeast(1, "teams"), lambda: bc.ShareAbove(1)):
+    for wrong in (
+        lambda: bc.exposure.AtLeast(0),
+        lambda: bc.exposure.AtLeast(1, "teams"),
+        lambda: bc.exposure.ShareAbove(1),
+    ):
         with pytest.raises(ValueError, match="must"):
             wrong()
 
@@ -227,15 +247,15 @@ def rollout():
     edges = pd.DataFrame(rng.integers(0, 11, (26, 2)), columns=["from", "to"])
     edges["w"] = rng.integers(1, 9, len(edges)) / 4
     users = pd.DataFrame({"user": np.arange(12), "cluster": cluster})
-    touches = bc.CollaborationGraph(
-        edges, users, options=bc.ExposureSpec(weight="w"), by_user=True
+    touches = bc.exposure.CollaborationGraph(
+        edges, users, options=bc.spec.ExposureSpec(weight="w"), by_user=True
     ).touches
     patterns = [
         p
         for p in itertools.product((False, True), repeat=12)
         if all(sum(np.array(p)[cluster == c]) == n for c, n in n_treated.items())
     ]
-    mechanism = bc.Stratified(cluster, n_treated, allow_constant=True)
+    mechanism = bc.assignment.Stratified(cluster, n_treated, allow_constant=True)
     return touches, collaborators(edges, 12), mechanism, np.array(patterns)
 
 
@@ -246,7 +266,7 @@ def test_partial_rollouts_equal_enumeration(mapping):
     weight = np.full(len(patterns), 1 / len(patterns))
     value, treated = enumerated(patterns, MAPPINGS[mapping], ties, touches.cluster, touches.unit)
     condition, expected = probabilities(value, treated, weight)
-    found = bc.exposure_probabilities(touches, MAPPINGS[mapping], mechanism)
+    found = bc.exposure.exposure_probabilities(touches, MAPPINGS[mapping], mechanism)
     counted = mapping[0] in "234" and mapping.endswith("clusters")
     assert found.method == ("enumeration" if counted else "closed form")
     assert np.abs(found.condition - condition).max() < 1e-12
@@ -271,11 +291,13 @@ def test_joint_probabilities_equal_enumeration(mechanism, interaction):
     touches, ties = graph()
     patterns, weight = law(mechanism)
     exposure = bc.Exposure.of(
-        touches, patterns[0], bc.AtLeast(), MECHANISMS[mechanism], interaction=interaction
+        touches, patterns[0], bc.exposure.AtLeast(), MECHANISMS[mechanism], interaction=interaction
     )
     joint = joint_probabilities(exposure)
     assert isinstance(joint, ClosedForm)
-    value, treated = enumerated(patterns, bc.AtLeast(), ties, touches.cluster, touches.unit)
+    value, treated = enumerated(
+        patterns, bc.exposure.AtLeast(), ties, touches.cluster, touches.unit
+    )
     masks = condition_masks(value, treated)
     if not interaction:
         masks["direct"] = masks["direct"] | masks.pop("direct_with_exposure")
@@ -288,7 +310,7 @@ def test_joint_probabilities_equal_enumeration(mechanism, interaction):
 @pytest.mark.parametrize("within", [False, True])
 def test_joint_probabilities_of_partial_rollouts_equal_enumeration(within, interaction):
     touches, ties, mechanism, patterns = rollout()
-    mapping = bc.TreatedShare(within=within)
+    mapping = bc.exposure.TreatedShare(within=within)
     exposure = bc.Exposure.of(touches, patterns[0], mapping, mechanism, interaction=interaction)
     joint = joint_probabilities(exposure)
     assert isinstance(joint, ClosedForm)
@@ -312,9 +334,13 @@ def compare_joint(joint, masks, weight):
 @pytest.mark.parametrize(
     ("mechanism", "mapping", "method"),
     [
-        (bc.Complete(J, 3), bc.AtLeast(2), "enumeration"),
-        (bc.Bernoulli(J, chance=0.3), bc.ShareAbove(0.2), "50 drawn assignments"),
-        (bc.Complete(J, 3), bc.TreatedShare(within=True), "enumeration"),
+        (bc.assignment.Complete(J, 3), bc.exposure.AtLeast(2), "enumeration"),
+        (
+            bc.assignment.Bernoulli(J, chance=0.3),
+            bc.exposure.ShareAbove(0.2),
+            "50 drawn assignments",
+        ),
+        (bc.assignment.Complete(J, 3), bc.exposure.TreatedShare(within=True), "enumeration"),
     ],
 )
 def test_other_joint_probabilities_are_averages(mechanism, mapping, method):
@@ -388,8 +414,11 @@ def big_graph():
 @pytest.mark.parametrize("treated", [10, 1_000, 1_990])
 def test_many_clusters_against_hypergeometric(k, treated):
     touches, m = big_graph()
-    found = bc.exposure_probabilities(
-        touches, bc.AtLeast(k, "clusters"), bc.Complete(BIG, treated), method="closed form"
+    found = bc.exposure.exposure_probabilities(
+        touches,
+        bc.exposure.AtLeast(k, "clusters"),
+        bc.assignment.Complete(BIG, treated),
+        method="closed form",
     )
     share = treated / BIG
     below = stats.hypergeom.cdf(k - 1, BIG - 1, treated, m)
@@ -409,8 +438,10 @@ def test_many_clusters_against_hypergeometric(k, treated):
 def test_many_clusters_against_binomial(k, chance):
     """Both arms have two clusters but for 1e-15 (chance 0.02: 41 x 0.98^1999 = 1e-16)."""
     touches, m = big_graph()
-    found = bc.exposure_probabilities(
-        touches, bc.AtLeast(k, "clusters"), bc.Bernoulli(BIG, least=2, chance=chance)
+    found = bc.exposure.exposure_probabilities(
+        touches,
+        bc.exposure.AtLeast(k, "clusters"),
+        bc.assignment.Bernoulli(BIG, least=2, chance=chance),
     )
     below = stats.binom.cdf(k - 1, m, chance)
     above = stats.binom.sf(k - 1, m, chance)
@@ -436,16 +467,20 @@ def test_coins_of_many_clusters_given_a_least_number():
 def test_large_graphs_are_worked_out_in_parts(k, monkeypatch):
     touches, _ = graph()
     mechanism = MECHANISMS["stratified, unequal"]
-    whole = bc.exposure_probabilities(touches, bc.AtLeast(k), mechanism)
+    whole = bc.exposure.exposure_probabilities(touches, bc.exposure.AtLeast(k), mechanism)
     monkeypatch.setattr("bayescluster.exposure.condition_probabilities.BLOCK_ELEMENTS", 7)
-    parts = bc.exposure_probabilities(touches, bc.AtLeast(k), mechanism)
+    parts = bc.exposure.exposure_probabilities(touches, bc.exposure.AtLeast(k), mechanism)
     assert np.array_equal(parts.condition, whole.condition)
     drawn = [
-        bc.exposure_probabilities(touches, bc.ShareAbove(0.3), mechanism, method="enumeration")
+        bc.exposure.exposure_probabilities(
+            touches, bc.exposure.ShareAbove(0.3), mechanism, method="enumeration"
+        )
     ]
     monkeypatch.undo()
     drawn.append(
-        bc.exposure_probabilities(touches, bc.ShareAbove(0.3), mechanism, method="enumeration")
+        bc.exposure.exposure_probabilities(
+            touches, bc.exposure.ShareAbove(0.3), mechanism, method="enumeration"
+        )
     )
     assert np.array_equal(drawn[0].condition, drawn[1].condition)
 
@@ -482,9 +517,15 @@ def test_draws_given_some_clusters_have_the_conditional_law(name, fixed):
 
 def test_draws_given_the_impossible_are_refused():
     held = np.arange(J) < 5
-    with pytest.raises(bc.DesignError, match="stratum 0 cannot have 3 treated clusters then"):
-        bc.Complete(J, 3).draw_given(np.random.default_rng(0), 5, held, held)
-    with pytest.raises(bc.DesignError, match="Custom cannot be drawn from given the assignment"):
+    with pytest.raises(
+        bc.errors.DesignError, match="stratum 0 cannot have 3 treated clusters then"
+    ):
+        bc.assignment.Complete(J, 3).draw_given(np.random.default_rng(0), 5, held, held)
+    with pytest.raises(
+        bc.errors.DesignError, match="Custom cannot be drawn from given the assignment"
+    ):
         OTHERS["custom"].draw_given(np.random.default_rng(0), 5, held, held)
-    with pytest.raises(bc.DesignError, match="drawn assignments meet the criterion; relax it"):
-        bc.Bernoulli(J, least=4).draw_given(np.random.default_rng(0), 5, held, held)
+    with pytest.raises(
+        bc.errors.DesignError, match="drawn assignments meet the criterion; relax it"
+    ):
+        bc.assignment.Bernoulli(J, least=4).draw_given(np.random.default_rng(0), 5, held, held)

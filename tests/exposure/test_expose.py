@@ -12,7 +12,7 @@ import bayescluster as bc
 from bayescluster.cli import app
 from bayescluster.exposure.collaborators import Touches
 
-SCENARIO = bc.GraphScenario(n_clusters=12, cluster_size=20)
+SCENARIO = bc.simulate.GraphScenario(n_clusters=12, cluster_size=20)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_the_experiment_is_that_of_the_table(exposure):
         [np.ones(len(data)), data[["treated", "spillover", "expected_exposure"]]]
     ).astype(float)
     beta = np.linalg.lstsq(x, data["outcome"], rcond=None)[0]
-    np.testing.assert_allclose(bc.recentred_ols(exp).estimate, beta, rtol=1e-9)
+    np.testing.assert_allclose(bc.frequentist.recentred_ols(exp).estimate, beta, rtol=1e-9)
     plain = np.linalg.lstsq(x[:, :3], data["outcome"], rcond=None)[0]
     from bayescluster.frequentist.graph_estimators import unadjusted_ols
 
@@ -106,7 +106,9 @@ def test_the_experiment_is_that_of_the_table(exposure):
     weighted = np.linalg.lstsq(
         root * x[used, :3], root[:, 0] * data["outcome"].to_numpy()[used], rcond=None
     )[0]
-    np.testing.assert_allclose(bc.exposure_weighted_ols(exp).estimate, weighted, rtol=1e-9)
+    np.testing.assert_allclose(
+        bc.frequentist.exposure_weighted_ols(exp).estimate, weighted, rtol=1e-9
+    )
     assert exp.assignment is exposure.mechanism
 
 
@@ -119,7 +121,11 @@ def test_interaction_makes_four_conditions(tables):
     assert list(found.arms) == ["pure_control", "spillover", "direct", "direct_with_exposure"]
     terms = bc.two_exposure(found.experiment()).terms
     assert {"direct", "spillover", "interaction"} <= set(terms)
-    assert bc.hajek(found.experiment()).terms == ("direct", "spillover", "direct_with_exposure")
+    assert bc.frequentist.hajek(found.experiment()).terms == (
+        "direct",
+        "spillover",
+        "direct_with_exposure",
+    )
 
 
 def test_partial_rollout_by_users():
@@ -128,7 +134,7 @@ def test_partial_rollout_by_users():
     rng = np.random.default_rng(0)
     users["treated"] = rng.permutation(np.arange(len(users)) % 2)
     design = SCENARIO.spec.design.model_copy(update={"level": "unit"})
-    options = bc.ExposureSpec(mapping="within_share")
+    options = bc.spec.ExposureSpec(mapping="within_share")
     spec = SCENARIO.spec.model_copy(update={"design": design, "exposure": options})
     found = bc.expose(edges, users, spec)
     workspace, treated = users["workspace"].to_numpy(), users["treated"].to_numpy()
@@ -157,15 +163,15 @@ def test_strata_and_other_mechanisms(tables):
     spec = SCENARIO.spec.model_copy(update={"design": design})
     found = bc.expose(edges, users, spec)
     assert found.mechanism.n_assignments == 2**6
-    same = bc.exposure_probabilities(
+    same = bc.exposure.exposure_probabilities(
         found.touches, found.mapping, found.mechanism, method="enumeration"
     )
     np.testing.assert_allclose(found.probabilities.condition, same.condition, atol=1e-12)
     coins = spec.model_copy(
         update={"design": SCENARIO.spec.design.model_copy(update={"mechanism": "bernoulli"})}
     )
-    assert isinstance(bc.expose(edges, users, coins).mechanism, bc.Bernoulli)
-    redrawn = bc.DesignSpec(
+    assert isinstance(bc.expose(edges, users, coins).mechanism, bc.assignment.Bernoulli)
+    redrawn = bc.spec.DesignSpec(
         **{
             **SCENARIO.spec.design.model_dump(),
             "mechanism": "rerandomised",
@@ -173,7 +179,7 @@ def test_strata_and_other_mechanisms(tables):
             "max_distance": 1.0,
         }
     )
-    with pytest.raises(bc.DesignError, match="hand over the object"):
+    with pytest.raises(bc.errors.DesignError, match="hand over the object"):
         bc.expose(edges, users, spec.model_copy(update={"design": redrawn}))
 
 
@@ -181,14 +187,22 @@ def test_a_users_own_mapping(tables):
     def half(touches: Touches, treated):
         return np.where(treated[touches.unit], 0.0, 0.5)
 
-    mapping = bc.CustomMapping(half, is_dose=True, words="half of everybody")
+    mapping = bc.exposure.CustomMapping(half, is_dose=True, words="half of everybody")
     found = bc.expose(*tables, SCENARIO.spec, mapping=mapping)
     np.testing.assert_allclose(found.expected, 0.25)
     assert found.probabilities.method == "enumeration"
-    with pytest.raises(bc.DesignError, match="240 of 240 users an exposure that is not 0 or 1"):
-        bc.expose(*tables, SCENARIO.spec, mapping=bc.CustomMapping(lambda t, z: np.full(240, 0.5)))
-    with pytest.raises(bc.DesignError, match=r"shape \(3,\)"):
-        bc.expose(*tables, SCENARIO.spec, mapping=bc.CustomMapping(lambda t, z: np.ones(3)))
+    with pytest.raises(
+        bc.errors.DesignError, match="240 of 240 users an exposure that is not 0 or 1"
+    ):
+        bc.expose(
+            *tables,
+            SCENARIO.spec,
+            mapping=bc.exposure.CustomMapping(lambda t, z: np.full(240, 0.5)),
+        )
+    with pytest.raises(bc.errors.DesignError, match=r"shape \(3,\)"):
+        bc.expose(
+            *tables, SCENARIO.spec, mapping=bc.exposure.CustomMapping(lambda t, z: np.ones(3))
+        )
 
 
 def test_missing_outcomes_are_left_out_of_contrasts(tables):
@@ -199,7 +213,7 @@ def test_missing_outcomes_are_left_out_of_contrasts(tables):
     exp = bc.expose(edges, users, spec).experiment()
     y = exp.outcomes()
     assert np.isnan(y).sum() == users["outcome"].isna().sum() == exp.n_dropped
-    found = bc.hajek(exp)
+    found = bc.frequentist.hajek(exp)
     assert (found.n_users + found.n_apart == np.isfinite(y).sum()).all()
 
 
@@ -229,13 +243,13 @@ def test_positivity_by_hand(exposure):
 
 def test_spillover_by_chance_is_not_confused_with_degree():
     """Over 60 experiments recentring is unbiased, and exposure as it comes is not."""
-    scenario = bc.GraphScenario(n_clusters=24, cluster_size=30, degree_effect=0.6)
+    scenario = bc.simulate.GraphScenario(n_clusters=24, cluster_size=30, degree_effect=0.6)
     from bayescluster.frequentist.graph_estimators import unadjusted_ols
 
     found = []
     for seed in range(60):
         exp = bc.expose(*scenario.simulate(seed), scenario.spec).experiment()
-        both = [fit(exp) for fit in (bc.recentred_ols, unadjusted_ols)]
+        both = [fit(exp) for fit in (bc.frequentist.recentred_ols, unadjusted_ols)]
         found.append([fit.estimate[fit.terms.index("spillover")] for fit in both])
     error = np.std(found, axis=0, ddof=1) / np.sqrt(len(found))
     bias = np.mean(found, axis=0) - scenario.spillover
@@ -258,7 +272,7 @@ def test_compare_shows_every_method_and_where_they_disagree(exposure):
     } <= methods
     assert not found.skipped
     rows = bc.diagnose(found).set_index("check")["figure"]
-    contrast = bc.hajek(exp)
+    contrast = bc.frequentist.hajek(exp)
     assert (contrast.n_apart > 0).any()
     for term, n, apart in zip(contrast.terms, contrast.n_users, contrast.n_apart, strict=True):
         told = rows[f"users whom the weighted contrast is of: {term}"]
@@ -269,22 +283,22 @@ def test_refusals(tables, exposure):
     edges, users = tables
     spec = SCENARIO.spec
     bare = bc.ModelSpec(design=spec.design, outcome={"column": "outcome"})
-    with pytest.raises(bc.SpecError, match=r"no section \[exposure\]"):
+    with pytest.raises(bc.errors.SpecError, match=r"no section \[exposure\]"):
         bc.expose(edges, users, bare)
     without = bc.ModelSpec(
         design={"cluster": "workspace", "treatment": "treated"},
         outcome={"column": "outcome"},
         exposure={},
     )
-    with pytest.raises(bc.SpecError, match=r"design\.unit"):
+    with pytest.raises(bc.errors.SpecError, match=r"design\.unit"):
         bc.expose(edges, users, without)
     other = spec.model_copy(update={"design": spec.design.model_copy(update={"interaction": True})})
-    with pytest.raises(bc.SpecError, match="differs from the one"):
+    with pytest.raises(bc.errors.SpecError, match="differs from the one"):
         bc.Experiment(exposure, other)
-    with pytest.raises(bc.DataError, match="no collaboration graph"):
-        bc.hajek(bc.Experiment(exposure.data, spec))
-    with pytest.raises(bc.DesignError, match="assigns 10 units, the graph has 12"):
-        bc.expose(edges, users, spec, mechanism=bc.Complete(10, 5))
+    with pytest.raises(bc.errors.DataError, match="no collaboration graph"):
+        bc.frequentist.hajek(bc.Experiment(exposure.data, spec))
+    with pytest.raises(bc.errors.DesignError, match="assigns 10 units, the graph has 12"):
+        bc.expose(edges, users, spec, mechanism=bc.assignment.Complete(10, 5))
 
 
 @pytest.mark.parametrize("name", ["outcome", "treated", "workspace", "user", "spillover"])
@@ -292,14 +306,14 @@ def test_the_column_made_is_no_other_role(tables, name):
     spec = bc.ModelSpec(
         design=SCENARIO.spec.design, outcome={"column": "outcome"}, exposure={"expected": name}
     )
-    with pytest.raises(bc.SpecError, match=f"column '{name}' is .* exposure makes a column"):
+    with pytest.raises(bc.errors.SpecError, match=f"column '{name}' is .* exposure makes a column"):
         bc.expose(*tables, spec)
 
 
 def test_no_role_is_a_column_that_exposure_makes(tables):
     outcome = {"column": "outcome", "covariates": ("exposure_condition",)}
     spec = bc.ModelSpec(design=SCENARIO.spec.design, outcome=outcome, exposure={})
-    with pytest.raises(bc.SpecError, match="'exposure_condition' is covariates"):
+    with pytest.raises(bc.errors.SpecError, match="'exposure_condition' is covariates"):
         bc.expose(*tables, spec)
 
 
@@ -308,22 +322,22 @@ def test_another_outcome_keeps_the_exposure(tables):
     exposure = bc.expose(edges, users.assign(second=users["outcome"] * 2), SCENARIO.spec)
     design = SCENARIO.spec.design
     second = bc.ModelSpec(design=design, outcome={"column": "second"})
-    first = bc.recentred_ols(exposure.experiment())
+    first = bc.frequentist.recentred_ols(exposure.experiment())
     np.testing.assert_allclose(
-        bc.recentred_ols(exposure.experiment(second)).estimate, 2 * first.estimate
+        bc.frequentist.recentred_ols(exposure.experiment(second)).estimate, 2 * first.estimate
     )
     other = bc.ModelSpec(
         design=design, outcome={"column": "second"}, exposure={"mapping": "at_least", "k": 2}
     )
-    with pytest.raises(bc.SpecError, match=r"section \[exposure\] differs"):
+    with pytest.raises(bc.errors.SpecError, match=r"section \[exposure\] differs"):
         exposure.experiment(other)
 
 
 def test_a_dose_has_no_contrast_beside_effects_per_unit(tables):
-    spec = SCENARIO.spec.model_copy(update={"exposure": bc.ExposureSpec(mapping="share")})
+    spec = SCENARIO.spec.model_copy(update={"exposure": bc.spec.ExposureSpec(mapping="share")})
     exp = bc.expose(*tables, spec).experiment()
-    with pytest.raises(bc.DesignError, match="exposure is a dose"):
-        bc.exposure_weighted_ols(exp)
+    with pytest.raises(bc.errors.DesignError, match="exposure is a dose"):
+        bc.frequentist.exposure_weighted_ols(exp)
     found = bc.compare(exp, bc.fit_exact(exp, draws=500), bootstrap_draws=50)
     rows = found.estimates[found.estimates["method"].str.contains("Hajek|Horvitz")]
     assert rows["term"].tolist() == ["direct", "direct"]
@@ -357,7 +371,9 @@ def test_users_whom_the_graph_lacks_are_refused(tables, exposure, table):
     users = tables[1]
     same = exposure.for_users(table(users), SCENARIO.spec).experiment()
     assert same.fingerprint == exposure.experiment().fingerprint
-    with pytest.raises(bc.DataError, match=r"3 of 240 users of column 'user', such as \S*24"):
+    with pytest.raises(
+        bc.errors.DataError, match=r"3 of 240 users of column 'user', such as \S*24"
+    ):
         _ = exposure.for_users(table(users.assign(user=users["user"] + 3)), SCENARIO.spec).data
 
 
@@ -367,27 +383,29 @@ def test_one_arm_is_refused(tables, level, arm):
     edges, users = tables
     design = SCENARIO.spec.design.model_copy(update={"level": level})
     spec = SCENARIO.spec.model_copy(update={"design": design})
-    with pytest.raises(bc.DesignError, match=f"'treated' .treatment. is {arm} in all [0-9]+ "):
+    with pytest.raises(
+        bc.errors.DesignError, match=f"'treated' .treatment. is {arm} in all [0-9]+ "
+    ):
         bc.expose(edges, users.assign(treated=arm), spec)
 
 
 def test_two_mechanisms_are_refused(tables):
     design = SCENARIO.spec.design.model_copy(update={"mechanism": "bernoulli"})
     spec = SCENARIO.spec.model_copy(update={"design": design})
-    with pytest.raises(bc.DesignError, match="names mechanism 'bernoulli', and another one"):
-        bc.expose(*tables, spec, mechanism=bc.Complete(12, 6))
+    with pytest.raises(bc.errors.DesignError, match="names mechanism 'bernoulli', and another one"):
+        bc.expose(*tables, spec, mechanism=bc.assignment.Complete(12, 6))
     exposure = bc.expose(*tables, SCENARIO.spec)
-    with pytest.raises(bc.DesignError, match=r"hand it to expose\(\)"):
-        bc.Experiment(exposure, SCENARIO.spec, mechanism=bc.Bernoulli(12))
+    with pytest.raises(bc.errors.DesignError, match=r"hand it to expose\(\)"):
+        bc.Experiment(exposure, SCENARIO.spec, mechanism=bc.assignment.Bernoulli(12))
 
 
 def test_without_the_edges_it_is_said_how_exposure_is_made(tables):
-    with pytest.raises(bc.MissingColumnError, match=r"'spillover'.*hand over the edges too"):
+    with pytest.raises(bc.errors.MissingColumnError, match=r"'spillover'.*hand over the edges too"):
         bc.analyze(tables[1], SCENARIO.spec, progressbar=False)
 
 
 def test_ties_are_those_between_collaborators_over_two_hops_too(tables, exposure):
-    spec = SCENARIO.spec.model_copy(update={"exposure": bc.ExposureSpec(hops=2)})
+    spec = SCENARIO.spec.model_copy(update={"exposure": bc.spec.ExposureSpec(hops=2)})
     figures = [
         found.positivity.checks.set_index("check").loc["ties that cross clusters", "figure"]
         for found in (exposure, bc.expose(*tables, spec))
@@ -407,7 +425,7 @@ def test_clusters_without_outcomes_stay_in_the_graph(tables):
     spec = SCENARIO.spec.model_copy(update={"outcome": outcome, "design": design})
     exp = bc.expose(edges, users, spec).experiment()
     assert exp.n_clusters_dropped == 2
-    found = bc.exposure_weighted_ols(exp)
+    found = bc.frequentist.exposure_weighted_ols(exp)
     # dummies of the strata instead of absorbing them
     data = exp.exposure.data
     arms = exp.exposure.arms
@@ -426,9 +444,9 @@ def test_a_mechanism_handed_over_is_not_taken_for_another_one(tables):
     users.loc[users["workspace"] == 4, "outcome"] = np.nan
     outcome = SCENARIO.spec.outcome.model_copy(update={"missing": "drop"})
     spec = SCENARIO.spec.model_copy(update={"outcome": outcome})
-    own = bc.Custom(12, lambda rng: rng.permutation(12) < 6)
+    own = bc.assignment.Custom(12, lambda rng: rng.permutation(12) < 6)
     exp = bc.expose(edges, users, spec, mechanism=own, draws=200).experiment()
-    with pytest.raises(bc.DesignError, match="assigned 12 clusters, and 11 have units left"):
+    with pytest.raises(bc.errors.DesignError, match="assigned 12 clusters, and 11 have units left"):
         bc.randomization_test(exp)
 
 

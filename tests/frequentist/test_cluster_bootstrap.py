@@ -84,7 +84,7 @@ def test_replicates_that_lose_an_arm_are_counted(units, spec):
 
 def test_spread_is_the_sandwichs():
     """With many clusters the bootstrap SE approaches CR0; 400 clusters, 4,000 draws."""
-    scenario = bc.Scenario(n_clusters=400, cluster_size=30, size_cv=0.3)
+    scenario = bc.simulate.Scenario(n_clusters=400, cluster_size=30, size_cv=0.3)
     exp = bc.Experiment.from_moments(scenario.simulate_moments(4), scenario.spec)
     boot = bc.cluster_bootstrap(exp, draws=4_000, seed=0)
     se = bc.two_exposure(exp, "CR0").std_error[1:]
@@ -158,7 +158,7 @@ def matched_pairs(pairs=40, alone=0, spillover=False):
 
 def test_single_clusters_are_not_resampled_within_arms():
     message = r"an arm of 40 of 40 strata \(such as 0, 1, 2\) has one cluster"
-    with pytest.raises(bc.DesignError, match=message):
+    with pytest.raises(bc.errors.DesignError, match=message):
         bc.cluster_bootstrap(matched_pairs(), 100, within_arm=True)
 
 

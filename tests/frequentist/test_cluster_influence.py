@@ -15,7 +15,7 @@ def with_age(units, spec):
 
 def test_leave_one_out_equals_refitting(units, spec):
     exp = with_age(units, spec)
-    table = bc.influence(exp, "spillover").set_index("cluster")
+    table = bc.frequentist.influence(exp, "spillover").set_index("cluster")
     for label in table.index:
         rest = with_age(units[units["workspace"] != label], spec)
         expected = bc.two_exposure(rest).to_dataframe().set_index("term")
@@ -27,7 +27,7 @@ def test_leave_one_out_equals_refitting(units, spec):
 
 def test_leverage_by_dense_matrices(units, spec):
     exp = with_age(units, spec)
-    table = bc.influence(exp).set_index("cluster")
+    table = bc.frequentist.influence(exp).set_index("cluster")
     D = np.column_stack([np.ones(40), units[["treated", "exposed", "age"]]])
     H = D @ np.linalg.inv(D.T @ D) @ D.T
     rest = D[:, [0, 2, 3]]
@@ -54,13 +54,15 @@ def test_effective_clusters_by_dense_matrices(units, spec, rho):
         gamma.append((M @ X.T @ omega @ X @ M)[1, 1])
     gamma = np.array(gamma)
     expected = len(gamma) / (1 + ((gamma / gamma.mean() - 1) ** 2).mean())
-    assert bc.effective_clusters(exp, "direct", rho) == pytest.approx(expected, rel=1e-9)
+    assert bc.frequentist.effective_clusters(exp, "direct", rho) == pytest.approx(
+        expected, rel=1e-9
+    )
 
 
 def test_equal_clusters_count_in_full_and_one_giant_does_not():
-    equal = bc.Scenario(n_clusters=20, cluster_size=50, exposed_share=0)
+    equal = bc.simulate.Scenario(n_clusters=20, cluster_size=50, exposed_share=0)
     exp = bc.Experiment.from_moments(equal.simulate_moments(), equal.spec)
-    assert bc.effective_clusters(exp, rho=1.0) == pytest.approx(20, rel=1e-6)
+    assert bc.frequentist.effective_clusters(exp, rho=1.0) == pytest.approx(20, rel=1e-6)
     m = exp.moments()
     size = np.where(np.arange(20) == 0, 20.0, 1.0)
     y = np.random.default_rng(0).normal(size=1_950)
@@ -68,15 +70,18 @@ def test_equal_clusters_count_in_full_and_one_giant_does_not():
     giant = bc.ClusterMoments.from_arrays(
         y, exp.treated[cluster][:, None], cluster, ["direct"], outcome="outcome"
     )
-    assert bc.effective_clusters(bc.Experiment.from_moments(giant, equal.spec), rho=1.0) < 4
+    assert (
+        bc.frequentist.effective_clusters(bc.Experiment.from_moments(giant, equal.spec), rho=1.0)
+        < 4
+    )
     assert m.n_clusters == 20
     with pytest.raises(ValueError, match="rho must lie in"):
-        bc.effective_clusters(exp, rho=2)
+        bc.frequentist.effective_clusters(exp, rho=2)
 
 
 def test_residual_icc_finds_the_truth():
     """100 experiments with ICC 0.3; the mean's Monte Carlo error is the SD over 10."""
-    scenario = bc.Scenario(n_clusters=40, cluster_size=30, size_cv=0.5, icc=0.3)
+    scenario = bc.simulate.Scenario(n_clusters=40, cluster_size=30, size_cv=0.5, icc=0.3)
     found = [residual_icc(Regression.of(scenario.simulate_moments(s))) for s in range(100)]
     # Residuals of two arms: the between variance loses 2 of 40 degrees of freedom, 1.5 points.
     assert np.mean(found) == pytest.approx(0.3, abs=4 * np.std(found) / 10 + 0.02)

@@ -99,7 +99,7 @@ def test_htz_equals_dense_simulation_free_moments(strata):
             total += 2 * np.trace(Q @ Q)
     eta = 2 * 3 / total
     m = bc.ClusterMoments.from_arrays(y, X, cluster, NAMES, strata=block if strata else None)
-    test = bc.wald_test(m, ["direct", {"x": 1, "z": -2}])
+    test = bc.frequentist.wald_test(m, ["direct", {"x": 1, "z": -2}])
     assert test.df_htz == pytest.approx(eta - 1, rel=1e-9)
     assert test.f_htz == pytest.approx((eta - 1) / (2 * eta) * test.statistic, rel=1e-12)
     assert test.to_dataframe()["test"].tolist() == ["naive F", "HTZ"]
@@ -108,16 +108,16 @@ def test_htz_equals_dense_simulation_free_moments(strata):
 def test_a_wald_test_of_one_term_is_its_t_test():
     y, X, cluster, _ = rows(5)
     m = bc.ClusterMoments.from_arrays(y, X, cluster, NAMES)
-    fit, test = bc.ols(m), bc.wald_test(m, ["x"])
+    fit, test = bc.ols(m), bc.frequentist.wald_test(m, ["x"])
     at = fit.terms.index("x")
     assert test.f_htz == pytest.approx((fit.estimate / fit.std_error)[at] ** 2, rel=1e-10)
     assert test.df_htz == pytest.approx(fit.df[at], rel=1e-10)
     assert test.p_htz == pytest.approx(fit.p_value[at], rel=1e-9)
     with pytest.raises(ValueError, match="linearly dependent"):
-        bc.wald_test(m, ["x", {"x": 2}])
+        bc.frequentist.wald_test(m, ["x", {"x": 2}])
     with pytest.raises(ValueError, match=r"no term \['w'\]; there are intercept, direct"):
-        bc.wald_test(m, ["w"])
-    assert np.isnan(bc.wald_test(m, ["x", "direct"], "CR1").p_htz)
+        bc.frequentist.wald_test(m, ["w"])
+    assert np.isnan(bc.frequentist.wald_test(m, ["x", "direct"], "CR1").p_htz)
 
 
 def test_published_data_free_example():
@@ -219,12 +219,12 @@ def test_standard_errors_that_vanish_are_refused(vcov):
     t = (cluster % 2).astype(float)
     two = bc.ClusterMoments.from_arrays(y, t[:, None], t, ["direct"])
     message = r"standard error of 'direct' vanishes: in each of 2 clusters"
-    with pytest.raises(bc.DesignError, match=message):
+    with pytest.raises(bc.errors.DesignError, match=message):
         bc.ols(two, vcov)
-    with pytest.raises(bc.DesignError, match="standard error of 1 direct vanishes"):
-        bc.wald_test(two, ["direct"], vcov)
+    with pytest.raises(bc.errors.DesignError, match="standard error of 1 direct vanishes"):
+        bc.frequentist.wald_test(two, ["direct"], vcov)
     with pytest.raises(ValueError, match="at least one linear combination"):
-        bc.wald_test(two, [], vcov)
+        bc.frequentist.wald_test(two, [], vcov)
     with pytest.raises(ValueError, match="at least one of them not zero"):
         bc.ols(two, "iid", contrasts={"nothing": {}})
 

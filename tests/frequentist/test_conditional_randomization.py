@@ -11,7 +11,7 @@ import bayescluster as bc
 from bayescluster.frequentist.conditional_randomization import focal_test
 
 K = 24
-SCENARIO = bc.GraphScenario(
+SCENARIO = bc.simulate.GraphScenario(
     n_clusters=K,
     cluster_size=20,
     direct=1.0,
@@ -22,18 +22,20 @@ SCENARIO = bc.GraphScenario(
     bridge_ties=3.0,
 )
 DESIGNS = {
-    "complete": bc.Complete(K, 12),
-    "pairs": bc.Stratified(np.arange(K) // 2, dict.fromkeys(range(K // 2), 1)),
-    "stratified": bc.Stratified(np.arange(K) % 2, {0: 4, 1: 7}),
-    "Bernoulli": bc.Bernoulli(K),
-    "rerandomised": bc.Rerandomised(bc.Complete(K, 12), np.arange(K) ** 2.0, 1.0),
+    "complete": bc.assignment.Complete(K, 12),
+    "pairs": bc.assignment.Stratified(np.arange(K) // 2, dict.fromkeys(range(K // 2), 1)),
+    "stratified": bc.assignment.Stratified(np.arange(K) % 2, {0: 4, 1: 7}),
+    "Bernoulli": bc.assignment.Bernoulli(K),
+    "rerandomised": bc.assignment.Rerandomised(
+        bc.assignment.Complete(K, 12), np.arange(K) ** 2.0, 1.0
+    ),
 }
 
 
 @cache
 def probabilities(design):
-    return bc.exposure_probabilities(
-        SCENARIO.graph.touches, bc.AtLeast(), DESIGNS[design], draws=100
+    return bc.exposure.exposure_probabilities(
+        SCENARIO.graph.touches, bc.exposure.AtLeast(), DESIGNS[design], draws=100
     )
 
 
@@ -41,7 +43,7 @@ def p_value(design, seed, draws=99, spillover=0.0, **settings):
     """p-value of one experiment; 1 where the focal clusters leave nothing to learn from."""
     try:
         found = focal_test(*simulated(design, seed, spillover), draws=draws, seed=seed, **settings)
-    except bc.DesignError:
+    except bc.errors.DesignError:
         return 1.0
     return found.p_value
 
@@ -51,9 +53,9 @@ def simulated(design, seed, spillover=0.0):
     rng = np.random.default_rng([seed, list(DESIGNS).index(design)])
     mechanism, touches = DESIGNS[design], SCENARIO.graph.touches
     assignment = mechanism.draw(rng, 1)[0]
-    value = bc.AtLeast().values(touches, assignment[None, :])[:, 0]
+    value = bc.exposure.AtLeast().values(touches, assignment[None, :])[:, 0]
     exposure = bc.Exposure(
-        touches, bc.AtLeast(), mechanism, assignment, value, probabilities(design)
+        touches, bc.exposure.AtLeast(), mechanism, assignment, value, probabilities(design)
     )
     return exposure, SCENARIO.outcomes(assignment, rng) + spillover * exposure.spillover
 
@@ -106,13 +108,13 @@ def tiny():
     users = pd.DataFrame({"user": np.arange(32), "cluster": np.arange(32) % 8})
     edges = pd.DataFrame(rng.integers(0, 32, (80, 2)), columns=["from", "to"])
     edges["w"] = rng.uniform(0.1, 2, 80)
-    graph = bc.CollaborationGraph(edges, users, options=bc.ExposureSpec(weight="w"))
+    graph = bc.exposure.CollaborationGraph(edges, users, options=bc.spec.ExposureSpec(weight="w"))
     return graph.touches
 
 
 def by_hand(touches, patterns, observed, fixed, y, null):
     """p-value over all assignments that agree with the observed one on the focal clusters."""
-    share = bc.TreatedShare()
+    share = bc.exposure.TreatedShare()
     possible = [p for p in patterns if (p[fixed] == observed[fixed]).all()]
     value = {tuple(p): share.values(touches, p[None, :])[:, 0] for p in possible}
     focal = [u for u in range(32) if fixed[u % 8] and not observed[u % 8]]
@@ -140,7 +142,7 @@ def by_hand(touches, patterns, observed, fixed, y, null):
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
 def test_p_values_equal_enumeration(seed, null):
     """Against all ten assignments given the focal clusters', within five Monte Carlo errors."""
-    touches, mechanism = tiny(), bc.Complete(8, 4)
+    touches, mechanism = tiny(), bc.assignment.Complete(8, 4)
     patterns = np.array([p for p in itertools.product((False, True), repeat=8) if sum(p) == 4])
     rng = np.random.default_rng(seed)
     fixed = np.zeros(8, dtype=bool)
@@ -148,7 +150,7 @@ def test_p_values_equal_enumeration(seed, null):
     fixed[np.random.default_rng(seed).permutation(8)[:3]] = True
     informative = patterns[patterns[:, fixed].sum(axis=1) == 1]
     observed = informative[rng.integers(len(informative))]
-    exposure = bc.Exposure.of(touches, observed, bc.TreatedShare(), mechanism)
+    exposure = bc.Exposure.of(touches, observed, bc.exposure.TreatedShare(), mechanism)
     y = rng.normal(0, 1, 32) + touches.degree
     share, draws = 0.375, 20_000
     found = focal_test(exposure, y, draws, seed, null=null, focal_share=share)
@@ -204,12 +206,12 @@ def test_the_interval_holds_what_is_not_rejected(design, level):
 def test_the_same_from_an_experiment():
     edges, users = SCENARIO.simulate(4)
     exp = bc.expose(edges, users, SCENARIO.spec).experiment()
-    found = bc.spillover_test(exp, draws=99, seed=2, null=0.1)
+    found = bc.frequentist.spillover_test(exp, draws=99, seed=2, null=0.1)
     y = users["outcome"].to_numpy()
     same = focal_test(exp.exposure, y, 99, 2, null=0.1)
     assert found == same
-    assert bc.spillover_test(exp, draws=99, seed=2, null=0.1) == found
-    assert bc.spillover_test(exp, draws=99, seed=3, null=0.1).estimate != found.estimate
+    assert bc.frequentist.spillover_test(exp, draws=99, seed=2, null=0.1) == found
+    assert bc.frequentist.spillover_test(exp, draws=99, seed=3, null=0.1).estimate != found.estimate
     assert found.to_dataframe()["term"].tolist() == ["spillover"]
 
 
@@ -224,7 +226,7 @@ def test_treated_and_other_users_play_no_part():
     assert shifted.estimate == pytest.approx(plain.estimate, abs=1e-9)
     missing = np.where(exposure.treated, y, np.nan)
     with pytest.raises(
-        bc.DesignError, match="the exposure of the 0 untreated focal users does not"
+        bc.errors.DesignError, match="the exposure of the 0 untreated focal users does not"
     ):
         focal_test(exposure, missing, 99, 1)
 
@@ -246,25 +248,29 @@ def test_bad_settings_are_refused(settings, message):
 def test_what_the_design_cannot_say_is_refused():
     users = pd.DataFrame({"user": np.arange(24), "cluster": np.arange(24) // 3})
     inside = pd.DataFrame({"from": np.arange(0, 24, 3), "to": np.arange(1, 24, 3)})
-    graph = bc.CollaborationGraph(inside, users)
+    graph = bc.exposure.CollaborationGraph(inside, users)
     arm = np.arange(8) % 2 == 0
-    alone = bc.Exposure.of(graph.touches, arm, bc.AtLeast(), bc.Complete(8, 4))
+    alone = bc.Exposure.of(graph.touches, arm, bc.exposure.AtLeast(), bc.assignment.Complete(8, 4))
     with pytest.raises(
-        bc.DesignError, match=r"untreated focal users does not vary .* cross clusters"
+        bc.errors.DesignError, match=r"untreated focal users does not vary .* cross clusters"
     ):
         focal_test(alone, np.arange(24.0), 99)
     # every user has one tie, to the same other cluster as all the teammates have
     across = pd.DataFrame({"from": np.arange(12), "to": np.arange(12, 24)})
-    graph = bc.CollaborationGraph(across, users)
-    alike = bc.Exposure.of(graph.touches, arm, bc.AtLeast(), bc.Complete(8, 4))
-    with pytest.raises(bc.DesignError, match="or only between clusters"):
+    graph = bc.exposure.CollaborationGraph(across, users)
+    alike = bc.Exposure.of(graph.touches, arm, bc.exposure.AtLeast(), bc.assignment.Complete(8, 4))
+    with pytest.raises(bc.errors.DesignError, match="or only between clusters"):
         focal_test(alike, np.arange(24.0), 99)
-    custom = bc.Custom(K, lambda rng: rng.permutation(K) < 12)
-    own = bc.Exposure.of(SCENARIO.graph.touches, np.arange(K) < 12, bc.AtLeast(), custom, draws=10)
-    with pytest.raises(bc.DesignError, match="Custom cannot be drawn from given the assignment"):
+    custom = bc.assignment.Custom(K, lambda rng: rng.permutation(K) < 12)
+    own = bc.Exposure.of(
+        SCENARIO.graph.touches, np.arange(K) < 12, bc.exposure.AtLeast(), custom, draws=10
+    )
+    with pytest.raises(
+        bc.errors.DesignError, match="Custom cannot be drawn from given the assignment"
+    ):
         focal_test(own, np.zeros(480), 99)
     data = pd.DataFrame({"c": np.arange(40) // 5, "y": np.random.default_rng(0).normal(size=40)})
     data["t"] = data["c"] % 2
     spec = bc.ModelSpec(design={"cluster": "c", "treatment": "t"}, outcome={"column": "y"})
-    with pytest.raises(bc.DataError, match="this experiment has no collaboration graph"):
-        bc.spillover_test(bc.Experiment(data, spec))
+    with pytest.raises(bc.errors.DataError, match="this experiment has no collaboration graph"):
+        bc.frequentist.spillover_test(bc.Experiment(data, spec))

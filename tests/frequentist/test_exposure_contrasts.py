@@ -27,19 +27,23 @@ def one_each(*groups):
 
 #: Mechanism, all its assignments, their probabilities.
 MECHANISMS = {
-    "complete": (bc.Complete(K, 3), patterns_of(lambda p: p.sum() == 3), None),
+    "complete": (bc.assignment.Complete(K, 3), patterns_of(lambda p: p.sum() == 3), None),
     "stratified": (
-        bc.Stratified(np.array([0, 1] * 3), {0: 1, 1: 2}),
+        bc.assignment.Stratified(np.array([0, 1] * 3), {0: 1, 1: 2}),
         patterns_of(lambda p: p[::2].sum() == 1 and p[1::2].sum() == 2),
         None,
     ),
     "pairs": (
-        bc.Stratified(np.arange(K) // 2, {0: 1, 1: 1, 2: 1}),
+        bc.assignment.Stratified(np.arange(K) // 2, {0: 1, 1: 1, 2: 1}),
         patterns_of(one_each((0, 1), (2, 3), (4, 5))),
         None,
     ),
-    "coins": (bc.Bernoulli(K), patterns_of(lambda p: 2 <= p.sum() <= 4), None),
-    "unfair coins": (bc.Bernoulli(K, chance=0.4), patterns_of(lambda p: 2 <= p.sum() <= 4), 0.4),
+    "coins": (bc.assignment.Bernoulli(K), patterns_of(lambda p: 2 <= p.sum() <= 4), None),
+    "unfair coins": (
+        bc.assignment.Bernoulli(K, chance=0.4),
+        patterns_of(lambda p: 2 <= p.sum() <= 4),
+        0.4,
+    ),
 }
 
 
@@ -57,13 +61,13 @@ def design(mechanism, interaction, mapping=None):
     edges += [(u, v) for u in range(30, 44) for v in rng.integers(0, n, 2)]
     frame = pd.DataFrame(edges, columns=["from", "to"]).assign(w=1.0)
     users = pd.DataFrame({"user": np.arange(n), "cluster": cluster})
-    options = bc.ExposureSpec(direction="out")
-    touches = bc.CollaborationGraph(frame, users, options=options).touches
+    options = bc.spec.ExposureSpec(direction="out")
+    touches = bc.exposure.CollaborationGraph(frame, users, options=options).touches
     ties = {user: {} for user in range(n)}
     for a, b, w in frame.itertuples(index=False):
         if a != b:
             ties[a][b] = ties[a].get(b, 0.0) + w
-    rule = mapping or bc.AtLeast()
+    rule = mapping or bc.exposure.AtLeast()
     made, patterns, chance = MECHANISMS[mechanism]
     weight = np.ones(len(patterns))
     if chance is not None:
@@ -192,7 +196,7 @@ def test_estimates_equal_loops_and_horvitz_thompson_is_unbiased(mechanism, inter
     for b, exposure in enumerate(exposures):
         y = seen(masks, potential, b)
         for kind in ("horvitz_thompson", "hajek"):
-            found = bc.exposure_contrast(exposure, y, kind, min_probability=0, draws=2)
+            found = bc.frequentist.exposure_contrast(exposure, y, kind, min_probability=0, draws=2)
             assert found.terms == tuple(brute)
             expected = [one.estimate(y, b, kind) for one in brute.values()]
             assert found.estimate.tolist() == pytest.approx(expected, rel=1e-11)
@@ -215,7 +219,7 @@ def test_variances_equal_loops(mechanism, interaction, kind, bound):
     potential = outcomes(masks, 2)
     b = len(exposures) // 3
     y = seen(masks, potential, b)
-    found = bc.exposure_contrast(exposures[b], y, kind, min_probability=0, bound=bound)
+    found = bc.frequentist.exposure_contrast(exposures[b], y, kind, min_probability=0, bound=bound)
     brute = brute_forces(masks, weight, cluster, alike)
     expected = [one.variance(y, b, kind, bound) for one in brute.values()]
     assert found.variance.tolist() == pytest.approx(expected, rel=1e-9)
@@ -223,7 +227,7 @@ def test_variances_equal_loops(mechanism, interaction, kind, bound):
         found.variance_method == f"Aronow-Samii ({bound} bound), joint probabilities: closed form"
     )
     # Enumerated joint probabilities, of a mapping without a closed form: the same conditions.
-    same = bc.CustomMapping(lambda t, arm: (t.matrix("clusters") @ arm.astype(float)) > 0)
+    same = bc.exposure.CustomMapping(lambda t, arm: (t.matrix("clusters") @ arm.astype(float)) > 0)
     again = bc.Exposure.of(
         exposures[b].touches,
         exposures[b].assignment,
@@ -233,7 +237,7 @@ def test_variances_equal_loops(mechanism, interaction, kind, bound):
         draws=2_000,
     )
     if bound == "pairwise" and mechanism != "unfair coins":
-        other = bc.exposure_contrast(again, y, kind, min_probability=0, bound=bound)
+        other = bc.frequentist.exposure_contrast(again, y, kind, min_probability=0, bound=bound)
         assert other.variance == pytest.approx(found.variance, rel=1e-9)
         assert other.variance_method.endswith("joint probabilities: enumeration")
 
@@ -247,7 +251,7 @@ def test_variances_are_conservative(mechanism, interaction, bound):
     for seed in (3, 4):
         potential = outcomes(masks, seed)
         found = [
-            bc.exposure_contrast(
+            bc.frequentist.exposure_contrast(
                 exposure,
                 seen(masks, potential, b),
                 "horvitz_thompson",
@@ -265,7 +269,9 @@ def test_variances_are_conservative(mechanism, interaction, bound):
 
 def test_the_bound_by_clusters_is_the_smaller_one_where_clusters_are_large():
     exp = experiment()
-    pairwise, cluster = (bc.hajek(exp, bound=bound).variance for bound in ("pairwise", "cluster"))
+    pairwise, cluster = (
+        bc.frequentist.hajek(exp, bound=bound).variance for bound in ("pairwise", "cluster")
+    )
     assert cluster[0] < 0.8 * pairwise[0]
     assert cluster[1] == pytest.approx(pairwise[1], rel=0.5)  # spillover: sets of like users only
 
@@ -285,16 +291,16 @@ def test_variances_are_unbiased_where_the_bound_is_sharp(bound):
     first = {c: int(np.argmax(cluster == c)) for c in range(8)}
     edges = pd.DataFrame({"from": np.arange(30), "to": [first[j] for _, j in pairs]})
     users = pd.DataFrame({"user": np.arange(30), "cluster": cluster})
-    options = bc.ExposureSpec(direction="out")
-    touches = bc.CollaborationGraph(edges, users, options=options).touches
-    mechanism = bc.Complete(8, 4)
+    options = bc.spec.ExposureSpec(direction="out")
+    touches = bc.exposure.CollaborationGraph(edges, users, options=options).touches
+    mechanism = bc.assignment.Complete(8, 4)
     for effect, equal in ((0.0, True), (1.0, False)):
         found = []
         for pattern in mechanism.enumerate():
-            exposure = bc.Exposure.of(touches, pattern, bc.AtLeast(), mechanism)
+            exposure = bc.Exposure.of(touches, pattern, bc.exposure.AtLeast(), mechanism)
             y = 2.0 + effect * exposure.treated
             found.append(
-                bc.exposure_contrast(
+                bc.frequentist.exposure_contrast(
                     exposure, y, "horvitz_thompson", min_probability=0, bound=bound
                 )
             )
@@ -322,7 +328,7 @@ def test_drawn_variances_equal_the_exact_ones_under_constant_effects(mechanism, 
     potential = {name: base + 0.4 * i for i, name in enumerate(masks)}
     b, draws = 2, 4_000
     y = seen(masks, potential, b)
-    found = bc.exposure_contrast(
+    found = bc.frequentist.exposure_contrast(
         exposures[b], y, kind, min_probability=0, variance="drawn", draws=draws, seed=1
     )
     assert found.variance_method == (
@@ -361,7 +367,7 @@ def test_like_users_of_a_custom_mapping_are_not_taken_for_one():
     def some(touches, arm):
         return ((touches.matrix("clusters") @ arm.astype(float)) > 0) & first
 
-    mapping = bc.CustomMapping(some)
+    mapping = bc.exposure.CustomMapping(some)
     exposure = bc.Exposure.of(base.touches, base.assignment, mapping, base.mechanism)
     patterns = MECHANISMS["complete"][1]
     treated = patterns[:, base.touches.unit].T
@@ -373,7 +379,7 @@ def test_like_users_of_a_custom_mapping_are_not_taken_for_one():
     singles = [[i] for i in range(50)]
     brute = brute_forces(told, weight, base.touches.cluster, singles)
     for bound in ("pairwise", "cluster"):
-        found = bc.exposure_contrast(
+        found = bc.frequentist.exposure_contrast(
             exposure, y, "horvitz_thompson", min_probability=0, bound=bound
         )
         expected = [one.variance(y, 4, "horvitz_thompson", bound) for one in brute.values()]
@@ -385,7 +391,7 @@ def test_missing_outcomes_are_left_out():
     y = seen(masks, outcomes(masks, 8), 3)
     missing = np.arange(50) % 7 == 0
     brute = brute_forces(masks, weight, cluster, alike, finite=~missing)
-    found = bc.exposure_contrast(
+    found = bc.frequentist.exposure_contrast(
         exposures[3], np.where(missing, np.nan, y), min_probability=0, bound="pairwise"
     )
     expected = [one.estimate(y, 3, "hajek") for one in brute.values()]
@@ -401,7 +407,7 @@ def test_improbable_conditions_are_set_apart_and_told():
     exposure = exposures[3]
     p = {name: mask @ weight for name, mask in masks.items()}
     for least in (0.0, 0.1, 0.19):
-        found = bc.exposure_contrast(exposure, y, min_probability=least)
+        found = bc.frequentist.exposure_contrast(exposure, y, min_probability=least)
         for at, (a, b) in enumerate([("direct", "pure_control"), ("spillover", "pure_control")]):
             lowest = np.minimum(p[a], p[b])
             used = (lowest > 0) & (lowest >= least)
@@ -411,20 +417,20 @@ def test_improbable_conditions_are_set_apart_and_told():
                 inside = used & masks[name][:, 3]
                 mean[name] = np.average(y[inside], weights=1 / p[name][inside])
             assert found.estimate[at] == pytest.approx(mean[a] - mean[b], rel=1e-12)
-    words = bc.exposure_contrast(exposure, y, min_probability=0.19).estimand
+    words = bc.frequentist.exposure_contrast(exposure, y, min_probability=0.19).estimand
     told = int(((np.minimum(p["spillover"], p["pure_control"])) >= 0.19).sum())
     assert words[1] == (
         f"spillover: mean over the {told} users who could have been in either condition with "
         f"probability 0.19 or more ({50 - told} could not, and are set apart)"
     )
-    everybody = bc.exposure_contrast(exposure, y, min_probability=0).estimand[0]
+    everybody = bc.frequentist.exposure_contrast(exposure, y, min_probability=0).estimand[0]
     assert everybody == "direct: mean over the 50 users who could have been in either condition"
 
 
 def test_the_table_has_the_columns_of_all_results():
     exposures, masks, *_ = design("complete", True)
     y = seen(masks, outcomes(masks, 9), 3)
-    found = bc.exposure_contrast(exposures[3], y, ci_prob=0.9)
+    found = bc.frequentist.exposure_contrast(exposures[3], y, ci_prob=0.9)
     table = found.to_dataframe()
     assert table["term"].tolist() == ["direct", "spillover", "direct_with_exposure"]
     assert table["method"].unique().tolist() == ["Hajek (Aronow-Samii)"]
@@ -432,7 +438,7 @@ def test_the_table_has_the_columns_of_all_results():
     assert table["ci_lower"].to_numpy() == pytest.approx(found.estimate - half, rel=1e-12)
     assert table["ci_upper"].to_numpy() == pytest.approx(found.estimate + half, rel=1e-12)
     assert (
-        bc.exposure_contrast(exposures[3], y, "horvitz_thompson").method
+        bc.frequentist.exposure_contrast(exposures[3], y, "horvitz_thompson").method
         == "Horvitz-Thompson (Aronow-Samii)"
     )
 
@@ -452,18 +458,22 @@ def test_the_table_has_the_columns_of_all_results():
 def test_bad_settings_are_refused(settings, message):
     exposures, *_ = design("complete", False)
     with pytest.raises(ValueError, match=message):
-        bc.exposure_contrast(exposures[0], **{"y": np.zeros(50), **settings})
+        bc.frequentist.exposure_contrast(exposures[0], **{"y": np.zeros(50), **settings})
 
 
 def test_contrasts_that_the_design_cannot_make_are_refused():
     exposures, *_ = design("complete", False)
-    with pytest.raises(bc.DesignError, match="no user could have been in condition 'direct' "):
-        bc.exposure_contrast(exposures[0], np.zeros(50), min_probability=0.6)
+    with pytest.raises(
+        bc.errors.DesignError, match="no user could have been in condition 'direct' "
+    ):
+        bc.frequentist.exposure_contrast(exposures[0], np.zeros(50), min_probability=0.6)
     pure = exposures[0].condition == 0
     with pytest.raises(
-        bc.DesignError, match="users who could be in condition 'pure_control' is in"
+        bc.errors.DesignError, match="users who could be in condition 'pure_control' is in"
     ):
-        bc.exposure_contrast(exposures[0], np.where(pure, np.nan, 1.0), min_probability=0)
+        bc.frequentist.exposure_contrast(
+            exposures[0], np.where(pure, np.nan, 1.0), min_probability=0
+        )
 
 
 # --- regressions -------------------------------------------------------------------------------
@@ -471,7 +481,7 @@ def test_contrasts_that_the_design_cannot_make_are_refused():
 
 @cache
 def experiment(mapping="any", strata=False, covariates=()):
-    scenario = bc.GraphScenario(
+    scenario = bc.simulate.GraphScenario(
         n_clusters=10, cluster_size=30, local_ties=1.5, bridge_ties=3, within_ties=1
     )
     edges, users = scenario.simulate(3)
@@ -509,8 +519,8 @@ def test_weighted_regression_equals_hajek_where_all_can_be_in_every_condition():
     used = (p > 0).all(axis=1)
     assert 150 < used.sum() < 300
     y = np.where(used, exp.outcomes(), np.nan)
-    hajek = bc.exposure_contrast(exp.exposure, y, min_probability=0)
-    ols = bc.exposure_weighted_ols(exp, min_probability=0)
+    hajek = bc.frequentist.exposure_contrast(exp.exposure, y, min_probability=0)
+    ols = bc.frequentist.exposure_weighted_ols(exp, min_probability=0)
     assert list(ols.terms) == ["intercept", "direct", "spillover"]
     assert ols.estimate[1:].tolist() == pytest.approx(hajek.estimate.tolist(), rel=1e-10)
 
@@ -525,7 +535,7 @@ def test_weighted_regression_equals_statsmodels_and_cr2_its_formula(least):
     at = np.where(data["treated"] == 1, 2, np.where(data["s"] > 0, 1, 0))
     weight = 1 / p[np.arange(len(p)), at]
     fit = sm.WLS(y[used], X[used], weights=weight[used]).fit()
-    ols = bc.exposure_weighted_ols(exp, min_probability=least)
+    ols = bc.frequentist.exposure_weighted_ols(exp, min_probability=least)
     assert ols.estimate.tolist() == pytest.approx(fit.params.tolist(), rel=1e-9)
     root = np.sqrt(weight[used])
     Z, e = X[used] * root[:, None], fit.resid * root
@@ -548,15 +558,15 @@ def test_weighted_regression_absorbs_strata():
     p = exp.exposure.probability[data["user"]]
     can = data[[f"probability_{c}" for c in ARMS[:2]]].min(axis=1).to_numpy() >= 0.01
     fit = sm.WLS(y[can], X[can], weights=1 / p[can]).fit()
-    found = bc.exposure_weighted_ols(exp)
+    found = bc.frequentist.exposure_weighted_ols(exp)
     assert found.estimate[-2:].tolist() == pytest.approx(fit.params[1:3].tolist(), rel=1e-9)
 
 
 def test_weighted_regression_refuses_conditions_without_users():
     with pytest.raises(
-        bc.DesignError, match=r"none of the .* is in condition 'pure_control'; lower"
+        bc.errors.DesignError, match=r"none of the .* is in condition 'pure_control'; lower"
     ):
-        bc.exposure_weighted_ols(experiment(), min_probability=0.5)
+        bc.frequentist.exposure_weighted_ols(experiment(), min_probability=0.5)
 
 
 @pytest.mark.parametrize("covariates", [(), ("age",)])
@@ -565,7 +575,7 @@ def test_recentred_regression_equals_least_squares(mapping, covariates):
     exp = experiment(mapping, covariates=covariates)
     _, X, y = rows_of(exp, *covariates, "expected_exposure")
     expected, *_ = np.linalg.lstsq(X, y, rcond=None)
-    found = bc.recentred_ols(exp)
+    found = bc.frequentist.recentred_ols(exp)
     assert found.terms[1:3] == ("direct", "spillover")
     assert found.estimate[1:3].tolist() == pytest.approx(expected[1:3].tolist(), rel=1e-9)
     assert found.method == "recentred OLS, CR2"
@@ -582,16 +592,24 @@ def test_estimators_of_a_graph_need_one():
     data["s"] = (1 - data["t"]) * (np.arange(40) % 3 == 0)
     design_ = {"cluster": "c", "treatment": "t", "spillover": "s"}
     exp = bc.Experiment(data, bc.ModelSpec(design=design_, outcome={"column": "y"}))
-    for estimator in (bc.hajek, bc.horvitz_thompson, bc.exposure_weighted_ols, bc.recentred_ols):
-        with pytest.raises(bc.DataError, match="this experiment has no collaboration graph"):
+    for estimator in (
+        bc.frequentist.hajek,
+        bc.frequentist.horvitz_thompson,
+        bc.frequentist.exposure_weighted_ols,
+        bc.frequentist.recentred_ols,
+    ):
+        with pytest.raises(bc.errors.DataError, match="this experiment has no collaboration graph"):
             estimator(exp)
 
 
 def test_contrasts_of_an_experiment_are_those_of_its_exposure():
     exp = experiment()
-    for estimator, kind in ((bc.hajek, "hajek"), (bc.horvitz_thompson, "horvitz_thompson")):
+    for estimator, kind in (
+        (bc.frequentist.hajek, "hajek"),
+        (bc.frequentist.horvitz_thompson, "horvitz_thompson"),
+    ):
         found = estimator(exp, min_probability=0.02)
         y = exp.exposure.source.sort_values("user")["outcome"].to_numpy()
-        same = bc.exposure_contrast(exp.exposure, y, kind, min_probability=0.02)
+        same = bc.frequentist.exposure_contrast(exp.exposure, y, kind, min_probability=0.02)
         assert found.estimate.tolist() == same.estimate.tolist()
         assert found.variance.tolist() == same.variance.tolist()

@@ -130,14 +130,14 @@ def test_covariates_and_strata_are_adjusted_for(units, spec):
 def test_unidentified_regressions_are_refused():
     y, X, cluster = rows(2)
     twice = np.column_stack([X[:, 0], X[:, 1], 2 * X[:, 1] + 1])
-    with pytest.raises(bc.IdentificationError, match="'x', 'z' are collinear"):
+    with pytest.raises(bc.errors.IdentificationError, match="'x', 'z' are collinear"):
         bc.ols(compress(y, twice, cluster))
     constant = np.column_stack([X[:, :2], np.ones(len(y))])
-    with pytest.raises(bc.IdentificationError, match="'z' is constant in all 200 rows"):
+    with pytest.raises(bc.errors.IdentificationError, match="'z' is constant in all 200 rows"):
         bc.ols(compress(y, constant, cluster))
-    with pytest.raises(bc.DesignError, match="200 units in 1 clusters are too few"):
+    with pytest.raises(bc.errors.DesignError, match="200 units in 1 clusters are too few"):
         bc.ols(compress(y, X, np.zeros(len(y))))
-    with pytest.raises(bc.DesignError, match="4 units"):
+    with pytest.raises(bc.errors.DesignError, match="4 units"):
         bc.ols(compress(y[:4], np.eye(4, 3), np.arange(4)), "iid")
     with pytest.raises(ValueError, match="vcov must be one of iid, CR0, CR1, CR2, CR3"):
         bc.ols(compress(y, X, cluster), "HC3")

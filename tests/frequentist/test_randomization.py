@@ -93,7 +93,7 @@ def test_three_clusters_an_arm_cannot_reject_at_5_percent():
 def test_the_level_is_held():
     """2,000 experiments without effect, 4 + 4 clusters, exact test at 5%: at most 3/70 = 4.3%."""
     rng = np.random.default_rng(0)
-    scenario = bc.Scenario(
+    scenario = bc.simulate.Scenario(
         n_clusters=8, cluster_size=20, size_cv=0.8, direct=0, exposed_share=0, icc=0.3
     )
     rejected = 0
@@ -107,11 +107,15 @@ def test_the_level_is_held():
 
 
 MECHANISMS = {
-    "complete": bc.Complete(6, 2),
-    "stratified": bc.Stratified(np.array(["a", "a", "a", "b", "b", "b"]), {"a": 1, "b": 2}),
-    "pairs": bc.Stratified(np.array([0, 0, 1, 1, 2, 2]), {0: 1, 1: 1, 2: 1}),
-    "bernoulli": bc.Bernoulli(6, least=2),
-    "rerandomised": bc.Rerandomised(bc.Complete(6, 3), np.array([1.0, 2, 3, 4, 5, 9]), 1.0),
+    "complete": bc.assignment.Complete(6, 2),
+    "stratified": bc.assignment.Stratified(
+        np.array(["a", "a", "a", "b", "b", "b"]), {"a": 1, "b": 2}
+    ),
+    "pairs": bc.assignment.Stratified(np.array([0, 0, 1, 1, 2, 2]), {0: 1, 1: 1, 2: 1}),
+    "bernoulli": bc.assignment.Bernoulli(6, least=2),
+    "rerandomised": bc.assignment.Rerandomised(
+        bc.assignment.Complete(6, 3), np.array([1.0, 2, 3, 4, 5, 9]), 1.0
+    ),
 }
 
 
@@ -139,7 +143,7 @@ def test_draws_are_uniform_over_the_enumerated_assignments(name):
 
 
 def test_a_users_own_mechanism():
-    alternating = bc.Custom(8, lambda rng: np.roll(np.arange(8) % 2, rng.integers(0, 2)))
+    alternating = bc.assignment.Custom(8, lambda rng: np.roll(np.arange(8) % 2, rng.integers(0, 2)))
     frame, _ = make(2)
     frame["t"] = frame["c"] % 2
     spec = bc.ModelSpec(design={"cluster": "c", "treatment": "t"}, outcome={"column": "y"})
@@ -147,7 +151,7 @@ def test_a_users_own_mechanism():
     result = bc.randomization_test(exp, draws=199, mechanism=alternating)
     assert result.p_value == 1.0  # two mirrored assignments: nothing can be learnt
     assert not result.enumerated
-    with pytest.raises(bc.DesignError, match="cannot be enumerated"):
+    with pytest.raises(bc.errors.DesignError, match="cannot be enumerated"):
         alternating.enumerate()
 
 
@@ -168,32 +172,37 @@ def test_the_specification_names_the_mechanism():
     assert with_mechanism(frame, "complete").assignment.n_assignments == 70
     assert with_mechanism(frame, "matched_pairs", "pair").assignment.n_assignments == 16
     assert with_mechanism(frame, "bernoulli").assignment.n_assignments == 2**8 - 2 - 16
-    with pytest.raises(bc.SpecError, match="'stratified' needs a strata column"):
+    with pytest.raises(bc.errors.SpecError, match="'stratified' needs a strata column"):
         with_mechanism(frame, "stratified", None)
 
 
 def test_impossible_assignments_are_refused():
     frame, exp = make(4, strata=True)
     with pytest.raises(
-        bc.StrataError, match=r"2 strata of column 'b', such as 0, 1, do not have two"
+        bc.errors.StrataError, match=r"2 strata of column 'b', such as 0, 1, do not have two"
     ):
         _ = with_mechanism(frame, "matched_pairs").assignment
     frame["t"] = (frame["c"].isin([0, 1, 2, 3, 4])).astype(int)
-    with pytest.raises(bc.DesignError, match=r"stratum 0 has 4 treated of 4 clusters"):
+    with pytest.raises(bc.errors.DesignError, match=r"stratum 0 has 4 treated of 4 clusters"):
         _ = with_mechanism(frame, "stratified").assignment
     frame["pair"] = frame["c"] // 2
-    with pytest.raises(bc.DesignError, match=r"stratum 0 has 2 treated of 2 clusters, where"):
+    with pytest.raises(
+        bc.errors.DesignError, match=r"stratum 0 has 2 treated of 2 clusters, where"
+    ):
         _ = with_mechanism(frame, "matched_pairs", "pair").assignment
     with pytest.raises(
-        bc.DesignError, match=r"has 4 treated of 8 clusters, where the mechanism treats 3"
+        bc.errors.DesignError, match=r"has 4 treated of 8 clusters, where the mechanism treats 3"
     ):
-        bc.randomization_test(exp, mechanism=bc.Complete(8, 3))
-    with pytest.raises(bc.DesignError, match="exceeds the accepted"):
+        bc.randomization_test(exp, mechanism=bc.assignment.Complete(8, 3))
+    with pytest.raises(bc.errors.DesignError, match="exceeds the accepted"):
         bc.randomization_test(
-            exp, mechanism=bc.Rerandomised(bc.Complete(8, 4), np.arange(8) % 2, 0.1)
+            exp,
+            mechanism=bc.assignment.Rerandomised(
+                bc.assignment.Complete(8, 4), np.arange(8) % 2, 0.1
+            ),
         )
-    with pytest.raises(bc.DesignError, match="meet the criterion"):
-        bc.Rerandomised(bc.Complete(8, 4), np.arange(8.0) ** 3, 1e-12).draw(
+    with pytest.raises(bc.errors.DesignError, match="meet the criterion"):
+        bc.assignment.Rerandomised(bc.assignment.Complete(8, 4), np.arange(8.0) ** 3, 1e-12).draw(
             np.random.default_rng(0), 10
         )
     with pytest.raises(ValueError, match="term must be one of direct"):
@@ -201,8 +210,8 @@ def test_impossible_assignments_are_refused():
     for null in (np.nan, np.inf):
         with pytest.raises(ValueError, match=f"null must be a finite number; given {null}"):
             bc.randomization_test(exp, null=null)
-    with pytest.raises(bc.DesignError, match="0 or 1 for each of 8 clusters"):
-        bc.Complete(8, 4).check(np.arange(8))
+    with pytest.raises(bc.errors.DesignError, match="0 or 1 for each of 8 clusters"):
+        bc.assignment.Complete(8, 4).check(np.arange(8))
 
 
 def test_strata_may_be_text_and_clusters_may_be_many():
@@ -210,10 +219,10 @@ def test_strata_may_be_text_and_clusters_may_be_many():
     frame["pair"] = "p" + (frame["c"] // 2).astype(str)
     exp = with_mechanism(frame, "matched_pairs", "pair")
     assert bc.randomization_test(exp).draws == 16
-    with pytest.raises(bc.DesignError, match="no stratum"):
-        bc.Stratified(np.array([1, 1, np.nan, np.nan]), {1: 1})
-    assert bc.Complete(2_000, 1_000).n_assignments > 10**500
-    scenario = bc.Scenario(n_clusters=1_200, cluster_size=5, exposed_share=0)
+    with pytest.raises(bc.errors.DesignError, match="no stratum"):
+        bc.assignment.Stratified(np.array([1, 1, np.nan, np.nan]), {1: 1})
+    assert bc.assignment.Complete(2_000, 1_000).n_assignments > 10**500
+    scenario = bc.simulate.Scenario(n_clusters=1_200, cluster_size=5, exposed_share=0)
     many = bc.Experiment.from_moments(scenario.simulate_moments(), scenario.spec)
     assert not bc.randomization_test(many, draws=19).enumerated
 
@@ -228,6 +237,8 @@ def test_as_many_coefficients_as_clusters_leave_no_standard_error():
         outcome={"column": "y", "covariates": ["z0", "z1"]},
     )
     exp = bc.Experiment(frame, spec)
-    with pytest.raises(bc.DesignError, match="standard error of 'direct' vanishes: in each of 4"):
+    with pytest.raises(
+        bc.errors.DesignError, match="standard error of 'direct' vanishes: in each of 4"
+    ):
         bc.randomization_test(exp)
     assert bc.randomization_test(exp, studentise=False).p_value > 0

@@ -212,7 +212,9 @@ def one_treated(groups=6, treated=(0,)):
 def test_two_clusters_have_no_standard_error(options):
     y, X, cluster = one_treated(2)
     m = bc.ClusterMoments.from_arrays(y, X[:, :1], cluster, ["direct"])
-    with pytest.raises(bc.DesignError, match="standard error of 'direct' vanishes: in each of 2"):
+    with pytest.raises(
+        bc.errors.DesignError, match="standard error of 'direct' vanishes: in each of 2"
+    ):
         bc.wild_bootstrap(m, "direct", **options)
 
 
@@ -236,7 +238,7 @@ def test_jackknifed_scores_that_are_not_defined_are_refused():
     m = bc.ClusterMoments.from_arrays(y, X, cluster, NAMES)
     with (
         pytest.warns(UserWarning, match="single cluster"),
-        pytest.raises(bc.DesignError, match="the fit without cluster 0 does not identify"),
+        pytest.raises(bc.errors.DesignError, match="the fit without cluster 0 does not identify"),
     ):
         bc.wild_bootstrap(m, "direct", scores="jackknife", impose_null=False)
 

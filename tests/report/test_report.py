@@ -125,7 +125,7 @@ def test_every_number_on_the_page_equals_the_number_in_its_table(text, tutorial_
     for name, table in {
         "estimates": tutorial_analysis.estimates,
         "agreement": tutorial_analysis.comparison.agreement,
-        "convergence": bc.convergence(tutorial_analysis.posterior),
+        "convergence": bc.bayes.convergence(tutorial_analysis.posterior),
         "predictive": tutorial_analysis.predictive.to_dataframe(),
         "decision": tutorial_analysis.decision.to_dataframe(),
     }.items():
@@ -213,7 +213,7 @@ def test_code_that_reproduces_the_page_runs(tmp_path, monkeypatch):
 
 
 def test_a_scorecard_has_a_page_of_all_its_metrics(tmp_path):
-    data = bc.Scenario(n_clusters=12, cluster_size=30).simulate(1)
+    data = bc.simulate.Scenario(n_clusters=12, cluster_size=30).simulate(1)
     data["other"] = data["outcome"] ** 2
     design = {"cluster": "cluster", "treatment": "treated", "spillover": "exposed"}
     specs = [bc.ModelSpec(design=design, outcome={"column": c}) for c in ("outcome", "other")]
@@ -362,7 +362,7 @@ DESIGN = {"cluster": "cluster", "treatment": "treated", "spillover": "exposed"}
 
 @pytest.fixture
 def users():
-    return bc.Scenario(n_clusters=20, cluster_size=15).simulate(1)
+    return bc.simulate.Scenario(n_clusters=20, cluster_size=15).simulate(1)
 
 
 def test_names_that_are_no_mathematics_and_levels_with_a_slash_are_drawn(users, tmp_path):
@@ -374,7 +374,7 @@ def test_names_that_are_no_mathematics_and_levels_with_a_slash_are_drawn(users, 
     analysis = exact(users, bc.ModelSpec(design=DESIGN, outcome=outcome))
     assert analysis.report(tmp_path / "page.html").exists()
     assert "plan[N\N{DIVISION SLASH}A]" in analysis.posterior["posterior"]
-    with pytest.raises(bc.SpecError, match="rename"):
+    with pytest.raises(bc.errors.SpecError, match="rename"):
         bc.ModelSpec(design=DESIGN, outcome={"column": "outcome", "covariates": ["a/b"]})
 
 
@@ -408,12 +408,12 @@ def test_effects_are_defined_by_the_design(users):
     said = " ".join(exact(users, bc.ModelSpec(design=alone, outcome=outcome)).verdict)
     assert "control users, whatever reaches these" in said
     assert "differences of the mean logarithm" in said
-    made = bc.example(MODELS / "partial_rollout.toml")
+    made = bc.simulate.example(MODELS / "partial_rollout.toml")
     analysis = exact(made.simulate(seed=1), made.spec)
     said = " ".join(analysis.verdict)
     assert "within_spillover effect" not in said.replace("of the within_spillover effect", "")
     assert "users of a cluster without treated ones" in said
-    made = bc.example(MODELS / "four_conditions.toml")
+    made = bc.simulate.example(MODELS / "four_conditions.toml")
     analysis = exact(made.simulate(seed=1), made.spec)
     assert "treated users who are not exposed against" in " ".join(analysis.verdict)
     assert "full rollout with exposure" in set(sections.headline(analysis).frame["estimand"])
@@ -425,7 +425,7 @@ def test_markdown_mentions_nobody():
 
 
 def test_failed_checks_of_any_metric_are_above_the_scorecard(tmp_path):
-    data = bc.Scenario(n_clusters=8, cluster_size=20).simulate(1)
+    data = bc.simulate.Scenario(n_clusters=8, cluster_size=20).simulate(1)
     data["other"] = data["outcome"] ** 2
     specs = {
         name: bc.ModelSpec(design=DESIGN, outcome={"column": name}) for name in ("outcome", "other")

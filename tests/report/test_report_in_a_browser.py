@@ -27,7 +27,7 @@ SIZES = {"desktop": (1200, 900), "phone": (390, 844)}
 @pytest.fixture(scope="module")
 def broken():
     """An experiment with few, unequal and unlike workspaces, of which one decides."""
-    made = bc.Scenario(n_clusters=8, cluster_size=12, size_cv=0.8).simulate(1)
+    made = bc.simulate.Scenario(n_clusters=8, cluster_size=12, size_cv=0.8).simulate(1)
     data = made.rename(columns={"cluster": "workspace", "outcome": "minutes"})
     data.loc[data["workspace"] == 0, "minutes"] += 60
     spec = bc.ModelSpec(
@@ -191,7 +191,7 @@ def test_dark_pages_are_dark(visit):
 def test_one_page_of_every_metric_in_the_browser(browser, tmp_path):
     from axe_core_python.sync_playwright import Axe
 
-    data = bc.Scenario(n_clusters=12, cluster_size=30).simulate(1)
+    data = bc.simulate.Scenario(n_clusters=12, cluster_size=30).simulate(1)
     design = {"cluster": "cluster", "treatment": "treated", "spillover": "exposed"}
     specs = {
         name: bc.ModelSpec(title=name, design=design, outcome={"column": "outcome"})

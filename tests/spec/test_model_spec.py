@@ -126,19 +126,19 @@ BAD = [
 
 @pytest.mark.parametrize(("changes", "message"), BAD)
 def test_bad_specs_are_refused(changes, message):
-    with pytest.raises(bc.SpecError, match=message):
+    with pytest.raises(bc.errors.SpecError, match=message):
         make(**changes)
 
 
 def test_bad_files_are_named(tmp_path):
     path = tmp_path / "x.toml"
-    with pytest.raises(bc.SpecError, match=r"x.toml: cannot be read"):
+    with pytest.raises(bc.errors.SpecError, match=r"x.toml: cannot be read"):
         bc.load_spec(path)
     path.write_text("[design")
-    with pytest.raises(bc.SpecError, match=r"x.toml: the specification is not valid TOML"):
+    with pytest.raises(bc.errors.SpecError, match=r"x.toml: the specification is not valid TOML"):
         bc.load_spec(path)
     path.write_text("[design]\nclster = 'w'")
-    with pytest.raises(bc.SpecError, match=r"x.toml: .*did you mean 'cluster'"):
+    with pytest.raises(bc.errors.SpecError, match=r"x.toml: .*did you mean 'cluster'"):
         bc.load_spec(path)
 
 

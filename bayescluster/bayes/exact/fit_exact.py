@@ -62,7 +62,8 @@ def fit_exact(exp: Experiment, draws: int = 4_000, seed: int = 0) -> xr.DataTree
 
     Examples
     --------
-    >>> from bayescluster import Experiment, Scenario
+    >>> from bayescluster import Experiment
+    >>> from bayescluster.simulate import Scenario
     >>> scenario = Scenario(n_clusters=20, cluster_size=50)
     >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
     >>> posterior = fit_exact(exp, draws=400, seed=1)

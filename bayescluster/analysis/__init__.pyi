@@ -1,0 +1,1 @@
+from .scorecard import Scorecard as Scorecard

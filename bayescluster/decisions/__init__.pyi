@@ -1,0 +1,1 @@
+from .expected_loss import Decision as Decision

@@ -1,0 +1,23 @@
+from .collaboration_graph import CollaborationGraph as CollaborationGraph
+from .condition_probabilities import (
+    ExposureProbabilities as ExposureProbabilities,
+)
+from .condition_probabilities import (
+    exposure_probabilities as exposure_probabilities,
+)
+from .mappings import (
+    AtLeast as AtLeast,
+)
+from .mappings import (
+    CustomMapping as CustomMapping,
+)
+from .mappings import (
+    ExposureMapping as ExposureMapping,
+)
+from .mappings import (
+    ShareAbove as ShareAbove,
+)
+from .mappings import (
+    TreatedShare as TreatedShare,
+)
+from .positivity import Positivity as Positivity

@@ -1,0 +1,1 @@
+from .prior_predictive import plot_prior_predictive as plot_prior_predictive
