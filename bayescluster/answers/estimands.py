@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import BLOCK_ELEMENTS, Floats, Integers
 from ..bayes.cells.cell_families import RATIOS, mean_of
 from ..data.experiment import Experiment
 from ..spec.model_spec import ReportSpec
@@ -17,12 +17,9 @@ from ..spec.model_spec import ReportSpec
 if TYPE_CHECKING:
     import xarray as xr
 
-Floats = NDArray[np.float64]
 #: Linear predictors without treatment (S, B), shares of the users (B,), clusters (B,).
-Baseline = tuple[Floats, Floats, NDArray[np.int64]]
+Baseline = tuple[Floats, Floats, Integers]
 
-#: Draws times users that are alike, of those that are looked at together.
-BLOCK_ELEMENTS = 4_000_000
 #: What each estimand means, in words for the report.
 DEFINITIONS = {
     "direct": "treated users against control users who are not exposed to spillover",
@@ -161,7 +158,7 @@ def _log_baselines(exp: Experiment, draws: xr.Dataset) -> Iterator[Baseline]:
     base = _flat(draws, "intercept") + _flat(draws, "within_sd")[:, None] ** 2 / 2
     if exp.covariates:
         center, slopes = _covariates(exp, draws)
-        base = base + slopes @ ((moments.mean + moments.origin)[:, k:-1] - center).T
+        base = base + slopes @ (moments.means[:, k:-1] - center).T
         within = moments.cross[:, k:-1, k:-1] / moments.n[:, None, None]
         base = base + np.einsum("sa,jab,sb->sj", slopes, within, slopes, optimize=True) / 2
     yield base, moments.n / moments.n.sum(), np.arange(moments.n_clusters)
@@ -171,7 +168,7 @@ def _covariates(exp: Experiment, draws: xr.Dataset) -> tuple[Floats, Floats]:
     """Return the covariates' means (c,), from which the model counts, and their slopes (S, c)."""
     moments, k = exp.moments(), len(exp.spec.design.effects)
     slopes = [_flat(draws, name) for name in exp.covariates]
-    center = (moments.grand_mean + moments.origin)[k:-1]
+    center = moments.grand_means[k:-1]
     return center, np.stack(slopes, axis=-1) if slopes else np.empty((0, 0))
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import Floats
 from .._support.display import Tidy, percent
 from ..bayes.parameter_draws import check_posterior
 from ..data.experiment import Experiment
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
 
 #: Shares of a default projection.
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -68,7 +67,7 @@ class Exposure:
     def of(cls, exp: Experiment) -> Exposure:
         """Read them off an experiment."""
         m = exp.moments()
-        mean = dict(zip(m.names, m.grand_mean + m.origin, strict=False))
+        mean = dict(zip(m.names, m.grand_means, strict=False))
         treated = float(mean["direct"])
         share = treated if exp.spec.design.level == "unit" else float(exp.treated.mean())
         both = float(mean.get("interaction", 0.0))

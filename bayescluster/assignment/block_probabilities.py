@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
+
+from .._support.arrays import Floats, Integers
 
 
 class Block(ABC):
@@ -107,7 +108,7 @@ class Blocks:
         Each block.
     """
 
-    code: NDArray[np.int64]
+    code: Integers
     kinds: tuple[Block, ...]
 
     @property
@@ -115,9 +116,7 @@ class Blocks:
         """Number of blocks."""
         return len(self.kinds)
 
-    def specific(
-        self, block: NDArray[np.int64], of: NDArray[np.int64], treated: NDArray[np.int64] | int
-    ) -> NDArray[np.float64]:
+    def specific(self, block: Integers, of: Integers, treated: Integers | int) -> Floats:
         """Return :meth:`Block.specific` for arrays of one shape, computed once a distinct case."""
         treated = np.broadcast_to(np.asarray(treated), of.shape)
         kind = self._kind[block]
@@ -137,6 +136,6 @@ class Blocks:
         return list(dict.fromkeys(self.kinds))
 
     @property
-    def _kind(self) -> NDArray[np.int64]:
+    def _kind(self) -> Integers:
         at = {kind: i for i, kind in enumerate(dict.fromkeys(self.kinds))}
         return np.array([at[kind] for kind in self.kinds], dtype=np.int64)

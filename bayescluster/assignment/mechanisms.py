@@ -17,11 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from .._support.arrays import Booleans, Floats
 from ..errors import DesignError
 from .block_probabilities import Blocks, FixedNumber
-
-Booleans = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 #: Draws that probabilities without a closed form are estimated from.
 PROBABILITY_DRAWS = 10_000

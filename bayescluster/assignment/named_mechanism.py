@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-
+from .._support.arrays import Booleans
 from ..data.cluster_moments import ClusterMoments
 from ..data.input_validation import check_pairs
 from ..errors import DesignError
@@ -13,9 +11,7 @@ from .mechanisms import Assignment, Complete, Stratified
 from .redrawn_mechanisms import Bernoulli, Rerandomised
 
 
-def mechanism_of(
-    moments: ClusterMoments, treated: NDArray[np.bool_], spec: ModelSpec
-) -> Assignment:
+def mechanism_of(moments: ClusterMoments, treated: Booleans, spec: ModelSpec) -> Assignment:
     """Return the mechanism that a specification names, with the numbers of clusters in the data.
 
     Parameters

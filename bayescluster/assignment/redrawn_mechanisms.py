@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .._support.arrays import Booleans, Floats
 from ..errors import DesignError
 from .block_probabilities import Blocks, Coins
 from .mechanisms import Assignment, checked, drawn_probability
-
-Booleans = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 #: A covariate whose spread is no more than this share of its size is constant but for rounding.
 CONSTANT = 1e-12

@@ -8,7 +8,6 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..data.experiment import Experiment
 from ..data.sources import first_lines
@@ -18,7 +17,6 @@ from .recovered_intercepts import complete
 if TYPE_CHECKING:
     import xarray as xr
 
-Floats = NDArray[np.float64]
 
 #: Packages whose versions a posterior records.
 RECORDED_PACKAGES = ("bayescluster", "pymc", "nutpie", "arviz", "numpy", "ibis-framework", "duckdb")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._support.arrays import Integers
 from ..data.experiment import CELL_FAMILIES, Experiment
 from ..errors import FitError
 from ..spec.priors import Prior
@@ -14,8 +14,6 @@ from .cells.cell_families import EXTRA_PARAMETER, link
 from .cells.cell_likelihood import CellLikelihood
 from .cells.intercept_quadrature import NODES
 from .gaussian.gaussian_likelihood import GaussianStatistics
-
-Integers = NDArray[np.int64]
 
 #: More evaluations of a cell's density than this for one of the likelihood, and integrating the
 #: intercepts out costs more than sampling them.
@@ -86,7 +84,7 @@ def resolved_priors(exp: Experiment) -> dict[str, Prior]:
     """
     moments, spec = exp.moments(), exp.spec
     family, priors = spec.outcome.family, spec.priors
-    center = float(moments.grand_mean[-1] + moments.origin[-1])
+    center = float(moments.grand_means[-1])
     sd = 1.0 if spec.outcome.has_link else float(moments.sd[-1])
     location = float(link(family, center))
     resolved = {"intercept_mean": priors.intercept_mean.in_outcome_units(sd, location)}
@@ -108,5 +106,5 @@ def resolved_priors(exp: Experiment) -> dict[str, Prior]:
 
 def _center(exp: Experiment) -> dict[str, float]:
     moments = exp.moments()
-    grand_mean = dict(zip(moments.names, moments.grand_mean + moments.origin, strict=False))
+    grand_mean = dict(zip(moments.names, moments.grand_means, strict=False))
     return {name: float(grand_mean[name]) for name in exp.covariates}

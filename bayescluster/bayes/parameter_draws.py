@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._support.arrays import Floats
 from ..data.experiment import Experiment
 from .cells.cell_families import EXTRA_PARAMETER
 
 if TYPE_CHECKING:
     import xarray as xr
-
-Floats = NDArray[np.float64]
 
 
 def check_posterior(exp: Experiment, tree: xr.DataTree, *, recorded: bool = False) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from .._support.arrays import Floats
 from ..data.experiment import CELL_FAMILIES, Experiment
 from .gaussian.gaussian_likelihood import GaussianStatistics
 from .gaussian.gaussian_slopes import SlopesLikelihood
@@ -21,7 +22,6 @@ from .parameter_draws import ParameterDraws
 if TYPE_CHECKING:
     import xarray as xr
 
-Floats = NDArray[np.float64]
 
 #: Draws from the prior that a posterior is accompanied by.
 PRIOR_DRAWS = 1_000
@@ -96,7 +96,7 @@ def complete(tree: xr.DataTree, exp: Experiment, rng: np.random.Generator) -> No
     for group_name, (name, values) in per_cluster.items():
         steps = {dim: np.arange(size) for dim, size in zip(DIMS, values.shape[:2], strict=False)}
         tree[group_name] = xr.DataTree(xr.Dataset({name: (DIMS, values)}, coords=steps | coords))
-    outcome_mean = moments.mean[:, -1] + moments.origin[-1]
+    outcome_mean = moments.means[:, -1]
     observed = {"cluster_mean": ("cluster", outcome_mean)}
     tree["observed_data"] = xr.DataTree(xr.Dataset(observed, coords=coords))
     constant = {"n_units": ("cluster", moments.n), "treated": ("cluster", exp.treated)}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats
 from .._support.display import Tidy
 from ..data.experiment import Experiment
 from ..errors import DesignError
@@ -16,14 +16,12 @@ from ..errors import DesignError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
 
 #: A standardised difference beyond this is large enough to look at (Austin 2009, Statistics in
 #: Medicine 28: 3083-3107, has 0.1 for individuals; cluster means of few clusters scatter more).
 MAX_DIFFERENCE = 0.25
 #: Omnibus p-values below these are a reason for caution, and a problem.
 CAUTION, PROBLEM = 0.05, 0.001
-BLOCK_ELEMENTS = 5_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +102,7 @@ def balance(exp: Experiment, draws: int = 1_999, seed: int = 0) -> Balance:
     m, treated = exp.moments(), exp.treated
     names = ["units in the cluster", *exp.covariates]
     at = [m.column(name) for name in exp.covariates]
-    values = np.column_stack([m.n, m.mean[:, at] + m.origin[at]])
+    values = np.column_stack([m.n, m.means[:, at]])
     centred = values - values.mean(axis=0)
     scale = centred.std(axis=0, ddof=1)
     standard = centred / np.where(scale > 1e-12 * np.abs(values).max(axis=0), scale, np.inf)
@@ -139,7 +137,7 @@ def _whitened(standard: Floats) -> Floats:
     return left[:, keep] * np.sqrt(len(standard) - 1)
 
 
-def _differences(assignments: NDArray[np.bool_], values: Floats) -> Floats:
+def _differences(assignments: Booleans, values: Floats) -> Floats:
     """Return treated less control means under each assignment; shape (B, columns of values)."""
     treated = assignments.sum(axis=1, keepdims=True)
     control = assignments.shape[1] - treated

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._support.arrays import Booleans, Floats
 from ..data.cluster_moments import ClusterMoments
 from ..data.experiment import Experiment
 from ..errors import BayesClusterError, DataError
@@ -16,8 +16,6 @@ from ..exposure.collaborators import Touches
 from ..exposure.expose import Exposure
 from ..exposure.mappings import ExposureMapping
 from ..spec.model_spec import ModelSpec
-
-Floats = NDArray[np.float64]
 
 #: Numbers that each effect has.
 FIGURES = ("estimate", "lower", "upper", "std_error")
@@ -111,7 +109,7 @@ class Reanalysis:
                 return Reanalysed({}, users, dose, f"not identified: {error}")
         return Reanalysed(effects, users, dose, "; ".join({str(w.message) for w in caught}))
 
-    def _moments(self, exposure: Exposure, used: NDArray[np.bool_]) -> ClusterMoments:
+    def _moments(self, exposure: Exposure, used: Booleans) -> ClusterMoments:
         """Compress the users with the regressors that exposure decides replaced."""
         from ..frequentist.graph_estimators import expected_column
 

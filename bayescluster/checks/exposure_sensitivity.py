@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import Floats
 from .._support.display import Tidy, number, percent
 from ..assignment.mechanisms import Assignment
 from ..exposure.collaborators import Touches
@@ -31,7 +31,6 @@ from .exposure_reanalysis import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
 
 #: Shift, in standard errors of the declared estimate, above which it is remarked ...
 MAX_SHIFT = 1.0

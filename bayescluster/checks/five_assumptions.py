@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import Floats
 from .._support.display import Tidy, number
 from ..data.experiment import Experiment
 from ..errors import DataError, DesignError
@@ -18,7 +18,6 @@ from .arm_balance import Balance, balance
 if TYPE_CHECKING:
     import xarray as xr
 
-Floats = NDArray[np.float64]
 
 #: What checks are about: the assumptions, in the order of the report, then the computation.
 ASSIGNMENT = "cluster random assignment"

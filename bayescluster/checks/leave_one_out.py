@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from .._support.display import Tidy
 from ..data.experiment import Experiment
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
 Fitter = Callable[[Experiment], Any]
 
 #: Differences in elpd below this say nothing (Sivula, Magnusson, Matamoros & Vehtari 2025, Bayesian
@@ -327,7 +325,7 @@ def _check_same_data(experiments: Mapping[str, Experiment]) -> None:
             )
         if (exp.spec.outcome.family == "lognormal") != (first.spec.outcome.family == "lognormal"):
             continue
-        ours, theirs = (x.mean[:, -1] + x.origin[-1] for x in (m, other))
+        ours, theirs = (x.means[:, -1] for x in (m, other))
         if not np.allclose(ours, theirs, rtol=1e-6, atol=1e-9 * float(m.sd[-1])):
             raise DataError(f"models {first_name!r} and {name!r} are of different outcomes")
 
@@ -339,7 +337,7 @@ def _on_the_outcome(exp: Experiment, tree: xr.DataTree) -> xr.DataTree:
     values = tree["log_likelihood"].to_dataset()
     if exp.spec.outcome.family == "lognormal":
         m = exp.moments()
-        logs = m.n * (m.mean[:, -1] + m.origin[-1])
+        logs = m.n * (m.means[:, -1])
         values = values.assign(outcome=values["outcome"] - xr.DataArray(logs, dims="cluster"))
     posterior = tree["posterior"].to_dataset()
     return xr.DataTree.from_dict({"posterior": posterior, "log_likelihood": values})

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import Floats
 from .._support.display import Tidy
 from ..bayes.parameter_draws import ParameterDraws, check_posterior
 from ..data.experiment import Experiment
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
 
 #: Two-sided tail probabilities below which what was observed is a surprise, and a misfit.
 SURPRISING, MISFIT = 0.05, 0.01
@@ -234,7 +233,7 @@ def _observed_means(exp: Experiment) -> Floats:
     if exp.spec.outcome.has_link:
         cells = exp.cells()
         return np.bincount(cells.cluster, cells.total) / np.bincount(cells.cluster, cells.n)
-    return exp.moments().mean[:, -1] + exp.moments().origin[-1]
+    return exp.moments().means[:, -1]
 
 
 def _from_logs(name: str) -> tuple[str, Any]:
@@ -275,7 +274,7 @@ def _absurd_row(exp: Experiment, means: Floats, expected: Floats | None) -> dict
     """Describe all cluster means that the prior implies, and judge whether they can be."""
     judged = means if expected is None else expected
     m, family = exp.moments(), exp.spec.outcome.family
-    center, sd = float(m.grand_mean[-1] + m.origin[-1]), float(m.sd[-1])
+    center, sd = float(m.grand_means[-1]), float(m.sd[-1])
     match family:
         case "bernoulli":
             low = min(EXTREME_RATE, center / RARER)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._support.arrays import BLOCK_ELEMENTS, Floats, Integers
 from ..bayes.cells.cell_families import draw_totals, mean_of
 from ..bayes.model_inputs import cell_likelihood, gaussian_statistics
 from ..bayes.parameter_draws import ParameterDraws
@@ -22,11 +23,7 @@ from ..data.experiment import CELL_FAMILIES, Experiment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
-#: Numbers held at once.
-BLOCK_ELEMENTS = 4_000_000
 #: Units x draws above which the outcomes of counts are drawn as frequencies of values.
 MAX_UNITS_DRAWN = 40_000_000
 #: Distinct values of a count that frequencies may be drawn of.
@@ -273,7 +270,7 @@ def _from_moments(exp: Experiment) -> Groups:
 def _is_binary(exp: Experiment, name: str) -> bool:
     """Whether a regressor in [0, 1] is 0 or 1 throughout: its variance is then m (1 - m)."""
     m, at = exp.moments(), exp.moments().column(name)
-    mean = m.mean[:, at] + m.origin[at]
+    mean = m.means[:, at]
     return bool(np.abs(m.cross[:, at, at] / m.n - mean * (1 - mean)).max() < 1e-9)
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._support.arrays import Booleans, Floats
 from ..bayes.parameter_draws import ParameterDraws
 from ..data.experiment import Experiment
 from .predictive_replicates import Groups, Replicates
-
-Floats = NDArray[np.float64]
 
 
 def of_cluster_means(exp: Experiment) -> dict[str, Callable[[Floats], Floats]]:
@@ -35,7 +33,7 @@ def _sd(values: Floats) -> Floats:
     return np.where(np.isnan(sd), np.inf, sd)
 
 
-def _difference(means: Floats, treated: NDArray[np.bool_]) -> Floats:
+def _difference(means: Floats, treated: Booleans) -> Floats:
     """Return the difference between the arms; NaN where both are infinite."""
     with np.errstate(invalid="ignore"):
         return means[..., treated].mean(axis=-1) - means[..., ~treated].mean(axis=-1)
@@ -75,7 +73,7 @@ def observed_totals(exp: Experiment, groups: Groups, like: Replicates) -> Replic
     return Replicates(totals, np.array([zeros]), np.array([squares]))
 
 
-def _arms(exp: Experiment) -> dict[str, NDArray[np.bool_]]:
+def _arms(exp: Experiment) -> dict[str, Booleans]:
     if exp.spec.design.level == "unit":
         return {"SD within clusters": np.ones(len(exp.treated), bool)}
     arms = {"control": ~exp.treated, "treated": exp.treated}

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from .._support.display import Tidy
 from ..answers.estimands import estimand_draws, summarise
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
 
 #: Sensitivity above which the posterior is said to depend on a component (Kallioinen et al. 2024).
 SENSITIVE = 0.05

@@ -15,12 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from .._support.arrays import Floats, Integers
 from .._support.display import Tidy
 from ..errors import DataError
 from .cluster_moments import ClusterMoments
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,10 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from .._support.arrays import Floats, Integers
 from .._support.display import Tidy
 from ..errors import DataError, MissingValueError
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,6 +244,16 @@ class ClusterMoments(Tidy):
         """Mean of each variable over all units, as deviation from `origin`; shape (k,)."""
         return self.n @ self.mean / self.n.sum()
 
+    @property
+    def means(self) -> Floats:
+        """Mean of each variable in each cluster, in the variable's own unit; shape (J, k)."""
+        return self.mean + self.origin
+
+    @property
+    def grand_means(self) -> Floats:
+        """Mean of each variable over all units, in the variable's own unit; shape (k,)."""
+        return self.grand_mean + self.origin
+
     @cached_property
     def total_cross(self) -> Floats:
         """Cross-products of all units about the grand mean; shape (k, k)."""
@@ -308,7 +317,7 @@ class ClusterMoments(Tidy):
         return np.array([]) if self.strata is None else np.unique(self.strata)
 
     @cached_property
-    def stratum_code(self) -> NDArray[np.int64]:
+    def stratum_code(self) -> Integers:
         """Position of each cluster's stratum among `stratum_levels`; zeros without strata; (J,)."""
         if self.strata is None:
             return np.zeros(self.n_clusters, dtype=np.int64)
@@ -340,7 +349,7 @@ class ClusterMoments(Tidy):
         strata = None if self.strata is None else self.strata.tolist()
         digest = hashlib.sha256(repr((self.variables, self.clusters.tolist(), strata)).encode())
         root = np.sign(self.cross) * np.sqrt(np.abs(self.cross))
-        for values in (self.n, self.mean + self.origin, root):
+        for values in (self.n, self.means, root):
             scale = np.abs(values).max(axis=0, initial=1e-300)
             digest.update(np.round(values / scale * 1e9).astype(np.int64).tobytes())
         return digest.hexdigest()[:16]
@@ -350,7 +359,7 @@ class ClusterMoments(Tidy):
         frame = pd.DataFrame({"cluster": self.clusters, "n": self.n.astype(np.int64)})
         if self.strata is not None:
             frame["stratum"] = self.strata
-        return frame.assign(**dict(zip(self.variables, (self.mean + self.origin).T, strict=True)))
+        return frame.assign(**dict(zip(self.variables, self.means.T, strict=True)))
 
     def __repr__(self) -> str:
         return (

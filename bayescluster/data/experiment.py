@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .._support.arrays import Booleans, Floats, Integers
 from ..assignment.mechanisms import Assignment, Complete, Stratified
 from ..assignment.named_mechanism import mechanism_of
 from ..errors import (
@@ -213,7 +214,7 @@ class Experiment:
         return self._clusters_dropped
 
     @property
-    def cluster_order(self) -> NDArray[np.int64]:
+    def cluster_order(self) -> Integers:
         """Positions of the clusters in the moments, by first appearance in a frame; shape (J,).
 
         A source without row order (a file, a warehouse) gives the order of the labels.
@@ -221,10 +222,10 @@ class Experiment:
         return self._order
 
     @property
-    def treated(self) -> NDArray[np.bool_]:
+    def treated(self) -> Booleans:
         """Whether each cluster is treated (in a partial rollout: in part); shape (J,)."""
         direct = self._moments.column("direct")
-        share = self._moments.mean[:, direct] + self._moments.origin[direct]
+        share = self._moments.means[:, direct]
         return share > (1e-9 if self._spec.design.level == "unit" else 0.5)
 
     @cached_property
@@ -260,7 +261,7 @@ class Experiment:
         """Exposure by the collaboration graph, where the experiment was built from one."""
         return self._exposure
 
-    def outcomes(self) -> NDArray[np.float64]:
+    def outcomes(self) -> Floats:
         """Return the outcomes in the order of the exposure's users, NaN where unused; shape (n,).
 
         Raises
@@ -270,14 +271,14 @@ class Experiment:
         """
         return self._by_user(["outcome"])[:, 0]
 
-    def regressors(self) -> NDArray[np.float64]:
+    def regressors(self) -> Floats:
         """Return the regressors of the exposure's users, as `outcomes`; shape (n, p).
 
         Columns are those of ``moments().names``.
         """
         return self._by_user(list(self._units.regressors.values()) if self._units else [])
 
-    def _by_user(self, columns: list[str]) -> NDArray[np.float64]:
+    def _by_user(self, columns: list[str]) -> Floats:
         if self._exposure is None or self._units is None:
             raise DataError("this experiment has no collaboration graph: build it by expose()")
         t = self._units.table
@@ -290,7 +291,7 @@ class Experiment:
         if not self.has_spillover:
             return 0.0
         at = self._moments.column("spillover")
-        return float(self._moments.grand_mean[at] + self._moments.origin[at])
+        return float(self._moments.grand_means[at])
 
     @property
     def fingerprint(self) -> str:
@@ -334,7 +335,7 @@ class Experiment:
             Where the experiment was built from moments.
         """
         used, m = self._used_units(), self._moments
-        center, half = m.grand_mean[-1] + m.origin[-1], 4 * m.sd[-1]
+        center, half = m.grand_means[-1], 4 * m.sd[-1]
         low, width = float(center - half), float(2 * half / bins)
         bin_ = ((used.outcome - low) / width).floor().clip(0, bins - 1).cast("int64")
         counted = used.mutate(bin=bin_).group_by(["condition", "bin"])
@@ -420,7 +421,7 @@ def _checked_mechanism(mechanism: Assignment | None, exp: Experiment) -> Assignm
     return mechanism
 
 
-def _positions(labels: NDArray[Any] | None, moments: ClusterMoments) -> NDArray[np.int64]:
+def _positions(labels: NDArray[Any] | None, moments: ClusterMoments) -> Integers:
     if labels is None:
         return np.arange(moments.n_clusters)
     at = pd.Index(moments.clusters).get_indexer(pd.Index(labels))

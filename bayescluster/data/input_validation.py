@@ -299,7 +299,7 @@ def check_moments(moments: ClusterMoments, spec: ModelSpec) -> None:
     if (moments.strata is None) != (spec.design.strata is None):
         raise StrataError("moments and specification disagree on whether there are strata")
     at = moments.column("direct")
-    treatment = moments.mean[:, at] + moments.origin[at]
+    treatment = moments.means[:, at]
     whole = spec.design.level == "cluster"
     # In [0, 1] with mean m a variance is at most m (1 - m); for a binary variable exactly that.
     bad = (treatment < -1e-9) | (treatment > 1 + 1e-9)
@@ -313,7 +313,7 @@ def check_moments(moments: ClusterMoments, spec: ModelSpec) -> None:
         )
     for name in effects[1:]:
         s = moments.column(name)
-        dose = moments.mean[:, s] + moments.origin[s]
+        dose = moments.means[:, s]
         most = np.clip(dose * (1 - dose), 0, None) * (1 + 1e-9) + 1e-12
         wrong = (dose < -1e-9) | (dose > 1 + 1e-9) | (moments.cross[:, s, s] / moments.n > most)
         if whole and name == "spillover" and not spec.design.interaction:
@@ -385,7 +385,7 @@ def check_design(moments: ClusterMoments, spec: ModelSpec) -> None:
 
 def _check_arms(moments: ClusterMoments, spec: ModelSpec) -> None:
     at = moments.column("direct")
-    treated = int((moments.mean[:, at] + moments.origin[at] > 0.5).sum())
+    treated = int((moments.means[:, at] > 0.5).sum())
     control = moments.n_clusters - treated
     for arm, count in (("treated", treated), ("control", control)):
         if count < 2:

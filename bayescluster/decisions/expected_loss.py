@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import Floats
 from .._support.display import (
     Tidy,
     number,
@@ -24,7 +24,6 @@ from ..spec.model_spec import ReportSpec
 if TYPE_CHECKING:
     import xarray as xr
 
-Floats = NDArray[np.float64]
 
 #: Estimands that no decision is about.
 NOT_DECIDED = ("tutorial projection",)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import Floats, Integers
 from .._support.display import Tidy
 from ..data.cell_counts import CellCounts
 from ..data.cluster_moments import ClusterMoments
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from ..simulate.synthetic_experiment import SyntheticExperiment
 
-Floats = NDArray[np.float64]
 
 #: Probability of a false alarm over all parameters together at which the verdict changes.
 FALSE_ALARM = 0.01
@@ -174,7 +173,7 @@ def _own_priors(spec: ModelSpec) -> dict[str, Prior]:
     return priors
 
 
-def _design(generator: SyntheticExperiment, seed: int) -> tuple[NDArray[np.int64], Floats]:
+def _design(generator: SyntheticExperiment, seed: int) -> tuple[Integers, Floats]:
     """Return cluster and regressors of every unit, drawn once; shapes (N,) and (N, p)."""
     spec = generator.spec
     rows = generator.simulate(seed)
@@ -193,7 +192,7 @@ def _simulate(
     rng: np.random.Generator,
     spec: ModelSpec,
     priors: dict[str, Prior],
-    cluster: NDArray[np.int64],
+    cluster: Integers,
     x: Floats,
     count: int,
 ) -> Iterator[tuple[dict[str, float], Floats]]:

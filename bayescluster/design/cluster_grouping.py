@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .._support.arrays import Booleans, Floats, Integers
 from .._support.display import Tidy
 from ..assignment.mechanisms import Complete
 from ..errors import DesignError
@@ -23,8 +24,6 @@ from .graph_partitions import LEAST_UNITS, Partitions
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 Objective = Literal["leiden", "leiden_modularity"]
 
 #: Column of the units in the table that `Groupings.assign` returns.
@@ -312,7 +311,7 @@ def _precision(sizes: Floats, users: Floats, icc: float, unit_icc: float) -> dic
     return {"design_effect": effect, "std_error": error, "half_width": half}
 
 
-def _undominated(costs: Floats) -> NDArray[np.bool_]:
+def _undominated(costs: Floats) -> Booleans:
     """Say which rows (r, c) are not beaten: no other is as good throughout and better in one."""
     no_worse = (costs[:, None, :] <= costs[None, :, :]).all(axis=2)
     better = (costs[:, None, :] < costs[None, :, :]).any(axis=2)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats
 from .._support.display import Tidy, number
 from ..assignment.block_probabilities import Blocks
 from ..assignment.mechanisms import Assignment
@@ -22,7 +22,6 @@ from ..exposure.condition_probabilities import (
 )
 from ..exposure.joint_probabilities import in_condition
 from ..exposure.mappings import (
-    BLOCK_ELEMENTS,
     AtLeast,
     CustomMapping,
     ExposureMapping,
@@ -32,7 +31,6 @@ from ..frequentist.exposure_contrasts import MIN_PROBABILITY
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
 
 #: Share of ties across arms above which arms are said to be mixed up.
 MAX_CROSS_ARMS = 0.1
@@ -230,16 +228,14 @@ def cross_arms(ties: Touches, blocks: Blocks | None) -> float | None:
     return float(ties.count @ differ) / total if total else 0.0
 
 
-def _assignments(mechanism: Assignment, draws: int, seed: int) -> tuple[NDArray[np.bool_], bool]:
+def _assignments(mechanism: Assignment, draws: int, seed: int) -> tuple[Booleans, bool]:
     """Return all assignments where they are few, else drawn ones; and whether they are all."""
     if mechanism.n_assignments <= draws:
         return np.array(list(mechanism.enumerate())), True
     return mechanism.draw(np.random.default_rng(seed), draws), False
 
 
-def _split(
-    assignments: NDArray[np.bool_], elements: int, step: int | None = None
-) -> Iterator[NDArray[np.bool_]]:
+def _split(assignments: Booleans, elements: int, step: int | None = None) -> Iterator[Booleans]:
     """Yield assignments in blocks that fit in memory."""
     step = step or max(BLOCK_ELEMENTS // max(elements, 1), 1)
     for at in range(0, len(assignments), step):
@@ -249,7 +245,7 @@ def _split(
 def _counts(
     touches: Touches,
     mapping: ExposureMapping,
-    assignments: NDArray[np.bool_],
+    assignments: Booleans,
     conditions: list[str],
     interaction: bool,
 ) -> Floats:
@@ -271,7 +267,7 @@ def _counts(
     return np.concatenate(rows).astype(float)
 
 
-def _crossing(ties: Touches, assignments: NDArray[np.bool_]) -> Floats:
+def _crossing(ties: Touches, assignments: Booleans) -> Floats:
     """Return the share of ties that cross arms under each assignment; shape (B,)."""
     import scipy.sparse as sp
 

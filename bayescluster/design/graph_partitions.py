@@ -8,12 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._support.arrays import Floats, Integers
 from ..exposure.collaborators import Touches
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 #: Fewest units of randomisation: two an arm.
 LEAST_UNITS = 4

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .._support.arrays import Floats
 from .._support.display import Tidy
 from ..data.compression import run
 from ..data.sources import kept, open_tables
@@ -19,8 +20,6 @@ from .collaborators import Touches
 
 if TYPE_CHECKING:
     import ibis
-
-Floats = NDArray[np.float64]
 
 
 class CollaborationGraph(Tidy):

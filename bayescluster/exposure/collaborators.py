@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._support.arrays import Booleans, Floats, Integers
+
 if TYPE_CHECKING:
     import scipy.sparse as sp
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +69,7 @@ class Touches:
         return np.repeat(np.arange(self.n_users), np.diff(self.start))
 
     @cached_property
-    def outside(self) -> NDArray[np.bool_]:
+    def outside(self) -> Booleans:
         """Whether each entry is of another cluster than the user's own; shape (E,)."""
         if self.by_user:
             return self.cluster[self.other] != self.cluster[self.user]

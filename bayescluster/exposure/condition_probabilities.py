@@ -7,23 +7,20 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats, Integers
 from .._support.display import Tidy
 from ..assignment.block_probabilities import Blocks
 from ..assignment.mechanisms import Assignment
 from ..errors import DesignError
 from .collaborators import Touches
 from .mappings import (
-    BLOCK_ELEMENTS,
     AtLeast,
     CustomMapping,
     ExposureMapping,
     TreatedShare,
 )
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 Method = Literal["auto", "closed form", "enumeration", "simulation"]
 
 #: Exposure conditions: own treatment 0 or 1, then not exposed or exposed.
@@ -176,7 +173,7 @@ def has_closed_form(mapping: ExposureMapping, touches: Touches) -> bool:
 
 
 def _averaged(
-    touches: Touches, mapping: ExposureMapping, assignments: NDArray[np.bool_], method: str
+    touches: Touches, mapping: ExposureMapping, assignments: Booleans, method: str
 ) -> ExposureProbabilities:
     """Average over assignments, a block at a time."""
     n = touches.n_users
@@ -218,9 +215,7 @@ def _closed_form(
     return ExposureProbabilities(condition, expected, "closed form")
 
 
-def _fewer_than(
-    touches: Touches, keep: NDArray[np.bool_], of: str, k: int, blocks: Blocks
-) -> Floats:
+def _fewer_than(touches: Touches, keep: Booleans, of: str, k: int, blocks: Blocks) -> Floats:
     """Return P(own treatment is a, and the treated entries' sizes sum to less than k); (n, 2).
 
     Within a block e[t, s] counts the sets of t touched units with total s, by dynamic programming
@@ -309,9 +304,7 @@ def _position_in_run(values: Integers) -> Integers:
     return np.arange(len(values)) - start[np.cumsum(new) - 1]
 
 
-def _expected_share(
-    touches: Touches, keep: NDArray[np.bool_], blocks: Blocks, arm: Floats
-) -> Floats:
+def _expected_share(touches: Touches, keep: Booleans, blocks: Blocks, arm: Floats) -> Floats:
     """Return E[share while the own treatment is a]; shape (n, 2)."""
     user, other, weight = touches.user[keep], touches.other[keep], touches.weight[keep]
     n = touches.n_users

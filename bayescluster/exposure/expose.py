@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .._support.arrays import Booleans, Floats, Integers
 from .._support.display import Tidy
 from ..assignment.mechanisms import Assignment
 from ..data.sources import open_any, read_once
@@ -37,8 +38,6 @@ from .users_table import (
 if TYPE_CHECKING:
     from ..data.experiment import Experiment
     from .positivity import Positivity
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +74,7 @@ class Exposure(Tidy):
     touches: Touches
     mapping: ExposureMapping
     mechanism: Assignment
-    assignment: NDArray[np.bool_]
+    assignment: Booleans
     value: Floats
     probabilities: ExposureProbabilities
     interaction: bool = False
@@ -132,12 +131,12 @@ class Exposure(Tidy):
         return replace(self, source=source, spec=spec)
 
     @property
-    def treated(self) -> NDArray[np.bool_]:
+    def treated(self) -> Booleans:
         """Each user's own treatment; shape (n,)."""
         return self.assignment[self.touches.unit]
 
     @property
-    def condition(self) -> NDArray[np.int64]:
+    def condition(self) -> Integers:
         """Each user's exposure condition, as position in `CONDITIONS`; shape (n,)."""
         return 2 * self.treated.astype(np.int64) + (self.value > 0)
 
@@ -156,7 +155,7 @@ class Exposure(Tidy):
         return arms.sum(axis=1) if self.interaction else arms[:, 0]
 
     @property
-    def arms(self) -> dict[str, tuple[NDArray[np.bool_], Floats]]:
+    def arms(self) -> dict[str, tuple[Booleans, Floats]]:
         """The conditions that estimators compare: who is in each (n,), and its probability (n,).
 
         Without interaction, treated users are one condition, ``direct``, exposed or not.

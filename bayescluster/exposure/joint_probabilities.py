@@ -5,17 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._support.arrays import Booleans, Floats, Integers
 from ..assignment.block_probabilities import Blocks
 from ..assignment.mechanisms import Assignment
 from .collaborators import Touches
 from .condition_probabilities import MAX_ENUMERATED
 from .expose import Exposure
 from .mappings import AtLeast, ExposureMapping, TreatedShare
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 #: Conditions as sums of "none of a set of units is treated": the own unit, what is touched, both.
 TERMS: dict[str, dict[tuple[str, ...], int]] = {
@@ -118,7 +115,7 @@ class Averaged(JointProbabilities):
         Which of the two.
     """
 
-    def __init__(self, exposure: Exposure, assignments: NDArray[np.bool_], method: str) -> None:
+    def __init__(self, exposure: Exposure, assignments: Booleans, method: str) -> None:
         self.method = method
         self._exposure, self._assignments = exposure, assignments
 
@@ -133,7 +130,7 @@ class Averaged(JointProbabilities):
         inside = in_condition(condition, treated, self._exposed(at), exposure.interaction)
         return inside.astype(np.float64)
 
-    def _exposed(self, at: Integers) -> NDArray[np.bool_]:
+    def _exposed(self, at: Integers) -> Booleans:
         """Say which of some users are exposed under each assignment; shape (len(at), B)."""
         exposure = self._exposure
         found = np.empty((len(at), len(self._assignments)), dtype=bool)
@@ -143,8 +140,8 @@ class Averaged(JointProbabilities):
 
 
 def in_condition(
-    condition: str, treated: NDArray[np.bool_], exposed: NDArray[np.bool_], interaction: bool
-) -> NDArray[np.bool_]:
+    condition: str, treated: Booleans, exposed: Booleans, interaction: bool
+) -> Booleans:
     """Say who is in a condition; without interaction, treated users are one condition."""
     if condition == "pure_control":
         return ~treated & ~exposed

@@ -8,16 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats
 from ..errors import DesignError
 from ..spec.exposure_section import ExposureSpec
 from .collaborators import Touches
-
-Floats = NDArray[np.float64]
-
-#: Numbers held at once: bounds the memory of a block of assignments.
-BLOCK_ELEMENTS = 10_000_000
 
 
 class ExposureMapping(ABC):
@@ -30,7 +26,7 @@ class ExposureMapping(ABC):
     is_dose: bool = False
 
     @abstractmethod
-    def values(self, touches: Touches, treated: NDArray[np.bool_]) -> Floats:
+    def values(self, touches: Touches, treated: Booleans) -> Floats:
         """Return the exposure of n users under B assignments.
 
         Parameters
@@ -47,7 +43,7 @@ class ExposureMapping(ABC):
         """
 
     def in_blocks(
-        self, touches: Touches, treated: NDArray[np.bool_], size: int | None = None
+        self, touches: Touches, treated: Booleans, size: int | None = None
     ) -> Iterator[tuple[slice, Floats]]:
         """Yield `values` of so many assignments at a time as bound the memory, and which they are.
 
@@ -84,7 +80,7 @@ class AtLeast(ExposureMapping):
         if self.of not in ("collaborators", "clusters"):
             raise ValueError(f"of must be 'collaborators' or 'clusters'; given {self.of!r}")
 
-    def values(self, touches: Touches, treated: NDArray[np.bool_]) -> Floats:
+    def values(self, touches: Touches, treated: Booleans) -> Floats:
         """Return 1 where there are enough, else 0."""
         columns = treated.T.astype(float)
         if self.of == "clusters" and touches.by_user and self.k > 1:
@@ -114,7 +110,7 @@ class TreatedShare(ExposureMapping):
     within: bool = False
     is_dose = True
 
-    def values(self, touches: Touches, treated: NDArray[np.bool_]) -> Floats:
+    def values(self, touches: Touches, treated: Booleans) -> Floats:
         """Return the share, in [0, 1]."""
         matrix = touches.matrix("weight", within=self.within)
         total = np.asarray(matrix.sum(axis=1)).reshape(-1, 1)
@@ -142,7 +138,7 @@ class ShareAbove(ExposureMapping):
         if not 0 <= self.threshold < 1:
             raise ValueError(f"threshold must lie in [0, 1); given {self.threshold}")
 
-    def values(self, touches: Touches, treated: NDArray[np.bool_]) -> Floats:
+    def values(self, touches: Touches, treated: Booleans) -> Floats:
         """Return 1 where the share exceeds the threshold, but for rounding; else 0."""
         share = TreatedShare().values(touches, treated)
         return np.asarray(share > self.threshold + 1e-12, dtype=float)
@@ -166,11 +162,11 @@ class CustomMapping(ExposureMapping):
         When a user is exposed, in words.
     """
 
-    function: Callable[[Touches, NDArray[np.bool_]], ArrayLike]
+    function: Callable[[Touches, Booleans], ArrayLike]
     is_dose: bool = False
     words: str = "a user's own mapping"
 
-    def values(self, touches: Touches, treated: NDArray[np.bool_]) -> Floats:
+    def values(self, touches: Touches, treated: Booleans) -> Floats:
         """Return what the function says of each assignment.
 
         Raises

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import Floats, Integers
 from .._support.display import Tidy, number
 from .condition_probabilities import CONDITIONS
 
@@ -180,7 +180,7 @@ def _graph(exposure: Exposure) -> tuple[str, str, str, str]:
     )
 
 
-def _correlation(x: NDArray[np.float64], y: NDArray[np.int64]) -> float:
+def _correlation(x: Floats, y: Integers) -> float:
     if len(x) < 2 or not np.ptp(x) or not np.ptp(y):
         return 0.0
     return float(np.corrcoef(x, y)[0, 1])

@@ -157,7 +157,7 @@ def reached(exp: Experiment, figure: Figure | None = None) -> Figure:
     ax = figure.subplots()
     m = exp.moments()
     at = m.column("spillover")
-    share, level = m.mean[:, at] + m.origin[at], m.mean[:, -1] + m.origin[-1]
+    share, level = m.means[:, at], m.means[:, -1]
     for name, arm, kind in (
         ("treated", exp.treated, "direct"),
         ("control", ~exp.treated, "spillover"),

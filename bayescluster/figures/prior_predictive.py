@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._support.arrays import Booleans, Floats
 from ..bayes.parameter_draws import ParameterDraws
 from ..bayes.recovered_intercepts import draw_prior, labels_of, likelihood_of
 from ..data.experiment import Experiment
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Floats = NDArray[np.float64]
 
 #: Families whose cluster means are counts, which wide priors spread over orders of magnitude.
 COUNTS = ("poisson", "negative_binomial")
@@ -43,7 +42,7 @@ class PriorPredictive:
 
     cluster_mean: Floats
     observed: Floats
-    treated: NDArray[np.bool_]
+    treated: Booleans
 
     @classmethod
     def of(cls, exp: Experiment, seed: int = 0) -> PriorPredictive:
@@ -57,7 +56,7 @@ class PriorPredictive:
         means = likelihood_of(exp).draw_cluster_means(rng, draws)
         return cls(
             cluster_mean=means.reshape(-1, moments.n_clusters),
-            observed=moments.mean[:, -1] + moments.origin[-1],
+            observed=moments.means[:, -1],
             treated=exp.treated,
         )
 

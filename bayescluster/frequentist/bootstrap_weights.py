@@ -10,15 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats, Integers
 from ..data.cluster_moments import ClusterMoments
 from ..data.experiment import Experiment
 from ..errors import DesignError
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-
-#: Numbers held at once: bounds the memory of a block of replicates to some tens of megabytes.
-BLOCK_ELEMENTS = 4_000_000
 
 
 def resampling_groups(exp: Experiment, within_arm: bool) -> NDArray[Any] | None:
@@ -49,7 +44,7 @@ def resampling_groups(exp: Experiment, within_arm: bool) -> NDArray[Any] | None:
     return group
 
 
-def _such_as(moments: ClusterMoments, clusters: NDArray[np.bool_]) -> str:
+def _such_as(moments: ClusterMoments, clusters: Booleans) -> str:
     """Name the first strata of some clusters; empty without strata."""
     if moments.strata is None:
         return ""

@@ -9,8 +9,8 @@ from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import Floats, Integers
 from .._support.display import Tidy
 from ..data.experiment import Experiment
 from ..errors import DesignError
@@ -21,8 +21,6 @@ from .normal_equations import RANK_TOLERANCE, Regression
 from .ols import check_choice
 from .standard_estimators import check_whole_clusters
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 Interval = Literal["percentile", "percentile-t", "bca"]
 
 #: What is refitted on every replicate, by the name of its function.

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import Floats
 from ..data.experiment import Experiment
 from .cluster_robust_covariance import hat_eigen, inverse_power
 from .normal_equations import Regression
-
-Floats = NDArray[np.float64]
 
 
 def leave_one_out(fit: Regression) -> Floats:

@@ -11,12 +11,11 @@ import warnings
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._support.arrays import Booleans, Floats, Integers
 from ..errors import DesignError
 from .normal_equations import Regression
 
-Floats = NDArray[np.float64]
 Vcov = Literal["iid", "CR0", "CR1", "CR2", "CR3"]
 
 #: A cluster's hat-matrix eigenvalue this close to one leaves it without residuals of its own.
@@ -54,7 +53,7 @@ def covariance(fit: Regression, vcov: Vcov, rows: Floats | None = None) -> Float
     return factor * scores.T @ scores
 
 
-def vanishing(fit: Regression, rows: Floats) -> NDArray[np.bool_]:
+def vanishing(fit: Regression, rows: Floats) -> Booleans:
     """Say which linear combinations have cluster scores of zero, and so no standard error; (h,).
 
     Every cluster's residuals then sum to zero along the combination, whatever the outcome: one
@@ -109,7 +108,7 @@ def inverse_power(value: Floats, power: float) -> Floats:
     return np.where(value > 1 - SINGULAR, 0.0, rest**-power)
 
 
-def alone(value: Floats, vector: Floats) -> NDArray[np.bool_]:
+def alone(value: Floats, vector: Floats) -> Booleans:
     """Say which directions of which clusters no other cluster has; shape (J, q).
 
     Directions of slopes: that of a stratum's intercept is alone in a stratum of one cluster.
@@ -118,7 +117,7 @@ def alone(value: Floats, vector: Floats) -> NDArray[np.bool_]:
     return np.asarray((value > 1 - SINGULAR) & (slope_share > 1e-6))
 
 
-def named(fit: Regression, clusters: NDArray[np.bool_]) -> str:
+def named(fit: Regression, clusters: Booleans) -> str:
     """Return the labels of some clusters, the first five of them."""
     labels = fit.moments.clusters[clusters].tolist()
     return ", ".join(repr(label) for label in labels[:5]) + ", ..." * (len(labels) > 5)
@@ -180,7 +179,7 @@ def satterthwaite_df(fit: Regression, contrasts: Floats) -> float:
     return float(h * (h + 1) / _wishart_variance(own, other, fit.stratum))
 
 
-def _wishart_variance(own: Floats, other: Floats, stratum: NDArray[np.int64]) -> float:
+def _wishart_variance(own: Floats, other: Floats, stratum: Integers) -> float:
     """Return the summed variance of all entries of the whitened covariance estimator.
 
     Cluster contributions have covariance own_j with themselves and -other_j other_k' with others

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._support.arrays import Booleans, Floats, Integers
 from ..data.experiment import Experiment
 from ..errors import DataError, DesignError
 from ..exposure.expose import Exposure
 from .inverted_tests import TIE, ReferenceDistribution, ResamplingTest
 from .ols import check_null
-
-Floats = NDArray[np.float64]
 
 #: Exposures, in [0, 1], that vary by less than this vary by rounding only.
 ROUNDING = 1e-9
@@ -145,7 +143,7 @@ def focal_test(
     )
 
 
-def _focal(exposure: Exposure, share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+def _focal(exposure: Exposure, share: float, rng: np.random.Generator) -> Booleans:
     """Draw the focal units: the same number in each block, or of all; shape (U,)."""
     n = exposure.touches.n_units
     blocks = exposure.mechanism.blocks()
@@ -160,14 +158,14 @@ def _focal(exposure: Exposure, share: float, rng: np.random.Generator) -> NDArra
     return fixed
 
 
-def _values(exposure: Exposure, assignments: NDArray[np.bool_], users: NDArray[np.int64]) -> Floats:
+def _values(exposure: Exposure, assignments: Booleans, users: Integers) -> Floats:
     """Return the users' exposure under each assignment; shape (users, B)."""
     blocks = exposure.mapping.in_blocks(exposure.touches, assignments)
     return np.hstack([value[users] for _, value in blocks])
 
 
 def _instruments(
-    exposure: Exposure, users: NDArray[np.int64], observed: Floats, drawn: Floats
+    exposure: Exposure, users: Integers, observed: Floats, drawn: Floats
 ) -> tuple[Floats, Floats]:
     """Return exposure less its mean over draws, less what clusters and degree say of the rest.
 

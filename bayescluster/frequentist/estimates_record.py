@@ -6,11 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import Floats
 from .._support.display import Tidy
-
-Floats = NDArray[np.float64]
 
 #: Columns of every frequentist result, in order.
 COLUMNS = [

@@ -7,17 +7,15 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats, Integers
 from .._support.display import Tidy
 from ..errors import DesignError
 from ..exposure.expose import Exposure
 from ..exposure.joint_probabilities import JointProbabilities, in_condition, joint_probabilities
-from ..exposure.mappings import BLOCK_ELEMENTS, CustomMapping, TreatedShare
+from ..exposure.mappings import CustomMapping, TreatedShare
 from .estimates_record import COLUMNS
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 Kind = Literal["hajek", "horvitz_thompson"]
 Variance = Literal["auto", "aronow_samii", "drawn"]
 Bound = Literal["cluster", "pairwise"]
@@ -363,7 +361,7 @@ class _Pairs:
     """
 
     both: Floats
-    never: NDArray[np.bool_]
+    never: Booleans
 
     @classmethod
     def of(cls, side: _Side, everybody: Integers, joint: JointProbabilities) -> _Pairs:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..data.cluster_moments import ClusterMoments
 from ..data.experiment import Experiment
@@ -17,8 +16,6 @@ from .estimates_record import Estimates
 from .exposure_contrasts import MIN_PROBABILITY, ExposureContrast, exposure_contrast
 from .ols import ols
 from .standard_estimators import two_exposure
-
-Floats = NDArray[np.float64]
 
 
 def horvitz_thompson(exp: Experiment, **settings: Any) -> ExposureContrast:

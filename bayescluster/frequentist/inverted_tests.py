@@ -8,12 +8,11 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import Floats
 from .._support.display import Tidy
 from .estimates_record import COLUMNS
 
-Floats = NDArray[np.float64]
 Tail = Literal["symmetric", "equal"]
 
 #: A statistic this close to the observed one counts as equal to it.

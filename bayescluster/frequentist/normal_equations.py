@@ -16,13 +16,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._support.arrays import Floats, Integers
 from ..data.cluster_moments import ClusterMoments
 from ..errors import IdentificationError
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 #: Smallest eigenvalue of the regressors' correlation matrix that still counts as full rank.
 RANK_TOLERANCE = 1e-11

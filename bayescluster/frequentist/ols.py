@@ -8,8 +8,8 @@ from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import Floats
 from .._support.display import Tidy
 from ..data.cluster_moments import ClusterMoments
 from ..errors import DesignError
@@ -24,7 +24,6 @@ from .cluster_robust_covariance import (
 from .estimates_record import Estimates
 from .normal_equations import Regression
 
-Floats = NDArray[np.float64]
 Distribution = Literal["t", "normal"]
 
 

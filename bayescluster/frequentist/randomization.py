@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._support.arrays import BLOCK_ELEMENTS, Floats
 from ..assignment.mechanisms import Assignment
 from ..data.experiment import Experiment
 from ..errors import DesignError
@@ -18,10 +18,6 @@ from .normal_equations import Regression
 from .ols import check_choice, check_null
 from .standard_estimators import check_whole_clusters
 
-Floats = NDArray[np.float64]
-
-#: Numbers held at once: bounds the memory of a block of assignments.
-BLOCK_ELEMENTS = 1_000_000
 #: An assignment with no more than this share of its variation left by covariates and strata does
 #: not identify the effect.
 UNIDENTIFIED = 1e-9

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
+from .._support.arrays import BLOCK_ELEMENTS, Floats
 from ..data.cluster_moments import ClusterMoments
 from ..errors import DesignError
 from ..spec.model_spec import DEFAULT_CI_PROB
@@ -22,12 +22,9 @@ from .inverted_tests import ReferenceDistribution, ResamplingTest, Tail
 from .normal_equations import Regression
 from .ols import check_choice, check_null, check_size
 
-Floats = NDArray[np.float64]
 Weights = Literal["rademacher", "webb", "mammen"]
 Scores = Literal["classic", "jackknife"]
 
-#: Numbers held at once: bounds the memory of a block of draws.
-BLOCK_ELEMENTS = 1_000_000
 #: Up to here a matrix of clusters by clusters is the faster way.
 MAX_DENSE_CLUSTERS = 500
 

@@ -7,13 +7,11 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import Booleans, Floats
 from ..assignment.mechanisms import Complete
 from ..exposure.collaboration_graph import CollaborationGraph
 from ..spec.model_spec import ModelSpec
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -154,7 +152,7 @@ class GraphScenario:
             treated=treated.astype(int), outcome=self.outcomes(assignment, rng)
         )
 
-    def outcomes(self, assignment: NDArray[np.bool_], rng: np.random.Generator) -> Floats:
+    def outcomes(self, assignment: Booleans, rng: np.random.Generator) -> Floats:
         """Draw outcomes under an assignment of the workspaces (K,); shape (n,)."""
         touches = self.graph.touches
         exposed = (touches.matrix("collaborators") @ assignment.astype(float)) > 0

@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import Floats, Integers
 from ..data.cluster_moments import ClusterMoments
 from ..spec.model_spec import ModelSpec
 
@@ -109,7 +109,7 @@ def _tutorial_users(n: int, seed: int) -> pd.DataFrame:
     )
 
 
-def _weekly_signal(rng: np.random.Generator) -> NDArray[np.float64]:
+def _weekly_signal(rng: np.random.Generator) -> Floats:
     """Return a centred AR(1) signal over the 52 weeks."""
     signal = np.zeros(52)
     for week, shock in enumerate(rng.normal(0, 0.010, size=51), start=1):
@@ -267,9 +267,9 @@ class Scenario:
         self,
         rng: np.random.Generator,
         names: list[str],
-        count: NDArray[np.int64],
-        linear: NDArray[np.float64],
-        regressors: NDArray[np.float64],
+        count: Integers,
+        linear: Floats,
+        regressors: Floats,
     ) -> ClusterMoments:
         """Draw the moments of one group of like units in every cluster that has some."""
         has = count > 0
@@ -286,9 +286,7 @@ class Scenario:
             names=tuple(names),
         )
 
-    def _draw_clusters(
-        self, rng: np.random.Generator
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    def _draw_clusters(self, rng: np.random.Generator) -> tuple[Integers, Integers, Floats]:
         """Draw sizes (at least 1), the assignment and the baselines; each of shape (K,)."""
         size = np.full(self.n_clusters, float(self.cluster_size))
         if self.size_cv:
@@ -299,9 +297,7 @@ class Scenario:
         baseline = rng.normal(self.intercept, self.between_sd, self.n_clusters)
         return np.maximum(size.round(), 1).astype(np.int64), treated, baseline
 
-    def _draw_outcome(
-        self, rng: np.random.Generator, linear: NDArray[np.float64]
-    ) -> NDArray[np.float64] | NDArray[np.int64]:
+    def _draw_outcome(self, rng: np.random.Generator, linear: Floats) -> Floats | Integers:
         match self.family:
             case "gaussian":
                 return rng.normal(linear, self.within_sd)

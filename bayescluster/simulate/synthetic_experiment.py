@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from .._support.arrays import Floats, Integers
 from ..spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
     from ..data.experiment import Experiment
 
-Floats = NDArray[np.float64]
 
 #: Parameters that data are made with, where the caller gives none; on the link scale.
 DEFAULT_PARAMETERS: dict[str, float] = {
@@ -114,7 +113,7 @@ class SyntheticExperiment:
         from ..bayes.cells.cell_families import EXTRA_PARAMETER
 
         truth, spec, moments = self.truth, self.spec, exp.moments()
-        mean = dict(zip(moments.variables, moments.grand_mean + moments.origin, strict=True))
+        mean = dict(zip(moments.variables, moments.grand_means, strict=True))
         found = {name: truth[name] for name in spec.design.effects}
         intercept = truth["intercept_mean"]
         for name in spec.outcome.adjusted_for:
@@ -158,7 +157,7 @@ class SyntheticExperiment:
             table = {design.unit: np.arange(len(cluster)), **table}
         return pd.DataFrame({**table, **covariates, outcome.column: self._outcome(rng, eta)})
 
-    def _design(self, rng: np.random.Generator, cluster: NDArray[np.int64]) -> dict[str, Any]:
+    def _design(self, rng: np.random.Generator, cluster: Integers) -> dict[str, Any]:
         design = self.spec.design
         columns: dict[str, Any] = {"cluster": cluster}
         if design.level == "unit":
@@ -182,7 +181,7 @@ class SyntheticExperiment:
             columns["spillover"] = exposed * eligible
         return columns
 
-    def _covariates(self, rng: np.random.Generator, cluster: NDArray[np.int64]) -> dict[str, Any]:
+    def _covariates(self, rng: np.random.Generator, cluster: Integers) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for name in self.spec.outcome.adjusted_for:
             mean, sd = self.scales.get(name, (0.0, 1.0))
@@ -197,7 +196,7 @@ class SyntheticExperiment:
     def _linear(
         self,
         rng: np.random.Generator,
-        cluster: NDArray[np.int64],
+        cluster: Integers,
         columns: Mapping[str, Any],
         covariates: Mapping[str, Any],
     ) -> Floats:

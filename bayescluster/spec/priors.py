@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from .._support.arrays import Floats
 from .spec_table import Table
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
     from pytensor.tensor.variable import TensorVariable
 
 #: Parameters of each prior distribution.
@@ -122,7 +122,7 @@ class Prior(Table):
             case "lognormal":
                 return stats.lognorm(given["log_sd"], scale=given["median"])
 
-    def log_density(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def log_density(self, values: Floats) -> Floats:
         """Return the log-density of a prior of a standard deviation at positive values.
 
         The same as that of `to_scipy`, whose import takes a second.
@@ -145,7 +145,7 @@ class Prior(Table):
                 return -np.log(2 * np.pi * given["log_sd"] ** 2) / 2 - log - z * z / 2
         raise ValueError(f"{self.distribution} is not a prior of a standard deviation")
 
-    def draw(self, rng: np.random.Generator, size: tuple[int, ...]) -> NDArray[np.float64]:
+    def draw(self, rng: np.random.Generator, size: tuple[int, ...]) -> Floats:
         """Draw from the prior, in its own unit; an array of the given shape."""
         given = self.parameters
         match self.distribution:

@@ -10,9 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from ..._support.arrays import Floats
 
 #: Parameter that a family has besides the linear predictor.
 EXTRA_PARAMETER = {"negative_binomial": "overdispersion", "student_t": "degrees_of_freedom"}

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..._support.arrays import BLOCK_ELEMENTS, Floats, Integers
 from ...data.cell_counts import CellCounts
 from ..parameter_draws import ParameterDraws
 from .cell_families import (
@@ -20,7 +20,6 @@ from .cell_families import (
 )
 from .cell_slopes import SlopesGroup
 from .intercept_quadrature import (
-    BLOCK_ELEMENTS,
     NODES,
     ROUNDING,
     TOLERANCE,
@@ -29,9 +28,6 @@ from .intercept_quadrature import (
     find_mode,
     integrated_log_likelihood,
 )
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 #: Numbers of nodes in each dimension to choose from where slopes are integrated out too, and the
 #: error of the log-likelihood of all units that they may have.

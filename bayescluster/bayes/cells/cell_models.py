@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..._support.arrays import Booleans, Floats
 from ...data.experiment import Experiment
 from ..model_inputs import cell_likelihood
 from .cell_families import cell_log_likelihood, score_and_information, value_log_likelihood
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ..model import Holder, Parameters
     from .cell_likelihood import CellLikelihood
 
-Floats = NDArray[np.float64]
 
 #: Information of a cluster on its intercept, times the intercepts' variance, from which on they
 #: are centred: at 1.3 centred chains diverge, from 3 on they mix better than those that are not.
@@ -92,9 +91,7 @@ def add_sampled_likelihood(exp: Experiment, parameters: Parameters, hold: Holder
     pm.Potential("units", values.sum() + _own(data, parameters, hold))
 
 
-def _part(
-    name: str, x: Floats, parameters: Parameters, chosen: NDArray[np.bool_], hold: Holder
-) -> Any:
+def _part(name: str, x: Floats, parameters: Parameters, chosen: Booleans, hold: Holder) -> Any:
     """Return the part of the linear predictor that the chosen regressors make."""
     from ..model import linear
 
@@ -133,7 +130,7 @@ def is_informative(data: CellLikelihood) -> bool:
     return bool(np.median(information) * variance > INFORMATIVE)
 
 
-def constant_within(data: CellLikelihood) -> tuple[NDArray[np.bool_], Floats]:
+def constant_within(data: CellLikelihood) -> tuple[Booleans, Floats]:
     """Return which regressors are constant within every cluster (p,), and their values (J, p)."""
     cluster, x = data.cells.cluster, data.x
     first = np.unique(cluster, return_index=True)[1]

@@ -20,11 +20,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..._support.arrays import BLOCK_ELEMENTS, Floats, Integers
 from .cell_families import cell_log_likelihood, score_and_information
 from .intercept_quadrature import (
-    BLOCK_ELEMENTS,
     MODE_TOLERANCE,
     NEWTON_STEPS,
     ClusterCells,
@@ -33,9 +32,6 @@ from .intercept_quadrature import (
     largest_step,
     log_sum_exp,
 )
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,13 +20,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..._support.arrays import Floats, Integers
 from ...data.cell_counts import CellCounts
 from .cell_families import cell_log_likelihood, link, score_and_information
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 #: Reach and stretch of the grid: a = mode +- scale x sinh(STRETCH x REACH) / STRETCH, 15 scales.
 REACH, STRETCH = 5.5, 0.5
@@ -39,8 +36,6 @@ TOLERANCE, ROUNDING = 1e-9, 1e-13
 #: left is of the order of its square. Each moves a linear predictor by no more than MAX_STEP (of
 #: student_t, whose linear predictor is in the outcome's unit: so many of its scales).
 MODE_TOLERANCE, NEWTON_STEPS, MAX_STEP = 1e-3, 50, 2.0
-#: Numbers held at once: bounds the memory of a block of draws.
-BLOCK_ELEMENTS = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)

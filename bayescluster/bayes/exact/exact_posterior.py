@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from ..._support.arrays import Floats, Integers
 from ..._support.display import Tidy
 from ...data.experiment import Experiment
 from ...errors import FitError
@@ -30,7 +31,6 @@ from .independent_draws import draw_locations, draw_scales, draw_strata
 from .marginal_distributions import GridMarginal, Marginal, NormalMixture
 from .student_priors import Mixing
 
-Floats = NDArray[np.float64]
 Map = Callable[[Floats], Floats]
 
 #: Share of the posterior that a component must hold to be looked at, and that all components
@@ -156,7 +156,7 @@ class ExactPosterior(Tidy):
         data: GaussianStatistics,
         priors: Mapping[str, Prior],
         *,
-        stratum: NDArray[np.int64] | None = None,
+        stratum: Integers | None = None,
         stratum_levels: NDArray[Any] | None = None,
         ci_prob: float = DEFAULT_CI_PROB,
     ) -> ExactPosterior:

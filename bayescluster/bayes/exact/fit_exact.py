@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..._support.arrays import Floats
 from ...data.cluster_moments import ClusterMoments
 from ...data.experiment import Experiment
 from ...spec.model_spec import ModelSpec
@@ -21,7 +22,6 @@ from .exact_posterior import ExactPosterior, exact_posterior
 if TYPE_CHECKING:
     import xarray as xr
 
-Floats = NDArray[np.float64]
 
 #: Chains that independent draws are laid out as: this, or its largest factor that divides them.
 MAX_CHAINS = 4

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..._support.arrays import Floats
 from ...errors import FitError
 from ..gaussian.conditional_posterior import Conditional, solve
 from .sd_grid import (
@@ -14,8 +14,6 @@ from .sd_grid import (
     log_tau,
 )
 from .student_priors import Mixing
-
-Floats = NDArray[np.float64]
 
 #: Largest ratio of the density to its bilinear interpolant, to begin with.
 ENVELOPE = 1.25

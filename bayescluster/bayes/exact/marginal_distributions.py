@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from ..._support.arrays import Floats
 
 #: Newton steps (or bisections) at most, and the error in probability that ends them.
 MAX_STEPS, PRECISION = 200, 1e-12

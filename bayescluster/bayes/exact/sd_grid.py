@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..._support.arrays import Booleans, Floats
 from ...errors import FitError
 
-Floats = NDArray[np.float64]
 #: From (log tau, l), each of shape (K,), to log-density (K,) and further fields (m, K).
 Field = Callable[[Floats, Floats], tuple[Floats, Floats]]
 
@@ -300,7 +299,7 @@ def _unresolved(
     i, j = np.nonzero(held)
     mean, variance = moments(grid.log_tau[i], grid.offset[j], grid.fields[:, i, j])
 
-    def results(used: NDArray[np.bool_]) -> tuple[float, Floats, Floats]:
+    def results(used: Booleans) -> tuple[float, Floats, Floats]:
         share = weight[i, j] * used
         total = share.sum()
         center = np.einsum("qk,k->q", mean, share) / total

@@ -15,13 +15,11 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..._support.arrays import Floats
 from ...errors import FitError
 from ...spec.priors import Prior
 from ..gaussian.conditional_posterior import eliminate, solve
-
-Floats = NDArray[np.float64]
 
 #: Nodes of a rule, tried in turn until the next one gives the same.
 RULES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)

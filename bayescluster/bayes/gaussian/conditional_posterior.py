@@ -23,10 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._support.arrays import Floats, Integers
 from ...spec.priors import Prior
 from .gaussian_likelihood import GaussianStatistics
-
-Floats = NDArray[np.float64]
 
 #: Numbers in the arrays that the sums over sizes are made of, and least points at once.
 CHUNK, LEAST_POINTS = 16_384, 64
@@ -87,7 +86,7 @@ class Conditional:
         cls,
         data: GaussianStatistics,
         priors: Mapping[str, Prior],
-        stratum: NDArray[np.int64] | None = None,
+        stratum: Integers | None = None,
     ) -> Conditional:
         """Arrange statistics and priors, in the outcome's unit, by group.
 

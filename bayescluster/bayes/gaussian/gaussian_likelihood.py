@@ -22,10 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..._support.arrays import Floats
 from ...data.cluster_moments import ClusterMoments
 from ...errors import FitError
-
-Floats = NDArray[np.float64]
 
 #: Share of a regressor's variation that must lie within clusters to count as varying there.
 RANK_TOLERANCE = 1e-12
@@ -88,7 +87,7 @@ class GaussianStatistics:
         FitError
             Where the outcome has no residual variation within clusters.
         """
-        mean = moments.mean + moments.origin
+        mean = moments.means
         within, sd = moments.within_cross, moments.sd
         root, score = _factor(within / np.multiply.outer(sd, sd), moments.n_units)
         score *= sd[-1]

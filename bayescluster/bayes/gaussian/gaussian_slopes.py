@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ..._support.arrays import Floats
 from ...data.experiment import Experiment
 from ..model_inputs import gaussian_statistics
 from ..parameter_draws import ParameterDraws
@@ -28,8 +28,6 @@ from .gaussian_likelihood import GaussianStatistics
 
 if TYPE_CHECKING:
     from ..model import Holder, Parameters
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
