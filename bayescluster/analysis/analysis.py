@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from .._support.display import Tidy
+from .._support.doors import write
 from .._support.progress import step
 from ..answers.method_comparison import Comparison, compare
 from ..data.experiment import Experiment
@@ -136,9 +137,7 @@ class Analysis(Tidy):
     @property
     def verdict(self) -> list[str]:
         """The answer in words, a sentence an item; every number is in the tables."""
-        from ..report.sentences import verdict
-
-        return verdict(self)
+        return write("sentences.verdict", self)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return `estimates`."""
@@ -160,9 +159,7 @@ class Analysis(Tidy):
         OSError
             Where the file cannot be written.
         """
-        from ..report.report_files import write_report
-
-        return write_report(self, Path(path))
+        return write("report_files.write_report", self, Path(path))
 
     def to_dict(self) -> dict[str, Any]:
         """Return all results as plain lists, dictionaries, numbers and text, ready for JSON.
@@ -171,9 +168,7 @@ class Analysis(Tidy):
         estimands, convergence, specification, provenance; numbers are unrounded, None where there
         is none.
         """
-        from ..report.report_files import as_dict
-
-        return as_dict(self)
+        return write("report_files.as_dict", self)
 
     def __repr__(self) -> str:
         return f"Analysis({self.experiment!r})"
@@ -182,9 +177,7 @@ class Analysis(Tidy):
         return "\n".join([f"{self.spec.title}", *(f"- {text}" for text in self.verdict)])
 
     def _repr_html_(self) -> str:
-        from ..report.html_page import card
-
-        return card(self)
+        return write("html_page.card", self)
 
 
 def analyze(

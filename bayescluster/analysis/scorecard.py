@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.display import Tidy
+from .._support.doors import draw, write
 from .._support.progress import step
 from ..answers.estimands import estimand_draws, summarise
 from ..data.compression import columns_of_roles
@@ -90,15 +91,11 @@ class Scorecard(Tidy):
         OSError
             Where the file cannot be written.
         """
-        from ..report.scorecard_page import write_scorecard
-
-        return write_scorecard(self, Path(path), bootstrap_draws, seed)
+        return write("scorecard_page.write_scorecard", self, Path(path), bootstrap_draws, seed)
 
     def plot(self, figure: Figure | None = None) -> Figure:
-        """Draw every metric's effects in SDs of its outcome; see `report.plots.scorecard`."""
-        from ..figures.effects import scorecard as draw
-
-        return draw(self, figure)
+        """Draw every metric's effects in SDs of its outcome; see `figures.effects.scorecard`."""
+        return draw("effects.scorecard", self, figure)
 
 
 def scorecard(

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.display import Tidy, number
+from .._support.doors import draw
 from ..bayes.exact.exact_posterior import ExactPosterior, exact_posterior, is_integrable
 from ..bayes.parameter_draws import check_posterior
 from ..data.experiment import Experiment
@@ -184,10 +185,8 @@ class Comparison(Tidy):
         return self.estimates
 
     def plot(self, figure: Figure | None = None) -> Figure:
-        """Draw the forest plot: one panel an effect, a row a method; see `report.plots.forest`."""
-        from ..figures.effects import forest
-
-        return forest(self, figure)
+        """Draw the forest plot: one panel per effect, one row per method."""
+        return draw("effects.forest", self, figure)
 
 
 def compare(

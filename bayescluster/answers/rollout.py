@@ -11,9 +11,9 @@ import pandas as pd
 
 from .._support.arrays import Floats
 from .._support.display import Tidy, percent
+from .._support.doors import draw
 from ..bayes.parameter_draws import check_posterior
 from ..data.experiment import Experiment
-from ..figures.canvas import new_figure, plain
 from .estimands import estimand_draws
 
 if TYPE_CHECKING:
@@ -43,12 +43,10 @@ ASSUMPTIONS = {
         "share treated"
     ),
 }
-#: Colour of each assumption's curve.
-COLOURS = {PROPORTIONAL: "#0072B2", CONSTANT: "#D55E00", NONE: "#767676", WITHIN: "#0072B2"}
 
 
 @dataclass(frozen=True)
-class Exposure:
+class MeanExposure:
     """Mean exposures in the experiment.
 
     Parameters
@@ -64,7 +62,7 @@ class Exposure:
     treated: float
 
     @classmethod
-    def of(cls, exp: Experiment) -> Exposure:
+    def of(cls, exp: Experiment) -> MeanExposure:
         """Read them off an experiment."""
         m = exp.moments()
         mean = dict(zip(m.names, m.grand_means, strict=False))
@@ -91,7 +89,7 @@ class Rollout(Tidy):
     table : DataFrame
         A row a share and assumption: share, assumption, mean, sd, ci_lower, ci_upper, ci_prob,
         exposure (mean, of untreated users), words (what is assumed).
-    exposure : Exposure
+    exposure : MeanExposure
         What the experiment had.
     outcome : str
         Words for the outcome.
@@ -100,7 +98,7 @@ class Rollout(Tidy):
     """
 
     table: pd.DataFrame
-    exposure: Exposure
+    exposure: MeanExposure
     outcome: str
     unit: str
 
@@ -113,22 +111,7 @@ class Rollout(Tidy):
 
         The vertical line is the experiment's own share: what lies beyond it is extrapolated.
         """
-        figure = figure or new_figure(7.2, 4.2)
-        ax = figure.subplots()
-        for assumption, rows in self.table.groupby("assumption", sort=False):
-            colour = COLOURS[str(assumption)]
-            ax.plot(rows["share"], rows["mean"], color=colour, lw=2, label=assumption)
-            ax.fill_between(
-                rows["share"], rows["ci_lower"], rows["ci_upper"], color=colour, alpha=0.15
-            )
-        ax.axhline(0, color="#333333", ls="--", lw=1)
-        ax.axvline(self.exposure.share, color="#333333", ls=":", lw=1.2, label="the experiment")
-        ax.set_xlabel(f"share treated of the {self.unit}")
-        ax.set_ylabel(f"change per user in {plain(self.outcome)}")
-        ax.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
-        ax.legend(frameon=False, fontsize=8)
-        ax.spines[["top", "right"]].set_visible(False)
-        return figure
+        return draw("effects.rollout", self, figure)
 
 
 def rollout(
@@ -191,7 +174,7 @@ def rollout(
     if not len(grid) or not ((grid >= 0) & (grid <= 1)).all():
         raise ValueError(f"shares must lie in [0, 1]; given {grid.tolist()}")
     draws = _on_the_outcome(exp, tree) if estimands is None else estimands
-    exposure = Exposure.of(exp)
+    exposure = MeanExposure.of(exp)
     assumptions = [PROPORTIONAL, CONSTANT, NONE]
     if not exp.has_spillover:
         assumptions = [WITHIN if exp.spec.design.saturation else NONE]
@@ -252,7 +235,7 @@ def _change(
     return q * own + (1 - q) * others
 
 
-def _words(exp: Experiment, exposure: Exposure, assumption: str) -> str:
+def _words(exp: Experiment, exposure: MeanExposure, assumption: str) -> str:
     words = ASSUMPTIONS[assumption]
     if not exp.has_spillover and assumption == NONE:
         return "no spillover is modelled: each user's outcome depends on their own treatment only"

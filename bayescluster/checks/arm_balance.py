@@ -10,6 +10,7 @@ import pandas as pd
 
 from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats
 from .._support.display import Tidy
+from .._support.doors import draw
 from ..data.experiment import Experiment
 from ..errors import DesignError
 
@@ -59,10 +60,8 @@ class Balance(Tidy):
         return self.table
 
     def plot(self, figure: Figure | None = None) -> Figure:
-        """Draw the standardised differences; see `report.assumption_plots.balance`."""
-        from ..figures.assumptions import balance
-
-        return balance(self, figure)
+        """Draw the standardised differences; see `figures.assumptions.balance`."""
+        return draw("assumptions.balance", self, figure)
 
 
 def balance(exp: Experiment, draws: int = 1_999, seed: int = 0) -> Balance:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from .._support.arrays import Floats
 from .._support.display import Tidy, number, percent
+from .._support.doors import draw
 from ..assignment.mechanisms import Mechanism
 from ..exposure.collaborators import Touches
 from ..exposure.expose import Exposure, expose
@@ -78,9 +79,7 @@ class ExposureSensitivity(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw each effect's estimates and intervals under every assumption."""
-        from ..figures.exposure import sensitivity
-
-        return sensitivity(self, figure)
+        return draw("exposure.sensitivity", self, figure)
 
 
 def exposure_sensitivity(

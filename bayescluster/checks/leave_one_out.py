@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.display import Tidy
+from .._support.doors import draw
 from ..data.experiment import Experiment
 from ..errors import DataError, SpecError
 from ..spec.model_spec import ModelSpec
@@ -65,9 +66,7 @@ class LeaveOneOut(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw the Pareto k of every cluster."""
-        from ..figures.model_checks import pareto_k
-
-        return pareto_k(self, figure)
+        return draw("model_checks.pareto_k", self, figure)
 
 
 def loo(tree: xr.DataTree) -> LeaveOneOut:
@@ -174,9 +173,7 @@ class ModelComparison(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw each model's difference in elpd from the best, with its standard error."""
-        from ..figures.model_checks import elpd_differences
-
-        return elpd_differences(self, figure)
+        return draw("model_checks.elpd_differences", self, figure)
 
 
 def compare_models(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from .._support.arrays import Floats
 from .._support.display import Tidy
+from .._support.doors import draw
 from ..bayes.parameter_draws import ParameterDraws, check_posterior
 from ..data.experiment import Experiment
 from .predictive_replicates import Groups, expected_means, replicate
@@ -77,9 +78,7 @@ class PredictiveCheck(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw each statistic's predicted distribution with its interval and the observed value."""
-        from ..figures.model_checks import predictive
-
-        return predictive(self, figure)
+        return draw("model_checks.predictive", self, figure)
 
 
 def prior_predictive_check(

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.display import Tidy
+from .._support.doors import draw
 from ..answers.estimands import estimand_draws, summarise
 from ..bayes.model_inputs import resolved_priors
 from ..bayes.parameter_draws import check_posterior
@@ -65,9 +66,7 @@ class PowerScaling(Tidy):
 
     def plot(self) -> Figure:
         """Draw ArviZ's posteriors under power-scaled priors and likelihood."""
-        from ..figures.model_checks import power_scaled
-
-        return power_scaled(self)
+        return draw("model_checks.power_scaled", self)
 
 
 def power_scaling(exp: Experiment, tree: xr.DataTree) -> PowerScaling:
@@ -189,9 +188,7 @@ class PriorSensitivity(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw each effect's interval under each set of priors."""
-        from ..figures.model_checks import effects_by_prior
-
-        return effects_by_prior(self, figure)
+        return draw("model_checks.effects_by_prior", self, figure)
 
 
 def prior_sensitivity(

@@ -23,6 +23,7 @@ from ..errors import (
 from ..spec.model_spec import DesignSpec, ModelSpec
 from .cell_counts import CellCounts
 from .cluster_moments import ClusterMoments
+from .orthonormal_basis import OrthonormalBasis
 
 if TYPE_CHECKING:
     import ibis
@@ -367,9 +368,7 @@ def check_design(moments: ClusterMoments, spec: ModelSpec) -> None:
                 f"the effect {name!r} cannot vary between clusters: it varies within {varying} of "
                 f"{moments.n_clusters:,} clusters; leave it out of heterogeneity.slopes"
             )
-    from ..frequentist.normal_equations import Regression
-
-    Regression.of(moments)  # raises where coefficients are not identified
+    OrthonormalBasis.of(moments)  # raises where coefficients are not identified
 
 
 def _check_arms(moments: ClusterMoments, spec: ModelSpec) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from .._support.arrays import Floats, Integers
 from .._support.display import Tidy
+from .._support.doors import draw
 from ..data.cell_counts import CellCounts
 from ..data.cluster_moments import ClusterMoments
 from ..data.experiment import CELL_FAMILIES, Experiment
@@ -68,17 +69,7 @@ class Calibration(Tidy):
 
     def plot(self) -> Figure:
         """Draw ArviZ's plot of the probabilities' distribution, with its simultaneous envelope."""
-        import arviz as az
-        import xarray as xr
-
-        values = {name: ("sample", column.to_numpy()) for name, column in self.pit.items()}
-        tree = xr.DataTree.from_dict({"prior_sbc": xr.Dataset(values)})
-        collection = az.plot_ecdf_pit(
-            tree, sample_dims=["sample"], envelope_prob=1 - FALSE_ALARM, backend="matplotlib"
-        )
-        figure = collection.viz["figure"].item()
-        figure.set_layout_engine("constrained")
-        return figure
+        return draw("model_checks.calibration", self)
 
 
 def calibrate(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .._support.arrays import Booleans, Floats, Integers
 from .._support.display import Tidy
+from .._support.doors import draw
 from ..assignment.mechanisms import Complete
 from ..errors import DesignError
 from ..exposure.collaboration_graph import CollaborationGraph
@@ -124,9 +125,7 @@ class Groupings(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw ties across units and arms by number of units, and the trade-off with precision."""
-        from ..figures.exposure import groupings
-
-        return groupings(self, figure)
+        return draw("exposure.groupings", self, figure)
 
 
 def group_clusters(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats
 from .._support.display import Tidy, number
+from .._support.doors import draw
 from ..assignment.block_probabilities import Blocks
 from ..assignment.mechanisms import Mechanism
 from ..exposure.collaboration_graph import CollaborationGraph
@@ -81,9 +82,7 @@ class ExposurePlan(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw expected users by condition, and the users' probabilities of exposure."""
-        from ..figures.exposure import plan
-
-        return plan(self, figure)
+        return draw("exposure.plan", self, figure)
 
 
 def plan_exposure(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from .._support.arrays import Floats, Integers
 from .._support.display import Tidy, number
+from .._support.doors import draw
 from .condition_probabilities import CONDITIONS
 from .mapped_exposure import MappedExposure
 
@@ -67,10 +68,8 @@ class Positivity(Tidy):
         return self.checks
 
     def plot(self, figure: Figure | None = None) -> Figure:
-        """Draw the probability of spillover by degree; see `report.exposure_plots`."""
-        from ..figures.exposure import positivity
-
-        return positivity(self, figure)
+        """Draw the probability of spillover by degree; see `figures.exposure.positivity`."""
+        return draw("exposure.positivity", self, figure)
 
 
 def _conditions(exposure: MappedExposure) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from .._support.display import number
 from ..answers.method_comparison import Comparison
+from ..answers.rollout import CONSTANT, NONE, PROPORTIONAL, WITHIN, Rollout
 from ..data.compression import CONDITIONS
 from ..data.experiment import Experiment
 from .canvas import new_figure, plain
@@ -32,6 +33,9 @@ COLOURS = {
     "other": "#555555",
     "reference": "#AA3377",
 }
+
+#: Colour of the curve of each assumption on a rollout.
+CURVES = {PROPORTIONAL: "#0072B2", CONSTANT: "#D55E00", NONE: "#767676", WITHIN: "#0072B2"}
 
 #: Intervals more than this many times as wide as the median one do not set the axis.
 WIDE = 4.0
@@ -163,6 +167,27 @@ def scorecard(card: Scorecard, figure: Figure | None = None) -> Figure:
     axes[0].set_yticks(at, [plain(name) for name in metrics])
     axes[0].set_ylim(-0.6, len(metrics) - 0.4)
     figure.supxlabel("SDs of the metric", fontsize=10)
+    return figure
+
+
+def rollout(found: Rollout, figure: Figure | None = None) -> Figure:
+    """Draw the change over the share treated, with its interval, one curve per assumption.
+
+    The vertical line is the experiment's own share: what lies beyond it is extrapolated.
+    """
+    figure = figure or new_figure(7.2, 4.2)
+    ax = figure.subplots()
+    for assumption, rows in found.table.groupby("assumption", sort=False):
+        colour = CURVES[str(assumption)]
+        ax.plot(rows["share"], rows["mean"], color=colour, lw=2, label=assumption)
+        ax.fill_between(rows["share"], rows["ci_lower"], rows["ci_upper"], color=colour, alpha=0.15)
+    ax.axhline(0, color="#333333", ls="--", lw=1)
+    ax.axvline(found.exposure.share, color="#333333", ls=":", lw=1.2, label="the experiment")
+    ax.set_xlabel(f"share treated of the {found.unit}")
+    ax.set_ylabel(f"change per user in {plain(found.outcome)}")
+    ax.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
+    ax.legend(frameon=False, fontsize=8)
+    ax.spines[["top", "right"]].set_visible(False)
     return figure
 
 

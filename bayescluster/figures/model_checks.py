@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..design.calibration import FALSE_ALARM, Calibration
 from .canvas import new_figure, plain, shown_once
 
 if TYPE_CHECKING:
@@ -137,3 +138,18 @@ def effects_by_prior(result: PriorSensitivity, figure: Figure | None = None) -> 
         ax.spines[["top", "right", "left"]].set_visible(False)
         ax.locator_params(axis="x", nbins=4)
     return figure
+
+
+def calibration(found: Calibration) -> Figure:
+    """Draw ArviZ's plot of the probabilities' distribution, with its simultaneous envelope."""
+    import arviz as az
+    import xarray as xr
+
+    values = {name: ("sample", column.to_numpy()) for name, column in found.pit.items()}
+    tree = xr.DataTree.from_dict({"prior_sbc": xr.Dataset(values)})
+    collection = az.plot_ecdf_pit(
+        tree, sample_dims=["sample"], envelope_prob=1 - FALSE_ALARM, backend="matplotlib"
+    )
+    figure = collection.viz["figure"].item()
+    figure.set_layout_engine("constrained")
+    return shown_once(figure)

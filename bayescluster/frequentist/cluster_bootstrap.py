@@ -13,11 +13,12 @@ import pandas as pd
 from .._support.arrays import Floats, Integers
 from .._support.display import Tidy
 from ..data.experiment import Experiment
+from ..data.orthonormal_basis import RANK_TOLERANCE
 from ..errors import DesignError
 from .bootstrap_weights import resampling_groups, resampling_weights
 from .cluster_influence import leave_one_out
 from .estimates_record import COLUMNS
-from .normal_equations import RANK_TOLERANCE, Regression
+from .normal_equations import Regression
 from .ols import check_choice
 from .standard_estimators import check_whole_clusters
 

@@ -19,10 +19,7 @@ import numpy as np
 
 from .._support.arrays import Floats, Integers
 from ..data.cluster_moments import ClusterMoments
-from ..errors import IdentificationError
-
-#: Smallest eigenvalue of the regressors' correlation matrix that still counts as full rank.
-RANK_TOLERANCE = 1e-11
+from ..data.orthonormal_basis import OrthonormalBasis
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +68,9 @@ class Regression:
         IdentificationError
             Where a regressor is constant (within strata) or regressors are collinear.
         """
-        stratum = moments.stratum_code
-        size = np.bincount(stratum, moments.n)
-        center = _means(moments.mean, moments.n, stratum) / size[:, None]
-        scale = _within_stratum_sd(moments, center[stratum])
-        gram = moments.gram(center[stratum], scale)
-        gram[:, 0, :] /= np.sqrt(size)[stratum, None]
-        gram[:, :, 0] /= np.sqrt(size)[stratum, None]
-        root = _root_of_inverse(gram[:, 1:-1, 1:-1].sum(axis=0), moments)
-        gram[:, 1:-1, :] = np.einsum("ab,jac->jbc", root, gram[:, 1:-1, :])
-        gram[:, :, 1:-1] = np.einsum("jca,ab->jcb", gram[:, :, 1:-1], root)
+        basis = OrthonormalBasis.of(moments)
+        size, center, scale = basis.size, basis.center, basis.scale
+        gram, root = basis.gram, basis.root
         coefficients = gram[:, 1:-1, -1].sum(axis=0)
         slopes = root * scale[-1] / scale[:-1, None]  # (k, k): to the user's units
         to_user = np.column_stack([np.zeros(len(root)), slopes])
@@ -94,7 +84,7 @@ class Regression:
             estimate = np.r_[location[-1] - location[:-1] @ estimate, estimate]
             terms = ("intercept", *terms)
         sd = float(scale[-1])
-        return cls(terms, estimate, gram, coefficients, to_user, stratum, sd, moments)
+        return cls(terms, estimate, gram, coefficients, to_user, moments.stratum_code, sd, moments)
 
     @property
     def n_coefficients(self) -> int:
@@ -171,51 +161,3 @@ class Regression:
                 f"{dict(weights)}"
             )
         return row
-
-
-def _means(values: Floats, n: Floats, stratum: Integers) -> Floats:
-    """Return sums of n x values by stratum; shape (S, k)."""
-    totals = np.zeros((int(stratum.max()) + 1, values.shape[1]))
-    np.add.at(totals, stratum, n[:, None] * values)
-    return totals
-
-
-def _within_stratum_sd(moments: ClusterMoments, center: Floats) -> Floats:
-    """Return the SD of each variable about its stratum mean; 1 for a constant outcome.
-
-    Raises
-    ------
-    IdentificationError
-        Where a regressor does not vary.
-    """
-    deviation = moments.mean - center
-    square = np.einsum("jaa->a", moments.cross) + moments.n @ deviation**2
-    scale = np.sqrt(square / moments.n.sum())
-    negligible = 1e-12 * np.maximum(moments.sd, 0)
-    where = "" if moments.strata is None else " within every stratum"
-    for name, sd, least in zip(moments.names, scale, negligible, strict=False):
-        if not sd > least:
-            raise IdentificationError(
-                f"regressor {name!r} is constant{where} in all {moments.n_units:,} rows: its "
-                "coefficient is not identified; leave it out"
-            )
-    scale[-1] = scale[-1] if scale[-1] > 0 else 1.0
-    return scale
-
-
-def _root_of_inverse(cross: Floats, moments: ClusterMoments) -> Floats:
-    """Return L with L L' = cross^-1, by the eigenvalues of the correlation matrix.
-
-    Raises
-    ------
-    IdentificationError
-        Where regressors are collinear; the message names them.
-    """
-    value, vector = np.linalg.eigh(cross / moments.n.sum())
-    if value.size and value[0] < RANK_TOLERANCE:
-        involved = [x for x, v in zip(moments.names, vector[:, 0], strict=True) if abs(v) > 1e-3]
-        raise IdentificationError(
-            f"regressors {', '.join(map(repr, involved))} are collinear: their coefficients are "
-            "not identified; leave one of them out"
-        )
-    return vector / np.sqrt(value * moments.n.sum())

@@ -7,7 +7,7 @@ from scipy import stats
 
 import bayescluster as bc
 from bayescluster.answers.estimands import estimand_draws
-from bayescluster.answers.rollout import CONSTANT, NONE, PROPORTIONAL, WITHIN, Exposure
+from bayescluster.answers.rollout import CONSTANT, NONE, PROPORTIONAL, WITHIN, MeanExposure
 
 DESIGN = {"cluster": "team", "treatment": "treated"}
 #: A normal distribution's quantiles at even probabilities: expectations good to five digits.
@@ -108,12 +108,12 @@ def test_a_rollout_follows_its_assumptions():
 
 def test_exposure_is_capped_and_treated_users_are_exposed_only_where_modelled():
     exp = make(spillover="exposed", interaction=True)
-    exposure = Exposure.of(exp)
+    exposure = MeanExposure.of(exp)
     m = exp.moments()
     mean = dict(zip(m.names, m.grand_mean + m.origin, strict=False))
     assert exposure.treated == pytest.approx(mean["interaction"] / mean["direct"])
-    assert Exposure(0.2, 0.5, 0.1).at(0.9, PROPORTIONAL) == pytest.approx((1.0, 0.45))
-    assert Exposure(0.2, 0.5, 0.1).at(0.9, CONSTANT) == (0.5, 0.1)
+    assert MeanExposure(0.2, 0.5, 0.1).at(0.9, PROPORTIONAL) == pytest.approx((1.0, 0.45))
+    assert MeanExposure(0.2, 0.5, 0.1).at(0.9, CONSTANT) == (0.5, 0.1)
     tree = bc.fit_exact(exp, seed=1)
     draws = estimand_draws(exp, tree)
     full = curve(bc.rollout(exp, tree, [1.0]), PROPORTIONAL)[1.0]
