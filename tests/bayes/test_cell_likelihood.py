@@ -9,7 +9,7 @@ from rows import log_trapezoid, regressors, unconstrained, unit_log_density
 from scipy import stats
 
 import bayescluster as bc
-from bayescluster.bayes.cells import models as cell_models
+from bayescluster.bayes.cells import cell_models
 from bayescluster.bayes.cells.cell_families import draw_totals
 from bayescluster.bayes.cells.intercept_quadrature import Layout, integrated_log_likelihood
 from bayescluster.bayes.cells.quadrature_kernel import _compiled

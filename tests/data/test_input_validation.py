@@ -402,7 +402,7 @@ FULL_DESIGNS = [
 @pytest.mark.parametrize("spec", FULL_DESIGNS, ids=lambda spec: spec.outcome.family)
 @pytest.mark.parametrize("informed", [True, False])
 def test_every_name_of_a_model_is_reserved(spec, informed, monkeypatch):
-    from bayescluster.bayes.cells import models as cell_models
+    from bayescluster.bayes.cells import cell_models
     from bayescluster.spec.model_spec import RESERVED_NAMES
 
     monkeypatch.setattr(cell_models, "is_informative", lambda data: informed)

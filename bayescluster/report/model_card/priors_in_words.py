@@ -9,7 +9,8 @@ import numpy as np
 from ...bayes.cells.cell_families import mean_of
 from ...bayes.model_inputs import resolved_priors
 from ...data.experiment import Experiment
-from ...spec.priors import Prior, default_priors
+from ...spec.model_spec import default_priors
+from ...spec.priors import Prior
 
 #: What each parameter is, in words.
 MEANINGS = {
