@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 import bayescluster as bc
-from bayescluster.bayes.model import resolved_priors
+from bayescluster.bayes.model_inputs import resolved_priors
 
 from .bootstrap import OUTCOME, TREATED, WORKSPACE
 from .processes import progress

@@ -13,7 +13,7 @@ from .._support.display import Tidy
 from ..answers.estimands import estimand_draws, summarise
 from ..bayes.model_inputs import resolved_priors
 from ..bayes.parameter_draws import check_posterior
-from ..data.experiment import CELL_FAMILIES, Experiment
+from ..data.experiment import Experiment
 from ..errors import SpecError
 from ..spec.priors import Prior
 from .leave_one_out import Fitter, fit_of
@@ -285,7 +285,7 @@ def with_priors(exp: Experiment, priors: Mapping[str, Prior]) -> Experiment:
             f"its parameters are {', '.join(resolved_priors(exp))}"
         )
     spec = exp.spec.model_copy(update={"priors": changed, "alternatives": {}})
-    if exp.spec.outcome.family in CELL_FAMILIES:
+    if exp.spec.family.cells is not None:
         return Experiment.from_cells(exp.cells(), spec)
     return Experiment.from_moments(exp.moments(), spec)
 

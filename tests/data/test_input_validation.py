@@ -342,7 +342,7 @@ BAD_SPECS = [
         {"outcome": {"column": "y", "covariates": ["a", "a"]}},
         r"column 'a' is both covariates and covariates",
     ),
-    ({"outcome": {"column": "y", "family": "binomial"}}, r"family: Input should be 'gaussian'"),
+    ({"outcome": {"column": "y", "family": "binomial"}}, r"family: unknown family 'binomial'"),
     ({"priors": {"overdispersion": normal()}}, r"overdispersion takes one of half_normal"),
     ({"priors": {"direct_sd": normal()}}, r"direct_sd takes one of half_normal"),
     ({"priors": {"interaction": HALF}}, r"interaction takes one of normal, student_t, not half"),

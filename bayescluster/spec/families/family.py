@@ -190,6 +190,11 @@ class Family:
         return bool(self.link)
 
     @property
+    def is_binary(self) -> bool:
+        """Whether outcomes are 0 or 1."""
+        return self.is_discrete and not self.is_count
+
+    @property
     def parameters(self) -> tuple[str, ...]:
         """Names of the family's own parameters: within_sd, then the extra one."""
         extra = (self.extra.name,) if self.extra else ()
@@ -210,7 +215,3 @@ class Family:
             return values
         with np.errstate(over="ignore"):
             return np.exp(values)
-
-    def sampled_apart(self) -> bool:
-        """Whether cluster intercepts are always sampled: no kernel integrates them out."""
-        return self.cells is not None and self.cells.kernel is None
