@@ -11,6 +11,9 @@ import numpy as np
 import pandas as pd
 
 from .._support.display import Tidy
+from ..bayes.exact.exact_posterior import is_integrable
+from ..bayes.exact.fit_exact import fit_exact
+from ..bayes.fit import fit
 from ..data.experiment import Experiment
 from ..errors import DataError, SpecError
 from ..spec.families import FAMILIES
@@ -283,10 +286,6 @@ def compare_fits(
 
 def fit_of(exp: Experiment) -> xr.DataTree:
     """Integrate the posterior where that is possible, else sample it."""
-    from ..bayes.exact.exact_posterior import is_integrable
-    from ..bayes.exact.fit_exact import fit_exact
-    from ..bayes.fit import fit
-
     return fit_exact(exp) if is_integrable(exp.spec) else fit(exp, progressbar=False)
 
 

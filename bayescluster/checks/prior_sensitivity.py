@@ -15,7 +15,7 @@ from ..bayes.model_inputs import resolved_priors
 from ..bayes.parameter_draws import check_posterior
 from ..data.experiment import Experiment
 from ..errors import SpecError
-from ..spec.priors import Prior
+from ..spec.priors import Prior, PriorsSpec
 from .leave_one_out import Fitter, fit_of
 from .predictive_check import worst
 
@@ -273,8 +273,6 @@ def with_priors(exp: Experiment, priors: Mapping[str, Prior]) -> Experiment:
     SpecError
         Where a name is not of the model, or a prior does not fit its parameter.
     """
-    from ..spec.priors import PriorsSpec
-
     # Every default is written out: a family's own would otherwise come back.
     given = {name: getattr(exp.spec.priors, name) for name in PriorsSpec.model_fields}
     changed = PriorsSpec(**(given | dict(priors)))

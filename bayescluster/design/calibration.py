@@ -12,6 +12,8 @@ import pandas as pd
 
 from .._support.arrays import Floats, Integers
 from .._support.display import Tidy
+from ..bayes.exact.fit_exact import exact_posteriors
+from ..bayes.fit import fit
 from ..data.cell_counts import CellCounts
 from ..data.cluster_moments import ClusterMoments
 from ..data.experiment import Experiment
@@ -214,8 +216,6 @@ def _simulate(
 
 
 def _integrated(experiments: list[partial[Experiment]], truths: pd.DataFrame) -> pd.DataFrame:
-    from ..bayes.exact.fit_exact import exact_posteriors
-
     known = {name: truths[name].to_numpy() for name in truths}
     table = exact_posteriors((build() for build in experiments), truth=known)
     return table.pivot_table("cdf", index="experiment", columns="parameter")[list(truths)]
@@ -225,8 +225,6 @@ def _sampled(
     exp: Experiment, truth: dict[str, float], seed: int, sampling: dict[str, Any]
 ) -> dict[str, float]:
     import warnings
-
-    from ..bayes.fit import fit
 
     with warnings.catch_warnings():  # short chains: what counts is where the truths lie together
         warnings.simplefilter("ignore", UserWarning)
