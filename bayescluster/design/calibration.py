@@ -205,7 +205,8 @@ def _simulate(
         intercept = rng.normal(truth["intercept_mean"], truth["between_sd"], clusters)
         eta = intercept[cluster] + x @ [truth[name] for name in spec.design.effects]
         shape = truth[family.extra.name] if family.extra else None
-        y = family.draw_units(rng, eta, shape, truth.get("within_sd")).astype(float)
+        scale = truth.get("within_sd")
+        y = family.restored(family.draw_totals(rng, eta, np.ones(len(eta)), shape, scale))
         if not (np.isfinite(y).all() and np.ptp(y) > 0):
             what = "all alike" if np.isfinite(y).all() else "too large"
             raise SpecError(
