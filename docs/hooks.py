@@ -7,7 +7,6 @@ draw, and graphs become lists.
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -63,21 +62,11 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """List the modules of a folder where a page asks for them, and link the notebooks there are."""
+    """Link the notebooks that are named in tables."""
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         name = f"`{path.name}`"
         markdown = markdown.replace(f"| {name} |", f"| [{name}](notebooks/{path.name}) |")
-    return re.sub(r"<!-- modules: (\S+) -->", lambda match: modules(ROOT / match[1]), markdown)
-
-
-def modules(folder: Path) -> str:
-    """Return the modules of a folder as a table: the first line of each docstring."""
-    rows = ["| module | what it is |", "| --- | --- |"]
-    for path in sorted(folder.glob("*.py")):
-        docstring = ast.get_docstring(ast.parse(path.read_text("utf-8")))
-        if path.name != "__init__.py" and docstring:
-            rows.append(f"| `{path.name}` | {docstring.splitlines()[0]} |")
-    return "\n".join(rows)
+    return markdown
 
 
 def on_page_content(html: str, **_: Any) -> str:
