@@ -1,6 +1,6 @@
 # Needs git, make and Python 3.12 or newer (if python3 is older, uv gets one). The rest goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs modules gallery notebooks check-notebooks picture coverage-study bench constraints clean
+.PHONY: help demo test lint format docs pages gallery notebooks check-notebooks picture coverage-study bench constraints clean
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -10,7 +10,7 @@ help:
 	@echo "make lint             check style, formatting, types and the layers of the package"
 	@echo "make format           format the code"
 	@echo "make docs             build the documentation into site/ (no network needed once installed)"
-	@echo "make modules          update the list of modules in docs/modules.md"
+	@echo "make pages            update docs/modules.md and the names in docs/reference"
 	@echo "make gallery          update the gallery in models/README.md, with its pictures"
 	@echo "make notebooks        run all notebooks and keep their outputs"
 	@echo "make check-notebooks  run all notebooks and write nothing"
@@ -40,8 +40,8 @@ docs: .venv/.ready-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "site/index.html is written; python3 -m http.server -d site serves it, with its search"
 
-modules: .venv/.ready
-	$(BIN)/python docs/module_tables.py
+pages: .venv/.ready
+	$(BIN)/python docs/page_tables.py
 
 gallery: .venv/.ready-test
 	$(BIN)/python models/gallery.py
