@@ -94,7 +94,7 @@ def _notes(fresh: bool) -> list[str]:
         f"Each row is a new process with {caches}; imports are not counted (see the cold start).",
         "All peers have our priors, and their sampler's default settings; ours has the "
         "target_accept that bayescluster.fit sets. `ours faster`: our parts' rate over the line's.",
-        "In the row of bayescluster.fit, compile includes everything but reading and sampling: also "
+        "In the row of bayescluster.fit, compile includes all but reading and sampling: also "
         "the recovered intercepts, log-likelihood, predictive draws and convergence checks.",
         f"Sampling of our parts is the median of 5 runs. Slow peers stop early: {bear}.",
         "MCSE: difference of the posterior means from our parts', in Monte Carlo standard errors "
