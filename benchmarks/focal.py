@@ -27,7 +27,7 @@ SCENARIO = bc.simulate.GraphScenario(
     bridge_share=0.2,
     bridge_ties=4.0,
 )
-DESIGNS: dict[str, Callable[[], bc.assignment.Assignment]] = {
+DESIGNS: dict[str, Callable[[], bc.assignment.Mechanism]] = {
     "complete": lambda: bc.assignment.Complete(CLUSTERS, CLUSTERS // 2),
     "pairs": lambda: bc.assignment.Stratified(
         np.arange(CLUSTERS) // 2, dict.fromkeys(range(CLUSTERS // 2), 1)

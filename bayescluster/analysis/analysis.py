@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from ..answers.rollout import Rollout
-    from ..assignment.mechanisms import Assignment
+    from ..assignment.mechanisms import Mechanism
     from ..checks.arm_balance import Balance
     from ..checks.five_assumptions import ClusterLevels
     from ..checks.leave_one_out import LeaveOneOut
@@ -197,7 +197,7 @@ def analyze(
     chains: int = 4,
     seed: int = 0,
     truth: Mapping[str, float] | None = None,
-    mechanism: Assignment | None = None,
+    mechanism: Mechanism | None = None,
     edges: Any = None,
     progressbar: bool = True,
 ) -> Analysis:
@@ -219,7 +219,7 @@ def analyze(
         with it the chains, within Monte Carlo error.
     truth : mapping of str to float, optional
         Effects that simulated data were made with.
-    mechanism : Assignment, optional
+    mechanism : Mechanism, optional
         How clusters were assigned, where the specification does not name it; see
         :class:`Experiment`.
     edges : DataFrame, Table, path or ibis.Table, optional

@@ -15,6 +15,7 @@ from ..bayes.exact.exact_posterior import ExactPosterior, exact_posterior, is_in
 from ..bayes.parameter_draws import check_posterior
 from ..data.experiment import Experiment
 from ..errors import DataError
+from ..exposure.expose import exposure_of
 from ..frequentist.cluster_bootstrap import BootstrapEstimates, cluster_bootstrap
 from ..frequentist.cluster_influence import effective_clusters
 from ..frequentist.estimates_record import COLUMNS
@@ -345,7 +346,7 @@ def _graph_based(exp: Experiment, seed: int) -> tuple[list[pd.DataFrame], dict[s
         except DataError as error:
             skipped[name] = str(error)
             continue
-        if name.endswith("contrast") and exp.exposure.mapping.is_dose:
+        if name.endswith("contrast") and exposure_of(exp).mapping.is_dose:
             table = table[table["term"] == "direct"]
             skipped[f"{name} of spillover"] = (
                 "exposure is a dose: the contrast of any exposure with none is another effect than "

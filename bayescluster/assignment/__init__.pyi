@@ -1,11 +1,11 @@
 from .mechanisms import (
-    Assignment as Assignment,
-)
-from .mechanisms import (
     Complete as Complete,
 )
 from .mechanisms import (
     Custom as Custom,
+)
+from .mechanisms import (
+    Mechanism as Mechanism,
 )
 from .mechanisms import (
     Stratified as Stratified,

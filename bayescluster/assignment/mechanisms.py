@@ -25,7 +25,7 @@ from .block_probabilities import Blocks, FixedNumber
 PROBABILITY_DRAWS = 10_000
 
 
-class Assignment(ABC):
+class Mechanism(ABC):
     """A random assignment of J clusters to treatment or control.
 
     Those that can be enumerated are equally likely; others are drawn from only.
@@ -88,7 +88,7 @@ class Assignment(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Stratified(Assignment):
+class Stratified(Mechanism):
     """Complete randomisation within strata: a fixed number of treated clusters in each.
 
     Matched pairs are strata of two with one treated cluster; complete randomisation is one stratum.
@@ -235,7 +235,7 @@ class Complete(Stratified):
 
 
 @dataclass(frozen=True, eq=False)
-class Custom(Assignment):
+class Custom(Mechanism):
     """A user's own mechanism.
 
     Parameters
@@ -276,7 +276,7 @@ class Custom(Assignment):
         checked(treated, self.clusters)
 
 
-def drawn_probability(mechanism: Assignment) -> Floats:
+def drawn_probability(mechanism: Mechanism) -> Floats:
     """Estimate each cluster's probability of treatment from draws; shape (J,)."""
     return mechanism.draw(np.random.default_rng(0), PROBABILITY_DRAWS).mean(axis=0)
 

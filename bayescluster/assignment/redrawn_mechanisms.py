@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from .._support.arrays import Booleans, Floats
 from ..errors import DesignError
 from .block_probabilities import Blocks, Coins
-from .mechanisms import Assignment, checked, drawn_probability
+from .mechanisms import Mechanism, checked, drawn_probability
 
 #: A covariate whose spread is no more than this share of its size is constant but for rounding.
 CONSTANT = 1e-12
@@ -24,7 +24,7 @@ CONSTANT = 1e-12
 COLLINEAR = 1e-10
 
 
-class Accepted(Assignment):
+class Accepted(Mechanism):
     """Another mechanism's assignments, drawn again until they meet a criterion."""
 
     @abstractmethod
@@ -184,7 +184,7 @@ class Rerandomised(Accepted):
 
     Parameters
     ----------
-    base : Assignment
+    base : Mechanism
         What is drawn.
     covariates : array-like, shape (J,) or (J, k)
         Cluster covariates, such as baseline means, in any units; what is a linear combination of
@@ -202,7 +202,7 @@ class Rerandomised(Accepted):
         positive and finite.
     """
 
-    base: Assignment
+    base: Mechanism
     covariates: Floats
     max_distance: float
     _root: Floats = field(init=False, repr=False)

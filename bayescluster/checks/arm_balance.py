@@ -114,7 +114,7 @@ def balance(exp: Experiment, draws: int = 1_999, seed: int = 0) -> Balance:
     rng = np.random.default_rng(seed)
     step = max(BLOCK_ELEMENTS // len(treated), 1)
     for start in range(0, draws, step):
-        drawn = exp.assignment.draw(rng, min(step, draws - start))
+        drawn = exp.mechanism.draw(rng, min(step, draws - start))
         found = _differences(drawn, np.column_stack([standard, root]))
         extreme += (np.abs(found[:, :k]) >= np.abs(difference) * (1 - 1e-9)).sum(axis=0)
         far += int(((found[:, k:] ** 2).sum(axis=1) >= distance * (1 - 1e-9)).sum())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ from ..answers.method_comparison import Comparison
 from ..answers.recommended_interval import FEW_CLUSTERS, MIN_CLUSTERS
 from ..bayes.convergence import convergence, sampler_checks
 from ..data.experiment import Experiment
+from ..exposure.expose import Exposure, exposure_of
 from ..frequentist.cluster_influence import effective_clusters, influence
 from ..frequentist.standard_estimators import two_exposure
 from .five_assumptions import (
@@ -32,9 +32,6 @@ from .five_assumptions import (
 from .leave_one_out import loo
 from .predictive_check import posterior_predictive_check
 from .prior_sensitivity import power_scaling
-
-if TYPE_CHECKING:
-    from ..exposure.expose import Exposure
 
 #: Partial leverage above this multiple of the average share is a reason for caution.
 MAX_LEVERAGE_RATIO = 4.0
@@ -295,7 +292,7 @@ def _graph(exp: Experiment) -> Iterator[Row]:
     """Report positivity, and whether the expected exposure is adjusted for."""
     if exp.exposure is None or exp.spec.exposure is None:
         return
-    for row in exp.exposure.positivity.checks.itertuples():
+    for row in exposure_of(exp).positivity.checks.itertuples():
         if row.check.startswith("exposure against degree"):
             name = exp.spec.exposure.expected
             adjusted = name in exp.spec.outcome.adjusted_for
@@ -303,7 +300,7 @@ def _graph(exp: Experiment) -> Iterator[Row]:
             yield row.check, figure, "ok" if adjusted else row.verdict, row.advice
         else:
             yield row.check, row.figure, row.verdict, row.advice
-    yield from _set_apart(exp, exp.exposure)
+    yield from _set_apart(exp, exposure_of(exp))
 
 
 def _set_apart(exp: Experiment, exposure: Exposure) -> Iterator[Row]:

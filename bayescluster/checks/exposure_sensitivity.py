@@ -11,7 +11,7 @@ import pandas as pd
 
 from .._support.arrays import Floats
 from .._support.display import Tidy, number, percent
-from ..assignment.mechanisms import Assignment
+from ..assignment.mechanisms import Mechanism
 from ..exposure.collaborators import Touches
 from ..exposure.expose import Exposure, expose
 from ..exposure.mappings import (
@@ -89,7 +89,7 @@ def exposure_sensitivity(
     spec: ModelSpec,
     *,
     mapping: ExposureMapping | None = None,
-    mechanism: Assignment | None = None,
+    mechanism: Mechanism | None = None,
     mappings: Mapping[str, ExposureMapping] | Sequence[ExposureMapping] | None = None,
     hops: Sequence[int] = (1, 2),
     keep: Sequence[float] = (0.9, 0.8, 0.6),

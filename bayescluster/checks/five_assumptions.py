@@ -143,7 +143,7 @@ def _spread_p_value(exp: Experiment, deviation: Floats, draws: int, seed: int) -
         return float("nan")
     rng = np.random.default_rng(seed)
     try:
-        drawn = exp.assignment.draw(rng, draws)
+        drawn = exp.mechanism.draw(rng, draws)
     except DataError:  # single units were treated: clusters are exchangeable instead
         drawn = rng.permuted(np.tile(treated, (draws, 1)), axis=1)
     assignments = np.vstack([treated, drawn]).astype(float)

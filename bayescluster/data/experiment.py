@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._support.arrays import Booleans, Floats, Integers
-from ..assignment.mechanisms import Assignment, Complete, Stratified
-from ..assignment.named_mechanism import mechanism_of
+from ..assignment.mechanisms import Complete, Mechanism, Stratified
+from ..assignment.resolved_mechanism import check_given, mechanism_of
 from ..errors import (
     DataError,
     DesignError,
@@ -25,12 +25,15 @@ from . import input_validation as validation
 from .cell_counts import CellCounts
 from .cluster_moments import ClusterMoments
 from .compression import CONDITIONS
+from .exposed_users import ExposedUsers
 from .sources import Source, open_source
 
 if TYPE_CHECKING:
     import ibis
 
-    from ..exposure.expose import Exposure
+
+#: Mechanisms that are the same among the clusters left where some have no units.
+REPEATABLE = (Complete, Stratified)
 
 
 class Experiment:
@@ -48,7 +51,7 @@ class Experiment:
         collaboration graph (:func:`expose`), which brings their table.
     spec : ModelSpec
         Roles of the columns.
-    mechanism : Assignment, optional
+    mechanism : Mechanism, optional
         How clusters were assigned, where the specification does not name it: a user's own, such as
         :class:`Custom`. Its clusters are in the order of ``exp.moments().clusters``, that is sorted
         by label.
@@ -67,7 +70,7 @@ class Experiment:
     Experiment(300 units, 3 treated and 3 control clusters, outcome 'outcome')
     """
 
-    def __init__(self, data: Any, spec: ModelSpec, *, mechanism: Assignment | None = None) -> None:
+    def __init__(self, data: Any, spec: ModelSpec, *, mechanism: Mechanism | None = None) -> None:
         if not isinstance(spec, ModelSpec):
             raise TypeError(
                 f"spec must be a ModelSpec, not {type(spec).__name__}; read a file by load_spec"
@@ -93,11 +96,11 @@ class Experiment:
         validation.check_design(self._moments, spec)
         by_cells = spec.family.cells is not None
         self._cells = units.to_cells(self._moments, spec) if by_cells else None
-        self._mechanism = _checked_mechanism(mechanism, self)
+        self._given = self._checked(mechanism)
 
     @classmethod
     def from_moments(
-        cls, moments: ClusterMoments, spec: ModelSpec, *, mechanism: Assignment | None = None
+        cls, moments: ClusterMoments, spec: ModelSpec, *, mechanism: Mechanism | None = None
     ) -> Experiment:
         """Build an experiment from moments alone, without units.
 
@@ -108,7 +111,7 @@ class Experiment:
             covariates in its order.
         spec : ModelSpec
             The specification.
-        mechanism : Assignment, optional
+        mechanism : Mechanism, optional
             See :class:`Experiment`.
 
         Raises
@@ -123,7 +126,7 @@ class Experiment:
         exp._n_rows, exp._clusters_dropped = moments.n_units, 0
         exp._order = np.arange(moments.n_clusters)
         validation.check_design(moments, spec)
-        exp._mechanism = _checked_mechanism(mechanism, exp)
+        exp._given = exp._checked(mechanism)
         return exp
 
     @classmethod
@@ -225,7 +228,7 @@ class Experiment:
         return share > (1e-9 if self._spec.design.level == "unit" else 0.5)
 
     @cached_property
-    def assignment(self) -> Assignment:
+    def mechanism(self) -> Mechanism:
         """How clusters were assigned: as the experiment was told, or as the specification says.
 
         The latter has this experiment's numbers of clusters. Clusters are in the order of
@@ -237,23 +240,27 @@ class Experiment:
             Where the mechanism cannot have made the assignment in the data, or where one that was
             handed over to :func:`expose` assigned clusters that have no units left.
         """
-        if self._spec.design.level == "unit":
+        m, design = self._moments, self._spec.design
+        if design.level == "unit":
             raise DesignError(
                 "single units of a cluster were treated (level = 'unit'): the assignment of whole "
                 "clusters is not what was randomised"
             )
-        known = self._exposure.mechanism if self._exposure is not None else None
-        named = self._spec.design.mechanism is not None or type(known) in (Complete, Stratified)
-        if known is not None and self._mechanism is None and not named:
+        known = self._given
+        if known is None and self._exposure is not None:
+            known = self._exposure.mechanism
+        if known is not None and known.n_clusters == m.n_clusters:
+            return known
+        if known is not None and design.mechanism is None and type(known) not in REPEATABLE:
             raise DesignError(
-                f"the mechanism assigned {known.n_clusters:,} clusters, and "
-                f"{self._moments.n_clusters:,} have units left: how these were assigned is not "
-                "known"
+                f"the mechanism assigned {known.n_clusters:,} clusters, and {m.n_clusters:,} have "
+                "units left: how these were assigned is not known"
             )
-        return self._mechanism or mechanism_of(self._moments, self.treated, self._spec)
+        balance = m.mean[:, [m.column(name) for name in design.balance]]
+        return mechanism_of(design, self.treated, strata=m.strata, balance=balance)
 
     @property
-    def exposure(self) -> Exposure | None:
+    def exposure(self) -> ExposedUsers | None:
         """Exposure by the collaboration graph, where the experiment was built from one."""
         return self._exposure
 
@@ -279,7 +286,7 @@ class Experiment:
             raise DataError("this experiment has no collaboration graph: build it by expose()")
         t = self._units.table
         frame = queries.run(t.filter(t.used).select("unit", *columns)).set_index("unit")
-        return frame[columns].reindex(self._exposure.touches.users).to_numpy(dtype=float)
+        return frame[columns].reindex(self._exposure.users).to_numpy(dtype=float)
 
     @property
     def exposed_share(self) -> float:
@@ -342,6 +349,24 @@ class Experiment:
         frame.insert(2, "right", frame["left"] + width)
         return frame.drop(columns="bin")
 
+    def _checked(self, mechanism: Mechanism | None) -> Mechanism | None:
+        """Return a mechanism that is handed over, or raise where it is not the experiment's."""
+        if mechanism is None:
+            return None
+        if self._exposure is not None:
+            raise DesignError(
+                "the exposure was made under a mechanism, and another one is given: hand it to "
+                "expose()"
+            )
+        check_given(mechanism, self._spec.design.mechanism)
+        if mechanism.n_clusters != self._moments.n_clusters:
+            raise DesignError(
+                f"the mechanism assigns {mechanism.n_clusters:,} clusters, the data have "
+                f"{self._moments.n_clusters:,}"
+            )
+        mechanism.check(self.treated)
+        return mechanism
+
     def _used_units(self) -> ibis.Table:
         if self._units is None:
             raise DataError("this experiment was built from moments: it has no units to look at")
@@ -369,11 +394,9 @@ def _opened(data: Any, spec: ModelSpec, roles: Mapping[str, str]) -> Source:
         ) from None
 
 
-def _checked_exposure(data: Any, spec: ModelSpec) -> Exposure | None:
+def _checked_exposure(data: Any, spec: ModelSpec) -> ExposedUsers | None:
     """Return the exposure that data may be; raise where it is that of another design."""
-    from ..exposure.expose import Exposure
-
-    if not isinstance(data, Exposure):
+    if not isinstance(data, ExposedUsers):
         return None
     if data.spec is None:
         raise DataError("this exposure was made without a table of users; use expose()")
@@ -388,33 +411,6 @@ def _checked_exposure(data: Any, spec: ModelSpec) -> Exposure | None:
             "made by: expose the users again, or take that section"
         )
     return data
-
-
-def _checked_mechanism(mechanism: Assignment | None, exp: Experiment) -> Assignment | None:
-    """Return a user's mechanism, or raise where it is not that of the experiment."""
-    known = exp.exposure.mechanism if exp.exposure is not None else None
-    if mechanism is None and known is not None and exp.spec.design.level == "cluster":
-        return known if known.n_clusters == exp.moments().n_clusters else None
-    if mechanism is None:
-        return None
-    if not isinstance(mechanism, Assignment):
-        raise TypeError(f"mechanism must be an Assignment, not {type(mechanism).__name__}")
-    if known is not None:
-        raise DesignError(
-            "the exposure was made under a mechanism, and another one is given: hand it to expose()"
-        )
-    if named := exp.spec.design.mechanism:
-        raise DesignError(
-            f"the specification names mechanism {named!r}, and another one is given: leave out one "
-            "of them"
-        )
-    if mechanism.n_clusters != exp.moments().n_clusters:
-        raise DesignError(
-            f"the mechanism assigns {mechanism.n_clusters:,} clusters, the data have "
-            f"{exp.moments().n_clusters:,}"
-        )
-    mechanism.check(exp.treated)
-    return mechanism
 
 
 def _positions(labels: NDArray[Any] | None, moments: ClusterMoments) -> Integers:

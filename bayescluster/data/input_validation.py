@@ -244,17 +244,6 @@ def _check_saturation(groups: pd.DataFrame, design: DesignSpec, rows: int) -> No
         )
 
 
-def check_pairs(moments: ClusterMoments, spec: ModelSpec) -> None:
-    """Raise StrataError where a matched pair does not have two clusters."""
-    levels, sizes = np.unique(moments.stratum_code, return_counts=True)
-    wrong = moments.stratum_levels[levels[sizes != 2]]
-    if len(wrong):
-        raise StrataError(
-            f"{len(wrong):,} strata of column {spec.design.strata!r}, such as {_some(wrong)}, do "
-            "not have two clusters, as matched pairs do"
-        )
-
-
 def check_units(counts: pd.Series, column: str) -> None:
     """Raise where a unit is null or occurs in more than one row."""
     rows, null = int(counts["n_rows"]), int(counts["n_null"])

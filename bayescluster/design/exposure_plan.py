@@ -12,7 +12,7 @@ import pandas as pd
 from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats
 from .._support.display import Tidy, number
 from ..assignment.block_probabilities import Blocks
-from ..assignment.mechanisms import Assignment
+from ..assignment.mechanisms import Mechanism
 from ..exposure.collaboration_graph import CollaborationGraph
 from ..exposure.collaborators import Touches
 from ..exposure.condition_probabilities import (
@@ -88,7 +88,7 @@ class ExposurePlan(Tidy):
 
 def plan_exposure(
     graph: CollaborationGraph | Touches,
-    mechanism: Assignment,
+    mechanism: Mechanism,
     mapping: ExposureMapping | None = None,
     *,
     interaction: bool = False,
@@ -101,7 +101,7 @@ def plan_exposure(
     ----------
     graph : CollaborationGraph or Touches
         The graph. Ties are those to collaborators, even where exposure comes over two hops.
-    mechanism : Assignment
+    mechanism : Mechanism
         How the clusters are to be assigned, in the order of their labels.
     mapping : ExposureMapping, optional
         When a user is exposed; by default with any treated collaborator outside the own cluster.
@@ -228,7 +228,7 @@ def cross_arms(ties: Touches, blocks: Blocks | None) -> float | None:
     return float(ties.count @ differ) / total if total else 0.0
 
 
-def _assignments(mechanism: Assignment, draws: int, seed: int) -> tuple[Booleans, bool]:
+def _assignments(mechanism: Mechanism, draws: int, seed: int) -> tuple[Booleans, bool]:
     """Return all assignments where they are few, else drawn ones; and whether they are all."""
     if mechanism.n_assignments <= draws:
         return np.array(list(mechanism.enumerate())), True

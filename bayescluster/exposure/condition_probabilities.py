@@ -11,7 +11,7 @@ import pandas as pd
 from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats, Integers
 from .._support.display import Tidy
 from ..assignment.block_probabilities import Blocks
-from ..assignment.mechanisms import Assignment
+from ..assignment.mechanisms import Mechanism
 from ..errors import DesignError
 from .collaborators import Touches
 from .mappings import (
@@ -93,7 +93,7 @@ class ExposureProbabilities(Tidy):
 def exposure_probabilities(
     touches: Touches,
     mapping: ExposureMapping,
-    mechanism: Assignment,
+    mechanism: Mechanism,
     *,
     method: Method = "auto",
     draws: int = 10_000,
@@ -107,7 +107,7 @@ def exposure_probabilities(
         The graph.
     mapping : ExposureMapping
         When a user is exposed.
-    mechanism : Assignment
+    mechanism : Mechanism
         How the units were assigned, in the order of the graph's units (labels sorted).
     method : {"auto", "closed form", "enumeration", "simulation"}
         ``auto`` takes the first of the three that there is: closed forms for "at least k" and for
@@ -155,7 +155,7 @@ def exposure_probabilities(
     return _averaged(touches, mapping, mechanism.draw(rng, draws), "simulation")
 
 
-def check_size(touches: Touches, mechanism: Assignment) -> None:
+def check_size(touches: Touches, mechanism: Mechanism) -> None:
     """Raise DesignError where the mechanism assigns another number of units than the graph has."""
     if mechanism.n_clusters != touches.n_units:
         raise DesignError(

@@ -2,85 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from .._support.arrays import Booleans, Floats, Integers
-from .._support.display import Tidy
-from ..assignment.mechanisms import Assignment
+from ..assignment.mechanisms import Mechanism
+from ..assignment.resolved_mechanism import check_given, mechanism_of
+from ..data.experiment import Experiment
+from ..data.exposed_users import ExposedUsers
 from ..data.sources import open_any, read_once
-from ..errors import DesignError
+from ..errors import DataError, DesignError
 from ..spec.model_spec import ModelSpec
 from .collaboration_graph import CollaborationGraph
 from .collaborators import Touches
 from .condition_probabilities import (
     CONDITIONS,
-    ExposureProbabilities,
     Method,
     check_size,
     exposure_probabilities,
 )
+from .mapped_exposure import MappedExposure
 from .mappings import ExposureMapping, mapping_of
+from .positivity import Positivity
 from .users_table import (
     MADE,
-    assigned,
     check_known,
     checked_roles,
-    mechanism_in,
     positions,
+    read_assignment,
 )
 
-if TYPE_CHECKING:
-    from ..data.experiment import Experiment
-    from .positivity import Positivity
 
-
-@dataclass(frozen=True, eq=False)
-class Exposure(Tidy):
+@dataclass(frozen=True, eq=False, repr=False)
+class Exposure(MappedExposure, ExposedUsers):
     """Every user's exposure under the assignment that was made, and under those that were not.
 
     Users are in the order of their ids.
 
     Parameters
     ----------
-    touches : Touches
-        Collaborators by unit of assignment.
-    mapping : ExposureMapping
-        When a user is exposed.
-    mechanism : Assignment
-        How the units were assigned.
-    assignment : ndarray of bool, shape (U,)
-        Which units are treated.
-    value : ndarray, shape (n,)
-        Exposure, 0 or 1 or a dose, whatever the user's own treatment.
-    probabilities : ExposureProbabilities
-        Of every condition, for every user.
-    interaction : bool
-        Whether exposure of treated users is an exposure of its own; otherwise the spillover
-        regressor is that of untreated users only.
-    source : object, optional
-        The users' table that the exposure belongs to.
-    graph : CollaborationGraph, optional
-        The graph.
-    spec : ModelSpec, optional
-        The specification.
+    touches, mapping, assignment, value, probabilities, interaction, graph
+        See :class:`bayescluster.exposure.mapped_exposure.MappedExposure`.
+    mechanism, source, spec
+        See :class:`bayescluster.data.exposed_users.ExposedUsers`.
     """
-
-    touches: Touches
-    mapping: ExposureMapping
-    mechanism: Assignment
-    assignment: Booleans
-    value: Floats
-    probabilities: ExposureProbabilities
-    interaction: bool = False
-    source: Any = field(default=None, repr=False)
-    graph: CollaborationGraph | None = field(default=None, repr=False)
-    spec: ModelSpec | None = field(default=None, repr=False)
 
     @classmethod
     def of(
@@ -88,7 +57,7 @@ class Exposure(Tidy):
         touches: Touches,
         treated: ArrayLike,
         mapping: ExposureMapping,
-        mechanism: Assignment,
+        mechanism: Mechanism,
         *,
         interaction: bool = False,
         method: Method = "auto",
@@ -120,7 +89,7 @@ class Exposure(Tidy):
             touches, mapping, mechanism, method=method, draws=draws, seed=seed
         )
         value = mapping.values(touches, assignment[None, :])[:, 0]
-        return cls(touches, mapping, mechanism, assignment, value, found, interaction)
+        return cls(touches, mapping, assignment, value, found, interaction, mechanism=mechanism)
 
     def for_users(self, users: Any, spec: ModelSpec) -> Exposure:
         """Return the exposure as that of a table of users, such as simulated ones on one graph."""
@@ -131,80 +100,14 @@ class Exposure(Tidy):
         return replace(self, source=source, spec=spec)
 
     @property
-    def treated(self) -> Booleans:
-        """Each user's own treatment; shape (n,)."""
-        return self.assignment[self.touches.unit]
-
-    @property
-    def condition(self) -> Integers:
-        """Each user's exposure condition, as position in `CONDITIONS`; shape (n,)."""
-        return 2 * self.treated.astype(np.int64) + (self.value > 0)
-
-    @property
-    def spillover(self) -> Floats:
-        """The spillover regressor: exposure, of untreated users only without interaction; (n,)."""
-        return self.value if self.interaction else self.value * ~self.treated
-
-    @property
-    def expected(self) -> Floats:
-        """Expectation of `spillover` over the assignments that the design could have made; (n,).
-
-        What to adjust for (or subtract): Borusyak & Hull (2023), Econometrica 91: 2155-2185.
-        """
-        arms = self.probabilities.expected
-        return arms.sum(axis=1) if self.interaction else arms[:, 0]
-
-    @property
-    def arms(self) -> dict[str, tuple[Booleans, Floats]]:
-        """The conditions that estimators compare: who is in each (n,), and its probability (n,).
-
-        Without interaction, treated users are one condition, ``direct``, exposed or not.
-        """
-        found = {
-            name: (self.condition == i, self.probabilities.condition[:, i])
-            for i, name in enumerate(CONDITIONS)
-        }
-        if not self.interaction:
-            exposed, probability = found.pop("direct_with_exposure")
-            found["direct"] = found["direct"][0] | exposed, found["direct"][1] + probability
-        return found
-
-    @property
-    def probability(self) -> Floats:
-        """Probability of the condition (of `arms`) that each user was in; shape (n,)."""
-        total = np.zeros(self.touches.n_users)
-        for inside, probability in self.arms.values():
-            total[inside] = probability[inside]
-        return total
+    def users(self) -> NDArray[Any]:
+        """User ids, sorted; shape (n,)."""
+        return self.touches.users
 
     @cached_property
     def positivity(self) -> Positivity:
         """Who could have been in which condition; see :class:`Positivity`."""
-        from .positivity import Positivity
-
         return Positivity.of(self)
-
-    def to_dataframe(self) -> pd.DataFrame:
-        """Return a row a user.
-
-        Columns user, cluster, treated, exposure, condition, spillover, expected_exposure and, for
-        each condition, probability_<condition>.
-        """
-        t = self.touches
-        table = pd.DataFrame(
-            {
-                "user": t.users,
-                "cluster": t.clusters[t.cluster],
-                "treated": self.treated.astype(int),
-                "exposure": self.value,
-                "condition": pd.Categorical.from_codes(self.condition, list(CONDITIONS)),
-                "spillover": self.spillover,
-                "expected_exposure": self.expected,
-            }
-        )
-        for i, name in enumerate(CONDITIONS):
-            table[f"probability_{name}"] = self.probabilities.condition[:, i]
-        return table
 
     def columns(self) -> pd.DataFrame:
         """Return what the users' table gets: the user, and the new columns by their names there.
@@ -267,35 +170,9 @@ class Exposure(Tidy):
             Another specification of the same design, such as one for another outcome; its section
             on exposure may be left out.
         """
-        from ..data.experiment import Experiment
-
         if spec is not None and spec.exposure is None:
             spec = spec.model_copy(update={"exposure": self._named_spec().exposure})
         return Experiment(self, spec or self._named_spec())
-
-    def summary(self) -> pd.DataFrame:
-        """Return a row a condition: condition, users, mean probability of being in it."""
-        rows = [
-            (name, int((self.condition == i).sum()), float(p.mean()))
-            for i, (name, p) in enumerate(
-                zip(CONDITIONS, self.probabilities.condition.T, strict=True)
-            )
-        ]
-        return pd.DataFrame(rows, columns=["condition", "users", "mean_probability"])
-
-    def __str__(self) -> str:
-        return f"{self!r}\n{self.summary().to_string(index=False)}"
-
-    def _repr_html_(self) -> str:
-        return self.summary().to_html(index=False, float_format=lambda x: f"{x:.4g}")
-
-    def __repr__(self) -> str:
-        counts = np.bincount(self.condition, minlength=4)
-        told = ", ".join(
-            f"{count:,} {name.replace('_', ' ')}"
-            for count, name in zip(counts, CONDITIONS, strict=True)
-        )
-        return f"Exposure({self.touches.n_users:,} users: {told}; {self.mapping})"
 
 
 def expose(
@@ -304,7 +181,7 @@ def expose(
     spec: ModelSpec,
     *,
     mapping: ExposureMapping | None = None,
-    mechanism: Assignment | None = None,
+    mechanism: Mechanism | None = None,
     method: Method = "auto",
     draws: int = 10_000,
     seed: int = 0,
@@ -322,7 +199,7 @@ def expose(
         The specification, with a section ``[exposure]``.
     mapping : ExposureMapping, optional
         When a user is exposed, instead of what the specification says.
-    mechanism : Assignment, optional
+    mechanism : Mechanism, optional
         How clusters were assigned, where the specification does not name it, in the order of
         their labels.
     method, draws, seed
@@ -355,11 +232,8 @@ def expose(
     """
     unit, options = checked_roles(spec)
     design = spec.design
-    if mechanism is not None and design.mechanism not in (None, "rerandomised"):
-        raise DesignError(
-            f"the specification names mechanism {design.mechanism!r}, and another one is given: "
-            "leave out one of them"
-        )
+    if mechanism is not None:  # that of rerandomisation needs covariates: it must be handed over
+        check_given(mechanism, None if design.mechanism == "rerandomised" else design.mechanism)
     users = read_once(users)
     graph = CollaborationGraph(
         edges,
@@ -369,12 +243,12 @@ def expose(
         options=options,
         by_user=design.level == "unit",
     )
-    found = assigned(users, spec, graph)
+    treated, strata = read_assignment(users, spec, graph)
     exposure = Exposure.of(
         graph.touches,
-        found["treated"],
+        treated,
         mapping or mapping_of(options),
-        mechanism or mechanism_in(graph.touches, found, spec),
+        mechanism or mechanism_of(design, treated, strata=strata),
         interaction=design.interaction,
         method=method,
         draws=draws,
@@ -388,3 +262,19 @@ def _kept_as(users: Any) -> Any:
     import ibis
 
     return users if isinstance(users, pd.DataFrame | ibis.Table) else open_any(users)
+
+
+def exposure_of(exp: Experiment) -> Exposure:
+    """Return the exposure that an experiment was built from.
+
+    Raises
+    ------
+    DataError
+        Where it was not built from one.
+    """
+    if not isinstance(exp.exposure, Exposure):
+        raise DataError(
+            "this experiment has no collaboration graph: build it by "
+            "expose(edges, users, spec).experiment()"
+        )
+    return exp.exposure

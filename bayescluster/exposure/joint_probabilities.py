@@ -8,7 +8,7 @@ import numpy as np
 
 from .._support.arrays import Booleans, Floats, Integers
 from ..assignment.block_probabilities import Blocks
-from ..assignment.mechanisms import Assignment
+from ..assignment.mechanisms import Mechanism
 from .collaborators import Touches
 from .condition_probabilities import MAX_ENUMERATED
 from .expose import Exposure
@@ -156,7 +156,7 @@ def joint_probabilities(
     exposure: Exposure, draws: int = 2_000, seed: int = 0
 ) -> JointProbabilities:
     """Return joint probabilities by the best way that there is: closed form, enumeration, draws."""
-    mechanism: Assignment = exposure.mechanism
+    mechanism: Mechanism = exposure.mechanism
     blocks = mechanism.blocks()
     if blocks is not None and any_is_enough(exposure.mapping, exposure.touches):
         return ClosedForm(exposure, blocks)

@@ -12,11 +12,10 @@ import pandas as pd
 from .._support.arrays import Floats, Integers
 from .._support.display import Tidy, number
 from .condition_probabilities import CONDITIONS
+from .mapped_exposure import MappedExposure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from .expose import Exposure
 
 #: Effective share of the weights below which a condition's mean rests on few users.
 MIN_EFFECTIVE_SHARE = 0.2
@@ -53,7 +52,7 @@ class Positivity(Tidy):
     contamination: pd.DataFrame
 
     @classmethod
-    def of(cls, exposure: Exposure) -> Positivity:
+    def of(cls, exposure: MappedExposure) -> Positivity:
         """Report on one exposure."""
         conditions = _conditions(exposure)
         return cls(
@@ -74,7 +73,7 @@ class Positivity(Tidy):
         return positivity(self, figure)
 
 
-def _conditions(exposure: Exposure) -> pd.DataFrame:
+def _conditions(exposure: MappedExposure) -> pd.DataFrame:
     rows = []
     for name, (inside, p) in exposure.arms.items():
         weight = 1 / p[inside & (p > 0)]
@@ -92,14 +91,14 @@ def _conditions(exposure: Exposure) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _checks(exposure: Exposure, conditions: pd.DataFrame) -> pd.DataFrame:
+def _checks(exposure: MappedExposure, conditions: pd.DataFrame) -> pd.DataFrame:
     rows = [*_who(exposure), *_weights(conditions), _confounding(exposure), _graph(exposure)]
     table = pd.DataFrame(rows, columns=["check", "figure", "verdict", "advice"])
     table.loc[table["verdict"] == "ok", "advice"] = ""
     return table
 
 
-def _who(exposure: Exposure) -> list[tuple[str, str, str, str]]:
+def _who(exposure: MappedExposure) -> list[tuple[str, str, str, str]]:
     p = exposure.probabilities.condition
     n = len(p)
     never = p[:, CONDITIONS.index("spillover")] == 0
@@ -150,7 +149,7 @@ def _weights(conditions: pd.DataFrame) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def _confounding(exposure: Exposure) -> tuple[str, str, str, str]:
+def _confounding(exposure: MappedExposure) -> tuple[str, str, str, str]:
     """Compare the exposure of untreated users with what the design would have given them."""
     control = ~exposure.treated
     degree = exposure.touches.degree[control]
@@ -168,7 +167,7 @@ def _confounding(exposure: Exposure) -> tuple[str, str, str, str]:
     )
 
 
-def _graph(exposure: Exposure) -> tuple[str, str, str, str]:
+def _graph(exposure: MappedExposure) -> tuple[str, str, str, str]:
     t = exposure.touches if exposure.graph is None else exposure.graph.one_hop
     total = float(t.count.sum())
     outside = float(t.count[t.outside].sum())
@@ -186,7 +185,7 @@ def _correlation(x: Floats, y: Integers) -> float:
     return float(np.corrcoef(x, y)[0, 1])
 
 
-def _by_degree(exposure: Exposure) -> pd.DataFrame:
+def _by_degree(exposure: MappedExposure) -> pd.DataFrame:
     degree = exposure.touches.degree
     bins = [-1, *DEGREES, np.iinfo(np.int64).max]
     names = ["0"]
@@ -213,7 +212,7 @@ def _by_degree(exposure: Exposure) -> pd.DataFrame:
     return found.reset_index()
 
 
-def _contamination(exposure: Exposure) -> pd.DataFrame:
+def _contamination(exposure: MappedExposure) -> pd.DataFrame:
     """Count ties from treated units' clusters to untreated users of other clusters."""
     t = exposure.touches
     keep = t.outside & exposure.assignment[t.other] & ~exposure.treated[t.user]

@@ -9,13 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ..assignment.mechanisms import Assignment, Complete, Stratified
-from ..assignment.redrawn_mechanisms import Bernoulli
+from .._support.arrays import Booleans
 from ..data.compression import run
 from ..data.sources import open_tables
 from ..errors import (
     DataError,
-    DesignError,
     MissingValueError,
     SpecError,
     StrataError,
@@ -62,8 +60,13 @@ def checked_roles(spec: ModelSpec) -> tuple[str, ExposureSpec]:
     return spec.design.unit, spec.exposure
 
 
-def assigned(users: Any, spec: ModelSpec, graph: CollaborationGraph) -> dict[str, NDArray[Any]]:
-    """Return treatment (and stratum) of every unit of assignment."""
+def read_assignment(
+    users: Any, spec: ModelSpec, graph: CollaborationGraph
+) -> tuple[Booleans, NDArray[Any] | None]:
+    """Return treatment and stratum of every unit of assignment; both of shape (U,).
+
+    The strata of single users are their clusters; clusters may have none.
+    """
     design = spec.design
     assert design.unit is not None
     roles = {"unit": design.unit, "treatment": design.treatment}
@@ -94,10 +97,8 @@ def assigned(users: Any, spec: ModelSpec, graph: CollaborationGraph) -> dict[str
             f"{t.clusters[both[0]]!r}; whole clusters are assigned (a partial rollout says "
             "level = 'unit' in the specification)"
         )
-    found: dict[str, NDArray[Any]] = {"treated": treated.astype(bool)}
-    if design.strata:
-        found["strata"] = _strata(frame["strata"], t, design.strata)
-    return found
+    strata = _strata(frame["strata"], t, design.strata) if design.strata else None
+    return treated.astype(bool), t.cluster if design.level == "unit" else strata
 
 
 def _strata(values: pd.Series[Any], t: Touches, name: str) -> NDArray[Any]:
@@ -117,42 +118,6 @@ def _strata(values: pd.Series[Any], t: Touches, name: str) -> NDArray[Any]:
             f"{t.clusters[several[0]]!r}; a stratum is made of whole clusters"
         )
     return np.asarray(levels)[strata]
-
-
-def mechanism_in(touches: Touches, found: dict[str, NDArray[Any]], spec: ModelSpec) -> Assignment:
-    """Return the mechanism that the specification names, with the numbers in the data."""
-    treated, design = found["treated"], spec.design
-    if treated.all() or not treated.any():
-        what = "users" if design.level == "unit" else "clusters"
-        raise DesignError(
-            f"column {design.treatment!r} (treatment) is {int(treated[0])} in all {len(treated):,} "
-            f"{what}: there is nothing to compare with"
-        )
-    if design.level == "unit":
-        return Stratified.of(treated, touches.cluster, allow_constant=True)
-    if design.mechanism == "bernoulli":
-        return Bernoulli(touches.n_units)
-    if design.mechanism == "rerandomised":
-        raise DesignError(
-            "rerandomisation depends on covariates of the users: hand over the object, "
-            "expose(..., mechanism=Rerandomised(...))"
-        )
-    if "strata" not in found or design.mechanism == "complete":
-        return Complete(touches.n_units, int(treated.sum()))
-    try:
-        if design.mechanism != "matched_pairs":
-            return Stratified.of(treated, found["strata"])
-        levels, size = np.unique(found["strata"], return_counts=True)
-        if (size != 2).any():
-            raise DesignError(
-                f"{int((size != 2).sum()):,} strata are no pairs, such as "
-                f"{levels.tolist()[int(np.argmax(size != 2))]!r}; name mechanism 'stratified'"
-            )
-        pairs = Stratified(found["strata"], dict.fromkeys(levels.tolist(), 1))
-        pairs.check(treated)
-        return pairs
-    except DesignError as error:
-        raise DesignError(f"column {design.strata!r} (strata): {error}") from None
 
 
 def positions(wanted: pd.Series[Any], users: pd.Series[Any]) -> NDArray[np.intp]:

@@ -6,8 +6,8 @@ import numpy as np
 
 from .._support.arrays import Booleans, Floats, Integers
 from ..data.experiment import Experiment
-from ..errors import DataError, DesignError
-from ..exposure.expose import Exposure
+from ..errors import DesignError
+from ..exposure.expose import Exposure, exposure_of
 from .inverted_tests import TIE, ReferenceDistribution, ResamplingTest
 from .ols import check_null
 
@@ -67,11 +67,8 @@ def spillover_test(
     Athey, Eckles & Imbens (2018), Journal of the American Statistical Association 113: 230-240;
     Basse, Feller & Toulis (2019), Biometrika 106: 487-494.
     """
-    exposure = exp.exposure
-    if exposure is None:
-        raise DataError("this experiment has no collaboration graph: build it by expose()")
     return focal_test(
-        exposure,
+        exposure_of(exp),
         exp.outcomes(),
         draws,
         seed,

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..data.cluster_moments import ClusterMoments
 from ..data.experiment import Experiment
-from ..errors import DataError, DesignError
-from ..exposure.expose import Exposure
+from ..errors import DesignError
+from ..exposure.expose import exposure_of
 from .cluster_robust_covariance import Vcov
 from .estimates_record import Estimates
 from .exposure_contrasts import MIN_PROBABILITY, ExposureContrast, exposure_contrast
@@ -39,7 +39,7 @@ def horvitz_thompson(exp: Experiment, **settings: Any) -> ExposureContrast:
     """
     level = exp.spec.report.ci_prob
     return exposure_contrast(
-        _exposure(exp), exp.outcomes(), "horvitz_thompson", ci_prob=level, **settings
+        exposure_of(exp), exp.outcomes(), "horvitz_thompson", ci_prob=level, **settings
     )
 
 
@@ -62,7 +62,7 @@ def hajek(exp: Experiment, **settings: Any) -> ExposureContrast:
         Direct and spillover effect, and what they are averages over.
     """
     level = exp.spec.report.ci_prob
-    return exposure_contrast(_exposure(exp), exp.outcomes(), "hajek", ci_prob=level, **settings)
+    return exposure_contrast(exposure_of(exp), exp.outcomes(), "hajek", ci_prob=level, **settings)
 
 
 def exposure_weighted_ols(
@@ -95,7 +95,7 @@ def exposure_weighted_ols(
         Where a condition has no user left, or exposure is a dose: among exposed users the dose
         goes with degree, which these weights do not undo.
     """
-    exposure, y = _exposure(exp), exp.outcomes()
+    exposure, y = exposure_of(exp), exp.outcomes()
     if exposure.mapping.is_dose:
         raise DesignError(
             f"exposure is a dose ({exposure.mapping}): inverse-probability weights are those of "
@@ -168,7 +168,7 @@ def recentred_ols(exp: Experiment, vcov: Vcov = "CR2") -> Estimates:
 
 def with_expected(exp: Experiment) -> Experiment:
     """Return the experiment with the expected exposure among its covariates."""
-    exposure, name = _exposure(exp), expected_column(exp)
+    exposure, name = exposure_of(exp), expected_column(exp)
     outcome = exp.spec.outcome
     if name in outcome.adjusted_for:
         return exp
@@ -193,12 +193,3 @@ def expected_column(exp: Experiment) -> str:
     """Return the name of the expected exposure's column."""
     assert exp.spec.exposure is not None
     return exp.spec.exposure.expected
-
-
-def _exposure(exp: Experiment) -> Exposure:
-    if exp.exposure is None:
-        raise DataError(
-            "this experiment has no collaboration graph: build it by "
-            "expose(edges, users, spec).experiment()"
-        )
-    return exp.exposure

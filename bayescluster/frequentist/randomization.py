@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._support.arrays import BLOCK_ELEMENTS, Floats
-from ..assignment.mechanisms import Assignment
+from ..assignment.mechanisms import Mechanism
 from ..data.experiment import Experiment
 from ..errors import DesignError
 from .cluster_influence import coordinate_sums
@@ -30,7 +30,7 @@ def randomization_test(
     seed: int | None = 0,
     *,
     null: float = 0.0,
-    mechanism: Assignment | None = None,
+    mechanism: Mechanism | None = None,
     studentise: bool = True,
     tail: Tail = "symmetric",
 ) -> ResamplingTest:
@@ -55,9 +55,9 @@ def randomization_test(
         Seed of the draws.
     null : float
         Constant effect to test, in the outcome's unit.
-    mechanism : Assignment, optional
+    mechanism : Mechanism, optional
         How clusters were assigned, in the order of ``exp.moments().clusters``; by default
-        ``exp.assignment``, the one that the specification names or the experiment was built with.
+        ``exp.mechanism``, the one that the specification names or the experiment was built with.
     studentise : bool
         Divide the contrast by its cluster-robust (CR0) standard error under each assignment, which
         keeps the level under unequal variances too (in large samples, for the null of no average
@@ -109,7 +109,7 @@ def randomization_test(
         raise ValueError(f"draws must be at least 1; given {draws}")
     check_null(null)
     check_whole_clusters(exp)
-    mechanism = mechanism or exp.assignment
+    mechanism = mechanism or exp.mechanism
     mechanism.check(exp.treated)
     if studentise:
         fit = Regression.of(exp.naive_moments())
@@ -241,7 +241,7 @@ class _Projection:
 
 
 def _assignments(
-    mechanism: Assignment, draws: int, seed: int | None, *, enumerated: bool
+    mechanism: Mechanism, draws: int, seed: int | None, *, enumerated: bool
 ) -> Iterator[Floats]:
     """Yield blocks of assignments (B, J): all of them, or `draws` drawn ones."""
     block = max(1, BLOCK_ELEMENTS // 4 // mechanism.n_clusters)  # four arrays live at once

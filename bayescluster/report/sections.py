@@ -10,6 +10,7 @@ import pandas as pd
 from .._support.display import percent
 from ..bayes.fit import versions
 from ..bayes.model_inputs import resolved_priors
+from ..exposure.expose import exposure_of
 from ..figures import assumptions as assumption_plots
 from ..figures import effects as plots
 from ..figures import posterior as posterior_plots
@@ -311,8 +312,8 @@ def _appendix(analysis: Analysis) -> Section:
         ),
         Grid("declared", priors, {"parameter": "parameter", "prior": "prior"}, "Priors"),
     ]
-    if exp.exposure is not None and exp.exposure.graph is not None:
-        counts = exp.exposure.graph.to_dataframe()
+    if exp.exposure is not None and (graph := exposure_of(exp).graph) is not None:
+        counts = graph.to_dataframe()
         columns = {"what": "edges", "count": "count"}
         parts.append(Grid("edges", counts, columns, "What became of the edges"))
     parts += [

@@ -14,6 +14,7 @@ from ..checks.five_assumptions import (
     INTERFERENCE,
     SUTVA,
 )
+from ..exposure.expose import exposure_of
 from ..figures import assumptions as assumption_plots
 from ..figures import posterior as posterior_plots
 from .document_parts import (
@@ -62,7 +63,7 @@ def assumptions_section(analysis: Analysis) -> Section:
             ),
         ]
     if exp.exposure is not None:
-        exposure = exp.exposure
+        exposure = exposure_of(exp)
         ties = {"source": "from", "target": "to", "ties": "ties", "users": "users reached"}
         shown[INTERFERENCE] += [
             Plot(

@@ -46,11 +46,11 @@ def test_a_specification_names_rerandomisation(strata):
         if 4 * 4 / 8 * difference**2 / means.var(ddof=1) <= 2.0:
             accepted.append(arm)
     assert 0 < len(accepted) < len(every)
-    assert {tuple(a) for a in exp.assignment.enumerate()} == {tuple(a) for a in accepted}
+    assert {tuple(a) for a in exp.mechanism.enumerate()} == {tuple(a) for a in accepted}
     assert bc.randomization_test(exp).draws == len(accepted)
     unbalanced = {**RERANDOMISED, "max_distance": 1e-9}
     with pytest.raises(bc.errors.DesignError, match="exceeds the accepted 1e-09"):
-        _ = bc.Experiment(data, spec(["x"], strata=strata, **unbalanced)).assignment
+        _ = bc.Experiment(data, spec(["x"], strata=strata, **unbalanced)).mechanism
 
 
 def test_a_specification_of_rerandomisation_is_checked():
@@ -72,7 +72,7 @@ def test_a_users_mechanism_goes_with_the_experiment():
     data = frame(2)
     swapped = bc.assignment.Custom(8, lambda rng: np.roll(np.arange(8) % 2, rng.integers(0, 2)))
     exp = bc.Experiment(data, spec(), mechanism=swapped)
-    assert exp.assignment is swapped
+    assert exp.mechanism is swapped
     assert bc.randomization_test(exp, draws=99).p_value == 1
     again = bc.Experiment.from_moments(
         exp.moments(), spec(), mechanism=bc.assignment.Complete(8, 4)
@@ -93,7 +93,7 @@ def test_a_users_mechanism_goes_with_the_experiment():
         bc.errors.DesignError, match="names mechanism 'complete', and another one is"
     ):
         bc.Experiment(data, spec(mechanism="complete"), mechanism=bc.assignment.Complete(8, 4))
-    with pytest.raises(TypeError, match="mechanism must be an Assignment, not str"):
+    with pytest.raises(TypeError, match="mechanism must be a Mechanism, not str"):
         bc.Experiment(data, spec(), mechanism="complete")
     with pytest.raises(bc.errors.DesignError, match="assigns 6 clusters, the data have 8"):
         bc.analyze(data, spec(), mechanism=bc.assignment.Complete(6, 3), progressbar=False)
@@ -191,7 +191,7 @@ def test_a_stratum_without_contrast_is_named(name):
     exp = bc.Experiment(data, spec(strata="b", mechanism=name))
     message = r"column 'b' \(strata\): stratum 0 has 2 treated of 2 clusters"
     with pytest.raises(bc.errors.DesignError, match=message):
-        _ = exp.assignment
+        _ = exp.mechanism
     _, skipped, _ = _small_sample(exp, 0)
     assert "stratum 0 has 2 treated of 2 clusters" in skipped["randomisation test"]
     # CR2 keeps the stratum's units in its count, and the estimate is that of the other strata.

@@ -452,7 +452,7 @@ def test_a_rollout_in_part_has_no_assignment_of_clusters():
     spec = make_spec(SHARES)
     exp = bc.Experiment(simulate(spec), spec)
     with pytest.raises(bc.errors.DesignError, match="single units of a cluster were treated"):
-        _ = exp.assignment
+        _ = exp.mechanism
     again = bc.Experiment.from_moments(exp.moments(), spec)
     assert np.array_equal(again.treated, exp.treated)
 

@@ -753,8 +753,8 @@ def test_treatments_may_be_booleans():
         (
             "matched_pairs",
             ["x", "x", "x", "x", "x", "x"],
-            bc.errors.DesignError,
-            r"column 'b' \(strata\): 1 strata are no pairs, such as 'x'",
+            bc.errors.StrataError,
+            r"1 strata of column .b., such as .x., do not have two",
         ),
         (
             "matched_pairs",

@@ -109,7 +109,7 @@ def test_the_experiment_is_that_of_the_table(exposure):
     np.testing.assert_allclose(
         bc.frequentist.exposure_weighted_ols(exp).estimate, weighted, rtol=1e-9
     )
-    assert exp.assignment is exposure.mechanism
+    assert exp.mechanism is exposure.mechanism
 
 
 def test_interaction_makes_four_conditions(tables):

@@ -168,10 +168,10 @@ def with_mechanism(frame, name, strata="b"):
 def test_the_specification_names_the_mechanism():
     frame, _ = make(4, strata=True)
     frame["pair"] = frame["c"] // 2
-    assert with_mechanism(frame, "stratified").assignment.n_assignments == 36
-    assert with_mechanism(frame, "complete").assignment.n_assignments == 70
-    assert with_mechanism(frame, "matched_pairs", "pair").assignment.n_assignments == 16
-    assert with_mechanism(frame, "bernoulli").assignment.n_assignments == 2**8 - 2 - 16
+    assert with_mechanism(frame, "stratified").mechanism.n_assignments == 36
+    assert with_mechanism(frame, "complete").mechanism.n_assignments == 70
+    assert with_mechanism(frame, "matched_pairs", "pair").mechanism.n_assignments == 16
+    assert with_mechanism(frame, "bernoulli").mechanism.n_assignments == 2**8 - 2 - 16
     with pytest.raises(bc.errors.SpecError, match="'stratified' needs a strata column"):
         with_mechanism(frame, "stratified", None)
 
@@ -181,15 +181,15 @@ def test_impossible_assignments_are_refused():
     with pytest.raises(
         bc.errors.StrataError, match=r"2 strata of column 'b', such as 0, 1, do not have two"
     ):
-        _ = with_mechanism(frame, "matched_pairs").assignment
+        _ = with_mechanism(frame, "matched_pairs").mechanism
     frame["t"] = (frame["c"].isin([0, 1, 2, 3, 4])).astype(int)
     with pytest.raises(bc.errors.DesignError, match=r"stratum 0 has 4 treated of 4 clusters"):
-        _ = with_mechanism(frame, "stratified").assignment
+        _ = with_mechanism(frame, "stratified").mechanism
     frame["pair"] = frame["c"] // 2
     with pytest.raises(
         bc.errors.DesignError, match=r"stratum 0 has 2 treated of 2 clusters, where"
     ):
-        _ = with_mechanism(frame, "matched_pairs", "pair").assignment
+        _ = with_mechanism(frame, "matched_pairs", "pair").mechanism
     with pytest.raises(
         bc.errors.DesignError, match=r"has 4 treated of 8 clusters, where the mechanism treats 3"
     ):
