@@ -42,7 +42,7 @@ BENCHMARKS: dict[str, Callable[[bool], Section | list[Section]]] = {
 
 
 def main() -> int:
-    """Run what the command line asks for; the exit code is 1 where a check failed."""
+    """Run what the command line asks for; the exit code is 1 if a check failed."""
     arguments = _parser().parse_args()
     names = list(BENCHMARKS) if arguments.which == "all" else [arguments.which]
     sections: list[Section] = []

@@ -59,7 +59,7 @@ def run_families(quick: bool = False) -> Section:
 
 
 def _users(family: str) -> pd.DataFrame:
-    """Return users whose outcome the family can have."""
+    """Return users whose outcome suits the family."""
     alike = {"negative_binomial": "poisson", "student_t": "gaussian"}
     scenario = bc.simulate.Scenario(
         n_clusters=50, cluster_size=100, family=alike.get(family, family)
@@ -93,12 +93,13 @@ def _section(found: dict[str, Figures], repeats: int) -> Section:
         ("new process to", *PARTS, "total against estimates"),
         rows,
         (
-            f"Median of {repeats} run(s). The file system's cache is warm, .pyc files are there. "
-            "Total also holds the interpreter's start and end.",
+            f"Median of {repeats} run(s). The file system's cache is warm, and .pyc files exist. "
+            "Total includes the interpreter's start and end.",
             "Estimates: two_exposure, naive_ols, cluster_wls and cluster_bootstrap with 10,000 "
             f"draws. PyMC imported for them: {'yes' if imported else 'no'}.",
             "Fresh: an empty PyTensor compilation folder (base_compiledir, where Numba's compiled "
-            "functions of the graph lie, too) and NUMBA_CACHE_DIR; warm: those of the fresh run.",
+            "functions of the graph are stored, too) and NUMBA_CACHE_DIR; warm: those of the fresh "
+            "run.",
         ),
         ["the estimates import PyMC"] if imported else [],
     )

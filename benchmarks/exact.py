@@ -1,4 +1,4 @@
-"""The posterior by integration beside NUTS: the same figures, and the time they take."""
+"""The posterior by integration beside NUTS: the same numbers, and the time they take."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ assert not {"pymc", "arviz", "nutpie"} & set(sys.modules)
 
 
 def run(quick: bool) -> list[Section]:
-    """Compare figures on a grid (one cell where `quick`), then times."""
+    """Compare figures on a grid (one cell if `quick`), then times."""
     warnings.simplefilter("ignore", UserWarning)
     return [_accuracy(quick), _times(quick)]
 
@@ -129,7 +129,7 @@ def _times(quick: bool) -> Section:
     each = dict(rows)["exact_posteriors, each of a batch (50 clusters)"]
     return Section(
         title="Integration: time",
-        lead="Seconds; the ratio is to one compiled NUTS fit with all that follows.",
+        lead="Seconds; the ratio is to one compiled NUTS fit with everything after it.",
         columns=["what", "seconds", "against NUTS"],
         rows=[[what, figure(took), times(took / nuts)] for what, took in rows],
         notes=[

@@ -72,7 +72,7 @@ def p_values(design: str, seed: int, spillover: float = 0.0) -> tuple[float, flo
 
 
 def run(quick: bool) -> Section:
-    """Simulate 2,000 experiments a design, or 100 where `quick`."""
+    """Simulate 2,000 experiments per design, or 100 if `quick`."""
     experiments = 100 if quick else 2_000
     rows, failed = [], []
     error = 100 * np.sqrt(LEVEL * (1 - LEVEL) / experiments)

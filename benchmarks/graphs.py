@@ -158,7 +158,7 @@ def _different(a: bc.Exposure, b: bc.Exposure) -> list[str]:
 
 
 def run(quick: bool) -> list[Section]:
-    """Measure both; where `quick`, Spark is left out."""
+    """Measure both; if `quick`, Spark is left out."""
     with tempfile.TemporaryDirectory() as folder:
         progress(f"writing {EDGES:,} edges")
         run_task("graph_data", folder)

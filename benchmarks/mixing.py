@@ -1,4 +1,4 @@
-"""How well conversions and counts mix, from 2 to 5,000 users a cluster; and calibration."""
+"""How well conversions and counts mix, from 2 to 5,000 users per cluster; and calibration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DESIGN = {"cluster": "cluster", "treatment": "treated", "spillover": "exposed"}
 
 
 def run(quick: bool) -> list[Section]:
-    """Fit the grid (only up to 50 clusters where `quick`), then calibrate."""
+    """Fit the grid (only up to 50 clusters if `quick`), then calibrate."""
     warnings.simplefilter("ignore", UserWarning)  # what would be warned of is in the table
     return [_grid(CLUSTERS[:2] if quick else CLUSTERS), _calibration(50 if quick else 500)]
 
@@ -43,8 +43,8 @@ def _grid(clusters: tuple[int, ...]) -> Section:
         ],
         rows=rows,
         notes=[
-            "Seconds hold sampling and all that follows (intercepts, log-likelihood, predictions), "
-            "and compilation in the first line of a number of clusters and nodes."
+            "Seconds include sampling and everything after it (intercepts, log-likelihood, "
+            "predictions), and compilation in the first line of a number of clusters and nodes."
         ],
         failed=failed,
     )

@@ -28,7 +28,7 @@ Results = dict[tuple[int, str], dict[str, Any]]
 
 
 def run(quick: bool = False) -> list[Section]:
-    """Run every contender at every size it can bear, each in a process of its own."""
+    """Run every peer at every feasible size, each in a process of its own."""
     sizes = [50_000] if quick else [50_000, 500_000, 5_000_000]
     skipped = {"bambi_default", "bambi_nutpie", "ours_whole"} if quick else set()
     results: Results = {}
@@ -91,12 +91,12 @@ def _notes(fresh: bool) -> list[str]:
     limits = {NAMES[task]: limit for task, limit in LIMITS.items()}
     bear = "; ".join(f"{name} to {limit:,} users" for name, limit in limits.items())
     return [
-        f"Each line is a new process with {caches}; imports are not counted (see the cold start).",
-        "All contenders have our priors, and their sampler's default settings; ours has the "
+        f"Each row is a new process with {caches}; imports are not counted (see the cold start).",
+        "All peers have our priors, and their sampler's default settings; ours has the "
         "target_accept that bayescluster.fit sets. `ours faster`: our parts' rate over the line's.",
-        "In the line of bayescluster.fit, compile holds all but reading and sampling: also the "
-        "recovered intercepts, log-likelihood, predictive draws and convergence checks.",
-        f"Sampling of our parts is the median of 5 runs. The slow ones stop early: {bear}.",
+        "In the row of bayescluster.fit, compile includes all but reading and sampling: also "
+        "the recovered intercepts, log-likelihood, predictive draws and convergence checks.",
+        f"Sampling of our parts is the median of 5 runs. Slow peers stop early: {bear}.",
         "MCSE: difference of the posterior means from our parts', in Monte Carlo standard errors "
         f"of the difference; beyond {MAX_DIFFERENCE:g} the run fails.",
     ]
@@ -110,7 +110,7 @@ def _not_converged(results: Results) -> list[str]:
         if result["ess"] < MIN_ESS
     ]
     words = f"Fewer than {MIN_ESS} effective draws: {'; '.join(few)}. "
-    return [words + "These runs are too short to believe, and their MCSE with them."] if few else []
+    return [words + "These runs are too short to trust, and so are their MCSEs."] if few else []
 
 
 def _growth(results: Results, sizes: Sequence[int]) -> Section:

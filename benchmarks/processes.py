@@ -1,4 +1,4 @@
-"""Tasks in a process of their own, with the compilation caches of one's choice."""
+"""Tasks in a process of their own, with the compilation caches that the caller chooses."""
 
 from __future__ import annotations
 

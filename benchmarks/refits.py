@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 import bayescluster as bc
-from bayescluster.bayes.model import resolved_priors
+from bayescluster.bayes.model_inputs import resolved_priors
 
 from .bootstrap import OUTCOME, TREATED, WORKSPACE
 from .processes import progress
@@ -24,7 +24,7 @@ MAX_DIFFERENCE = 4.0
 
 
 def run(quick: bool = False) -> Section:
-    """Fit all outcomes by ours, some by bambi (where `quick`, 10 outcomes and no peer)."""
+    """Fit all outcomes by ours, some by bambi (if `quick`, 10 outcomes and no peer)."""
     warnings.simplefilter("ignore", UserWarning)
     count = 10 if quick else OUTCOMES
     data, specs = _outcomes(count)

@@ -77,7 +77,7 @@ def rejections(groups: int, giant: bool, seed: int) -> dict[str, bool]:
 
 
 def run(quick: bool) -> Section:
-    """Simulate every cell: 2,000 experiments each, or 100 where `quick`."""
+    """Simulate every cell: 2,000 experiments each, or 100 if `quick`."""
     experiments = 100 if quick else 2_000
     columns: list[dict[str, float]] = []
     with ProcessPoolExecutor() as pool:
@@ -90,7 +90,7 @@ def run(quick: bool) -> Section:
         title="Rejection of a true null at 5%",
         lead=(
             f"Per cent of {experiments:,} simulated experiments without effect, half of the "
-            f"clusters treated, {UNITS_PER_CLUSTER} users a cluster (or one cluster with half of "
+            f"clusters treated, {UNITS_PER_CLUSTER} users per cluster (or one cluster with half of "
             f"all users), ICC {ICC:g}, {DRAWS} draws. Monte Carlo error at 5%: "
             f"{error:.1f} points (one SE)."
         ),
@@ -99,7 +99,7 @@ def run(quick: bool) -> Section:
         notes=[
             "With 6 clusters the randomisation test has 20 assignments in mirrored pairs: no "
             "p-value under 0.1, so it cannot reject at 5%. WCR there has 64 sign patterns.",
-            "Few-cluster theory promises 5% to CR2 with its df in equal designs, and to WCR "
-            "roughly; to the randomisation test in every design.",
+            "Few-cluster theory predicts 5% for CR2 with its df in equal designs, and for WCR "
+            "roughly; for the randomisation test in every design.",
         ],
     )

@@ -14,7 +14,7 @@ import pandas as pd
 
 import bayescluster as bc
 from bayescluster.bayes.fit import TARGET_ACCEPT
-from bayescluster.bayes.model import resolved_priors
+from bayescluster.bayes.model_inputs import resolved_priors
 
 from .bootstrap import EXPOSED, OUTCOME, TREATED, WORKSPACE
 

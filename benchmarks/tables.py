@@ -1,4 +1,4 @@
-"""Results as Markdown: one section a benchmark, headed by what they were measured on."""
+"""Results as Markdown: one section per benchmark, with the machine and versions at the top."""
 
 from __future__ import annotations
 

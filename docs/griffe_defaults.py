@@ -8,10 +8,10 @@ from griffe import DocstringSectionKind, Extension, Function
 
 
 class EachItsOwn(Extension):
-    """Griffe gives parameters of one line the default of the first; mend it from the signature."""
+    """Correct Griffe, which gives all parameters of one line the default of the first."""
 
     def on_function(self, *, func: Function, **_: Any) -> None:
-        """Mend what is parsed of the docstring."""
+        """Correct the parsed docstring."""
         for section in func.docstring.parsed if func.docstring else ():
             if section.kind is not DocstringSectionKind.parameters:
                 continue

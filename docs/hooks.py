@@ -1,13 +1,12 @@
 """What the site takes from elsewhere in the repository, and how docstrings become links.
 
 The repository's own pages (models, benchmarks, changelog, contributing) are shown as they are: none
-is copied into docs/. Nothing on the site needs a network: formulas become MathML, which browsers
-draw, and graphs become lists.
+is copied into docs/. Links work in the repository, and are rewritten for the site. Nothing on the
+site needs a network: formulas become MathML, which browsers draw, and graphs become lists.
 """
 
 from __future__ import annotations
 
-import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-#: Pages of the site, and the repository's pages that they are made of.
+#: Pages of the site that are made from the repository's own pages.
 PAGES = {
     "models/index.md": ("models/README.md",),
     "benchmarks.md": ("benchmarks/README.md", "benchmarks/results.md"),
@@ -47,6 +46,8 @@ PUBLIC = {
     for page in (ROOT / "docs/reference").glob("*.md")
     for path in re.findall(r"^::: bayescluster\.(\S+)$", page.read_text("utf-8"), re.MULTILINE)
 }
+#: A link or an image: its words, its target, its anchor.
+LINK = re.compile(r"\[([^\]]+)\]\(([^)#\s]+)(#[^)]*)?\)")
 ROLE = re.compile(r":(?:class|func|meth|mod|data|attr|exc):<code>([^<]+)</code>")
 
 
@@ -62,22 +63,15 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """List the modules of a folder where a page asks for them, and link the notebooks there are."""
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Link notebooks named in tables; turn links that work in the repository into the site's."""
+    source = ROOT / "docs" / page.file.src_uri
+    if source.exists():  # pages made of the repository's own are rewritten already
+        markdown = LINK.sub(_rewritten(source, page.file.src_uri), markdown)
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         name = f"`{path.name}`"
         markdown = markdown.replace(f"| {name} |", f"| [{name}](notebooks/{path.name}) |")
-    return re.sub(r"<!-- modules: (\S+) -->", lambda match: modules(ROOT / match[1]), markdown)
-
-
-def modules(folder: Path) -> str:
-    """Return the modules of a folder as a table: the first line of each docstring."""
-    rows = ["| module | what it is |", "| --- | --- |"]
-    for path in sorted(folder.glob("*.py")):
-        docstring = ast.get_docstring(ast.parse(path.read_text("utf-8")))
-        if path.name != "__init__.py" and docstring:
-            rows.append(f"| `{path.name}` | {docstring.splitlines()[0]} |")
-    return "\n".join(rows)
+    return markdown
 
 
 def on_page_content(html: str, **_: Any) -> str:
@@ -106,7 +100,7 @@ def _page(source: Path, target: str) -> str:
     text = re.sub(r"^```math\n(.*?)^```$", _formula, text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"^```mermaid\n(.*?)^```$", _graph, text, flags=re.MULTILINE | re.DOTALL)
     text = re.sub(r"In each graph\s+an ellipse .*?units\.", LISTED, text, flags=re.DOTALL)
-    return re.sub(r"(?<!!)\[([^\]]+)\]\(([^)#\s]+)(#[^)]*)?\)", _rewritten(source, target), text)
+    return LINK.sub(_rewritten(source, target), text)
 
 
 def _rewritten(source: Path, target: str) -> Any:
@@ -123,6 +117,8 @@ def _rewritten(source: Path, target: str) -> Any:
             return f"[{words}]({up}{LINKS[name]}{match[3] or ''})"
         if any(path.match(str(ROOT / pattern)) for pattern in ASSETS):
             return f"[{words}]({up}{name})"
+        if name.startswith("docs/"):
+            return f"[{words}]({up}{name.removeprefix('docs/')}{match[3] or ''})"
         return words if words.startswith("`") else f"{words} (`{name}`)"
 
     return rewrite

@@ -1,8 +1,7 @@
 """Write the gallery of models/README.md, and its pictures: `make gallery`.
 
-Between two markers the page is made from the specifications, their example data and the models that
-are built of them; nothing is fitted. The page's tests compare the text, and of each picture what
-it was drawn from.
+The text between two markers is made from the specifications, their example data and their models;
+nothing is fitted. Tests compare the text of the page, and for each picture a hash of its inputs.
 """
 
 from __future__ import annotations

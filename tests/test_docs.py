@@ -1,6 +1,6 @@
 """The documentation: every example runs and prints what it says, every public name is there."""
 
-import ast
+import importlib.util
 import inspect
 import re
 import shlex
@@ -108,6 +108,22 @@ def test_the_commands_of_the_guide_run(tmp_path, monkeypatch):
     assert {"demo", "report", "exposure", "simulate"} <= set(ran)
 
 
+@pytest.fixture(scope="module")
+def tables():
+    spec = importlib.util.spec_from_file_location("page_tables", DOCS / "page_tables.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_has_a_page_for_every_room(tables):
+    pages = tables.pages()
+    written = {path: path.read_text("utf-8") for path in (DOCS / "reference").glob("*.md")}
+    for path, text in written.items():
+        assert pages.get(path) == text, f"{name_of(path)} is out of date: run `make pages`"
+    assert set(pages) == {*written, DOCS / "modules.md"}
+
+
 def test_the_reference_has_every_public_name_once():
     text = "".join(path.read_text("utf-8") for path in (DOCS / "reference").glob("*.md"))
     known = public_names()
@@ -137,13 +153,15 @@ def test_the_navigation_has_every_page():
     assert {name_of(path) for path in PAGES} <= listed
 
 
-def test_the_module_page_has_every_folder():
-    text = (DOCS / "modules.md").read_text("utf-8")
-    listed = re.findall(r"<!-- modules: (\S+) -->", text)
+def test_the_module_page_has_every_folder(tables):
+    page = DOCS / "modules.md"
+    text = page.read_text("utf-8")
+    assert tables.pages()[page] == text, "docs/modules.md is out of date: run `make pages`"
     folders = [path.parent for path in PACKAGE.rglob("__init__.py")]
+    listed = re.findall(r"^## (\S+)/$", text, re.MULTILINE)
     assert sorted(listed) == sorted(path.relative_to(ROOT).as_posix() for path in folders)
     for path in PACKAGE.rglob("*.py"):
-        assert ast.get_docstring(ast.parse(path.read_text("utf-8"))), path
+        assert tables.purpose(path), path
     for folder in re.findall(r"^\| `(\w+)/` \|", text, re.MULTILINE):
         assert (ROOT / folder).is_dir(), folder
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from .._support.arrays import BLOCK_ELEMENTS, Floats, Integers
-from ..bayes.cells.cell_families import RATIOS, mean_of
 from ..data.experiment import Experiment
 from ..spec.model_spec import ReportSpec
 
@@ -106,7 +104,7 @@ def _average_differences(exp: Experiment, draws: xr.Dataset) -> dict[str, Floats
     """Return differences of the mean outcome between conditions, averaged over all users."""
     effects, family = exp.spec.design.effects, exp.spec.outcome.family
     parts = _log_baselines(exp, draws) if family == "lognormal" else _baselines(exp, draws)
-    inverse = np.exp if family == "lognormal" else partial(mean_of, family)
+    inverse = np.exp if family == "lognormal" else exp.spec.family.link.mean
     coefficients = {name: _flat(draws, name)[:, None] for name in effects}
     varying = {
         name: _flat(draws, f"{name}_of_cluster")
@@ -178,8 +176,8 @@ def _other_scales(exp: Experiment, draws: xr.Dataset) -> dict[str, Floats]:
     found: dict[str, Floats] = {}
     if family in LINK_WORDS:
         found |= {f"{name}, {LINK_WORDS[family]}": _flat(draws, name) for name in effects}
-    if family in RATIOS:
-        found |= {f"{name}, {RATIOS[family]}": np.exp(_flat(draws, name)) for name in effects}
+    if ratio := exp.spec.family.ratio:
+        found |= {f"{name}, {ratio}": np.exp(_flat(draws, name)) for name in effects}
     if family == "lognormal":
         found |= {
             f"{name}, difference of means": values

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from ..data.experiment import CELL_FAMILIES, Experiment
-from .model import build_model, resolved_priors
-from .model_inputs import cell_likelihood, gaussian_statistics, samples_intercepts
+from ..data.experiment import Experiment
+from .cells.cell_models import constant_within, is_informative
+from .model import build_model
+from .model_inputs import (
+    ModelKind,
+    cell_likelihood,
+    gaussian_statistics,
+    model_kind,
+    resolved_priors,
+)
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -37,22 +44,19 @@ def compiled_model(exp: Experiment) -> Any:
 
 def structure(exp: Experiment) -> tuple[Any, ...]:
     """Return what the code of an experiment's model depends on: not its numbers."""
-    spec, moments = exp.spec, exp.moments()
-    family = spec.outcome.family
-    if family in CELL_FAMILIES:
-        data, sampled = cell_likelihood(exp), samples_intercepts(exp)
-        from .cells.cell_models import constant_within, is_informative
-
-        shape: tuple[Any, ...] = (data.nodes,)
-        if sampled:
-            shape = (is_informative(data), *constant_within(data)[0].tolist())
-        shape = (sampled, *shape)
+    spec, moments, kind = exp.spec, exp.moments(), model_kind(exp)
+    if kind in (ModelKind.GAUSSIAN, ModelKind.GAUSSIAN_SLOPES):
+        family = ""  # one model serves the outcome and its logarithm
+        shape: tuple[Any, ...] = (bool(len(gaussian_statistics(exp).within_score)),)
     else:
-        family = "gaussian"  # the lognormal model is the gaussian one of logarithms
-        shape = (bool(len(gaussian_statistics(exp).within_score)),)
+        family, data = spec.family.name, cell_likelihood(exp)
+        if kind is ModelKind.CELLS_SAMPLED:
+            shape = (is_informative(data), *constant_within(data)[0].tolist())
+        else:
+            shape = (data.nodes,)
     priors = tuple((name, prior.distribution) for name, prior in resolved_priors(exp).items())
     sizes = (moments.n_clusters, len(moments.stratum_levels))
-    return (family, spec.heterogeneity, priors, sizes, shape)
+    return (kind, family, spec.heterogeneity, priors, sizes, shape)
 
 
 def _compile(model: pm.Model, exp: Experiment) -> Any:

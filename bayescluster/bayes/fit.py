@@ -12,6 +12,8 @@ import numpy as np
 from ..data.experiment import Experiment
 from ..data.sources import first_lines
 from ..errors import FitError
+from .compiled_models import compiled_model
+from .convergence import convergence, sampler_checks
 from .recovered_intercepts import complete
 
 if TYPE_CHECKING:
@@ -82,9 +84,6 @@ def fit(
     >>> float(posterior["posterior"]["direct"].mean())  # doctest: +SKIP
     """
     import nutpie
-
-    from .compiled_models import compiled_model
-    from .convergence import convergence, sampler_checks
 
     for name, value, least in (("draws", draws, 4), ("tune", tune, 1), ("chains", chains, 1)):
         if value < least:

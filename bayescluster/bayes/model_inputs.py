@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from functools import lru_cache
 
 import numpy as np
 
 from .._support.arrays import Integers
-from ..data.experiment import CELL_FAMILIES, Experiment
+from ..data.experiment import Experiment
 from ..errors import FitError
 from ..spec.priors import Prior
-from .cells.cell_families import EXTRA_PARAMETER, link
 from .cells.cell_likelihood import CellLikelihood
 from .cells.intercept_quadrature import NODES
 from .gaussian.gaussian_likelihood import GaussianStatistics
@@ -20,6 +20,28 @@ from .gaussian.gaussian_likelihood import GaussianStatistics
 MAX_EVALUATIONS = 50_000
 #: Likewise where a cluster has more cells than this: it then knows its intercept well.
 MAX_CELLS = 40
+
+
+class ModelKind(StrEnum):
+    """The kinds of model, by what is observed and what becomes of the cluster intercepts."""
+
+    #: Moments of gaussian outcomes (or of logarithms); intercepts integrated out.
+    GAUSSIAN = "gaussian"
+    #: The same with effects that vary between clusters, integrated out too.
+    GAUSSIAN_SLOPES = "gaussian with varying effects"
+    #: Cells; intercepts integrated out by quadrature.
+    CELLS_INTEGRATED = "cells, intercepts integrated out"
+    #: Cells; intercepts (and effects that vary) sampled.
+    CELLS_SAMPLED = "cells, intercepts sampled"
+
+
+def model_kind(exp: Experiment) -> ModelKind:
+    """Return the kind of model that an experiment has: the one place that chooses it."""
+    if exp.spec.family.cells is None:
+        slopes = exp.spec.heterogeneity.slopes
+        return ModelKind.GAUSSIAN_SLOPES if slopes else ModelKind.GAUSSIAN
+    sampled = _samples_intercepts(exp)
+    return ModelKind.CELLS_SAMPLED if sampled else ModelKind.CELLS_INTEGRATED
 
 
 def gaussian_statistics(exp: Experiment) -> GaussianStatistics:
@@ -34,9 +56,10 @@ def cell_likelihood(exp: Experiment) -> CellLikelihood:
     Raises
     ------
     FitError
-        Where units have a scale of their own (student_t), and every cluster has a single one.
+        Where units scatter within clusters by a parameter of their own, and every cluster has a
+        single unit.
     """
-    if exp.spec.outcome.family == "student_t" and exp.n_units == exp.moments().n_clusters:
+    if exp.spec.family.has_within_sd and exp.n_units == exp.moments().n_clusters:
         raise FitError(
             f"every one of the {exp.n_units:,} clusters has a single unit: variation between and "
             "within clusters cannot be told apart; use the cluster-level methods"
@@ -44,7 +67,7 @@ def cell_likelihood(exp: Experiment) -> CellLikelihood:
     center = _center(exp)
     points = np.array([center.get(name, 0.0) for name in exp.moments().names])
     return CellLikelihood.of(
-        exp.spec.outcome.family,
+        exp.spec.family,
         exp.cells(),
         points,
         intercept_groups(exp),
@@ -52,17 +75,15 @@ def cell_likelihood(exp: Experiment) -> CellLikelihood:
     )
 
 
-def samples_intercepts(exp: Experiment) -> bool:
-    """Whether the model samples the cluster intercepts, rather than integrating them out.
+def _samples_intercepts(exp: Experiment) -> bool:
+    """Whether a model of cells samples the cluster intercepts, rather than integrating them out.
 
-    So where effects vary between clusters, where units do not compress (student_t), and where
-    continuous covariates leave so many cells that integration would cost more than it saves.
+    It does where effects vary between clusters, where the family has no kernel (student_t), and
+    where continuous covariates leave so many cells that integration costs more than it saves.
     """
-    if exp.spec.outcome.family not in CELL_FAMILIES:
-        return False
-    if exp.spec.outcome.family == "student_t" or exp.spec.heterogeneity.slopes:
-        return True
     data = cell_likelihood(exp)
+    if data.density.kernel is None or exp.spec.heterogeneity.slopes:
+        return True
     cells, most = data.laid.n.size, data.laid.n.shape[1]
     if most > MAX_CELLS or cells * NODES[0] > MAX_EVALUATIONS:  # before counting nodes takes time
         return True
@@ -83,10 +104,10 @@ def resolved_priors(exp: Experiment) -> dict[str, Prior]:
     covariate.
     """
     moments, spec = exp.moments(), exp.spec
-    family, priors = spec.outcome.family, spec.priors
+    family, priors = spec.family, spec.priors
     center = float(moments.grand_means[-1])
-    sd = 1.0 if spec.outcome.has_link else float(moments.sd[-1])
-    location = float(link(family, center))
+    sd = 1.0 if family.has_link else float(moments.sd[-1])
+    location = float(family.link.of_mean(center))
     resolved = {"intercept_mean": priors.intercept_mean.in_outcome_units(sd, location)}
     for name in spec.design.effects:
         resolved[name] = getattr(priors, name).in_outcome_units(sd)
@@ -96,11 +117,11 @@ def resolved_priors(exp: Experiment) -> dict[str, Prior]:
     if spec.design.strata:
         resolved["stratum_effect"] = priors.stratum_effect.in_outcome_units(sd)
     scales = ["between_sd", *(f"{name}_sd" for name in spec.heterogeneity.slopes)]
-    scales += [] if spec.outcome.has_link else ["within_sd"]
+    scales += ["within_sd"] if family.has_within_sd else []
     for name in scales:
         resolved[name] = getattr(priors, name).in_outcome_units(sd)
-    if family in EXTRA_PARAMETER:
-        resolved[EXTRA_PARAMETER[family]] = getattr(priors, EXTRA_PARAMETER[family])
+    if family.extra:
+        resolved[family.extra.name] = getattr(priors, family.extra.name)
     return resolved
 
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from .._support.arrays import Floats
 from ..data.experiment import Experiment
-from .cells.cell_families import EXTRA_PARAMETER
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -80,14 +79,14 @@ class ParameterDraws:
         between_sd = draws["between_sd"].to_numpy()
         if spec.heterogeneity.between_sd_by_arm:
             between_sd = between_sd[..., exp.treated.astype(int)]
-        extra = EXTRA_PARAMETER.get(spec.outcome.family)
+        extra = spec.family.extra
         slopes = [draws[f"{name}_sd"].to_numpy() for name in spec.heterogeneity.slopes]
         return cls(
             level=level,
             effects=np.stack([draws[name].to_numpy() for name in moments.names], axis=-1),
             between_sd=between_sd,
             within_sd=draws["within_sd"].to_numpy() if "within_sd" in draws else None,
-            shape=draws[extra].to_numpy() if extra else None,
+            shape=draws[extra.name].to_numpy() if extra else None,
             slope_sd=np.stack(slopes, axis=-1) if slopes else None,
         )
 

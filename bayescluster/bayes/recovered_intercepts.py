@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._support.arrays import Floats
-from ..data.experiment import CELL_FAMILIES, Experiment
+from ..data.experiment import Experiment
+from .cells.cell_models import constant_within
 from .gaussian.gaussian_likelihood import GaussianStatistics
 from .gaussian.gaussian_slopes import SlopesLikelihood
 from .model_inputs import (
+    ModelKind,
     cell_likelihood,
     gaussian_statistics,
+    model_kind,
     resolved_priors,
-    samples_intercepts,
 )
 from .parameter_draws import ParameterDraws
 
@@ -60,11 +62,13 @@ class GaussianLikelihood:
 
 def likelihood_of(exp: Experiment) -> ClusterLikelihood:
     """Return the likelihood that an experiment's model has."""
-    if exp.spec.outcome.family in CELL_FAMILIES:
-        return cell_likelihood(exp)
-    if exp.spec.heterogeneity.slopes:
-        return SlopesLikelihood.of(exp)
-    return GaussianLikelihood(gaussian_statistics(exp))
+    match model_kind(exp):
+        case ModelKind.GAUSSIAN:
+            return GaussianLikelihood(gaussian_statistics(exp))
+        case ModelKind.GAUSSIAN_SLOPES:
+            return SlopesLikelihood.of(exp)
+        case ModelKind.CELLS_INTEGRATED | ModelKind.CELLS_SAMPLED:
+            return cell_likelihood(exp)
 
 
 def complete(tree: xr.DataTree, exp: Experiment, rng: np.random.Generator) -> None:
@@ -116,10 +120,8 @@ def _varying(
         values = likelihood.draw_varying(rng, draws)
         names = ["intercept", *slopes]
         return {name: values[..., i] for i, name in enumerate(names)}
-    if not samples_intercepts(exp):
+    if model_kind(exp) is not ModelKind.CELLS_SAMPLED:
         return {"intercept": likelihood.draw_intercepts(rng, draws)}  # type: ignore[attr-defined]
-    from .cells.cell_models import constant_within
-
     _, of_cluster = constant_within(cell_likelihood(exp))
     level = sampled["cluster_level"].to_numpy() - draws.effects @ of_cluster.T
     return {"intercept": level} | {name: sampled[name].to_numpy() for name in slopes}

@@ -12,8 +12,12 @@ import pandas as pd
 
 from .._support.display import Tidy
 from .._support.doors import draw
+from ..bayes.exact.exact_posterior import is_integrable
+from ..bayes.exact.fit_exact import fit_exact
+from ..bayes.fit import fit
 from ..data.experiment import Experiment
 from ..errors import DataError, SpecError
+from ..spec.families import FAMILIES
 from ..spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -27,8 +31,6 @@ Fitter = Callable[[Experiment], Any]
 SMALL_DIFFERENCE = 4.0
 #: Standard errors that a difference must have to be called clear.
 CLEAR_ERRORS = 2.0
-#: Families whose outcomes have probabilities; the others' have densities.
-DISCRETE = ("bernoulli", "poisson", "negative_binomial")
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,10 +283,6 @@ def compare_fits(
 
 def fit_of(exp: Experiment) -> xr.DataTree:
     """Integrate the posterior where that is possible, else sample it."""
-    from ..bayes.exact.exact_posterior import is_integrable
-    from ..bayes.exact.fit_exact import fit_exact
-    from ..bayes.fit import fit
-
     return fit_exact(exp) if is_integrable(exp.spec) else fit(exp, progressbar=False)
 
 
@@ -294,11 +292,12 @@ def _check_specs(specs: Mapping[str, ModelSpec]) -> None:
     columns = {name: spec.outcome.column for name, spec in specs.items()}
     if len(set(columns.values())) > 1:
         raise SpecError(f"the models are of different outcomes: {columns}")
-    kinds = {name: spec.outcome.family in DISCRETE for name, spec in specs.items()}
+    kinds = {name: spec.family.is_discrete for name, spec in specs.items()}
     if len(set(kinds.values())) > 1:
         families = {name: spec.outcome.family for name, spec in specs.items()}
+        discrete = [name for name, family in FAMILIES.items() if family.is_discrete]
         raise SpecError(
-            f"families {families} are not comparable: {', '.join(DISCRETE)} give outcomes "
+            f"families {families} are not comparable: {', '.join(discrete)} give outcomes "
             "probabilities, the others densities per unit of the outcome; choose between them by "
             "what the outcome is, and by posterior_predictive_check"
         )
@@ -320,7 +319,7 @@ def _check_same_data(experiments: Mapping[str, Experiment]) -> None:
                 f"({m.n_units:,} and {other.n_units:,}): drop the rows that are missing a "
                 "covariate of either model first"
             )
-        if (exp.spec.outcome.family == "lognormal") != (first.spec.outcome.family == "lognormal"):
+        if exp.spec.family.log_outcome != first.spec.family.log_outcome:
             continue
         ours, theirs = (x.means[:, -1] for x in (m, other))
         if not np.allclose(ours, theirs, rtol=1e-6, atol=1e-9 * float(m.sd[-1])):
@@ -332,7 +331,7 @@ def _on_the_outcome(exp: Experiment, tree: xr.DataTree) -> xr.DataTree:
     import xarray as xr
 
     values = tree["log_likelihood"].to_dataset()
-    if exp.spec.outcome.family == "lognormal":
+    if exp.spec.family.log_outcome:
         m = exp.moments()
         logs = m.n * (m.means[:, -1])
         values = values.assign(outcome=values["outcome"] - xr.DataArray(logs, dims="cluster"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,9 +13,12 @@ from .._support.arrays import Floats
 from .._support.display import Tidy
 from .._support.doors import draw
 from ..bayes.parameter_draws import ParameterDraws, check_posterior
+from ..bayes.recovered_intercepts import draw_prior, labels_of, likelihood_of
 from ..data.experiment import Experiment
 from .predictive_replicates import Groups, expected_means, replicate
 from .predictive_statistics import (
+    Aspect,
+    Statistic,
     draw_within_sd,
     observed_totals,
     observed_within_sd,
@@ -39,6 +42,42 @@ EXTREME_RATE, RARER = 0.01, 10.0
 ABSURD_RATIO = 100.0
 #: ... and other means this many standard deviations of users away from it.
 ABSURD_SDS = 10.0
+
+#: The row on all cluster means that the priors imply.
+ALL_MEANS = "all cluster means"
+#: The prior that each aspect of the cluster means goes back to.
+PRIOR_OF = {
+    Aspect.LEVEL: "intercept_mean",
+    Aspect.BETWEEN: "between_sd",
+    Aspect.EXTREME: "intercept_mean and between_sd",
+    Aspect.CONTRAST: "direct (and the other effects)",
+}
+_EFFECTS = (
+    "an effect is not what the model says it is: look for an interaction, a dose or a covariate "
+    "that is left out, and at the effects' priors"
+)
+#: What to do where a fitted model misses each aspect.
+MISFITS = {
+    Aspect.LEVEL: "a prior pulls the level away from the data; look at intercept_mean's",
+    Aspect.BETWEEN: "look at the prior of between_sd, and at slopes that vary between clusters",
+    Aspect.BETWEEN_BY_ARM: "the arms differ in how much clusters vary; set between_sd_by_arm",
+    Aspect.WITHIN: (
+        "users of the two arms vary by different amounts; read a cluster-robust interval beside "
+        "the posterior, and ask what treatment does to the spread"
+    ),
+    Aspect.EXTREME: (
+        "one cluster lies apart from the normal distribution of the others; look at it, and "
+        "report the effect without it too"
+    ),
+    Aspect.CONTRAST: _EFFECTS,
+    Aspect.CONDITION: _EFFECTS,
+}
+#: What to do where counts vary less than the family allows.
+TOO_EVEN = (
+    "the counts vary less than the family allows, so that intervals are too wide rather than too "
+    "short; ask what evens them out (a cap, a quota), and read a cluster-robust interval beside "
+    "the posterior"
+)
 
 COLUMNS = ["statistic", "observed", "predicted", "ci_lower", "ci_upper", "ci_prob", "tail_prob"]
 COLUMNS += ["verdict", "advice"]
@@ -119,25 +158,19 @@ def prior_predictive_check(
     """
     drawn, expected = _prior_means(exp, tree, seed)
     observed = _observed_means(exp)
-    logs = exp.spec.outcome.family == "lognormal"
-    statistics, known = {}, {}
-    for name, of in of_cluster_means(exp).items():
-        label, change = _from_logs(name) if logs else (name, np.asarray)
-        statistics[label], known[label] = change(of(drawn)), float(change(of(observed)))
-    everything = drawn.ravel()
-    first = _absurd_row(exp, everything, expected)
-    rows = [first]
-    for name, values in statistics.items():
-        row = _row(name, known[name], values, exp.spec.report.ci_prob)
-        upper_only = name.startswith("SD")
-        rows.append(row | _prior_verdict(name, float(row["tail_prob"]), upper_only))
-    draws = {"all cluster means": _exp(everything) if logs else everything, **statistics}
-    scale = {"lognormal": "geometric mean of a cluster", "bernoulli": "rate of a cluster"}
+    family, everything = exp.spec.family, drawn.ravel()
+    rows = [_absurd_row(exp, everything, expected)]
+    draws = {ALL_MEANS: family.restored(everything)}
+    for statistic, of in of_cluster_means(exp).items():
+        shown, change = _from_logs(statistic) if family.log_outcome else (statistic, np.asarray)
+        draws[shown.name] = values = change(of(drawn))
+        row = _row(shown.name, float(change(of(observed))), values, exp.spec.report.ci_prob)
+        rows.append(row | _prior_verdict(shown, float(row["tail_prob"])))
     return PredictiveCheck(
         "prior",
         pd.DataFrame(rows, columns=COLUMNS),
         draws,
-        scale.get(exp.spec.outcome.family, "mean of a cluster"),
+        family.words.cluster_mean,
     )
 
 
@@ -187,12 +220,13 @@ def posterior_predictive_check(
     predicted |= draw_within_sd(rng, exp, parameters)
     observed |= observed_within_sd(exp)
     rows = []
-    for name, values in predicted.items():
-        row = _row(name, float(np.squeeze(observed[name])), values, exp.spec.report.ci_prob)
-        rows.append(row | _posterior_verdict(exp, name, float(row["tail_prob"])))
-    logs = exp.spec.outcome.family == "lognormal"
-    scale = "log outcome" if logs else "outcome"
-    return PredictiveCheck("posterior", pd.DataFrame(rows, columns=COLUMNS), predicted, scale)
+    for statistic, values in predicted.items():
+        seen = float(np.squeeze(observed[statistic]))
+        row = _row(statistic.name, seen, values, exp.spec.report.ci_prob)
+        rows.append(row | _posterior_verdict(exp, statistic, float(row["tail_prob"])))
+    scale = "log outcome" if exp.spec.family.log_outcome else "outcome"
+    draws_by_name = {statistic.name: values for statistic, values in predicted.items()}
+    return PredictiveCheck("posterior", pd.DataFrame(rows, columns=COLUMNS), draws_by_name, scale)
 
 
 def worst(verdicts: Any) -> str:
@@ -207,8 +241,6 @@ def _prior_means(
 
     For families with a link also the expected ones, (S, J).
     """
-    from ..bayes.recovered_intercepts import draw_prior, labels_of, likelihood_of
-
     rng = np.random.default_rng(seed)
     if tree is not None:
         prior = ParameterDraws.of(tree["prior"].to_dataset(), exp)
@@ -222,29 +254,30 @@ def _prior_means(
         prior = ParameterDraws.of(draw_prior(exp, labels, rng), exp)
         means = likelihood_of(exp).draw_cluster_means(rng, prior)
     expected = None
-    if exp.spec.outcome.has_link:
+    if exp.spec.family.has_link:
         expected = expected_means(rng, exp, Groups.of(exp), prior.flattened())
     return means.reshape(-1, means.shape[-1]), expected
 
 
 def _observed_means(exp: Experiment) -> Floats:
     """Return the clusters' means, to the last digit where they are means of counts: ties count."""
-    if exp.spec.outcome.has_link:
+    if exp.spec.family.has_link:
         cells = exp.cells()
         return np.bincount(cells.cluster, cells.total) / np.bincount(cells.cluster, cells.n)
     return exp.moments().means[:, -1]
 
 
-def _from_logs(name: str) -> tuple[str, Any]:
-    """Return a statistic's name on the outcome's own scale, and how to get there from logarithms.
+def _from_logs(statistic: Statistic) -> tuple[Statistic, Any]:
+    """Return a statistic on the outcome's own scale, and how to get there from logarithms.
 
     Quantiles of an increasing function are that function of the quantiles.
     """
-    if name.startswith("SD"):
-        return f"{name} (log scale)", np.asarray
-    if name == "treated less control clusters":
-        return "treated over control clusters (ratio)", _exp
-    return name, _exp
+    match statistic.aspect:
+        case Aspect.BETWEEN:
+            return replace(statistic, name=f"{statistic.name} (log scale)"), np.asarray
+        case Aspect.CONTRAST:
+            return replace(statistic, name="treated over control clusters (ratio)"), _exp
+    return statistic, _exp
 
 
 def _exp(values: Floats) -> Floats:
@@ -272,23 +305,25 @@ def _row(name: str, observed: float, values: Floats, ci_prob: float) -> dict[str
 def _absurd_row(exp: Experiment, means: Floats, expected: Floats | None) -> dict[str, Any]:
     """Describe all cluster means that the prior implies, and judge whether they can be."""
     judged = means if expected is None else expected
-    m, family = exp.moments(), exp.spec.outcome.family
+    m, family = exp.moments(), exp.spec.family
     center, sd = float(m.grand_means[-1]), float(m.sd[-1])
-    match family:
-        case "bernoulli":
+    match family.link.name:
+        case "logit":
             low = min(EXTREME_RATE, center / RARER)
             high = 1 - min(EXTREME_RATE, (1 - center) / RARER)
             absurd = (judged < low) | (judged > high)
             what = f"rates below {100 * low:.2g}% or above {100 * high:.4g}%"
-        case "poisson" | "negative_binomial":
+        case "log":
             absurd = (judged > ABSURD_RATIO * center) | (judged < center / ABSURD_RATIO)
             what = f"means {ABSURD_RATIO:.0f} times the observed one or a hundredth of it"
-        case "lognormal":
+        case "identity" if family.log_outcome:
             absurd = np.abs(judged - center) > np.log(ABSURD_RATIO)
             what = f"geometric means {ABSURD_RATIO:.0f} times the observed one or a hundredth of it"
-        case _:
+        case "identity":
             absurd = np.abs(judged - center) > ABSURD_SDS * sd
             what = f"means {ABSURD_SDS:.0f} standard deviations of users from the observed one"
+        case other:
+            raise ValueError(f"no means are known to be absurd under a {other} link: say which")
     share = float(absurd.mean())
     verdict = "ok" if share <= MAX_ABSURD else "caution"
     verdict = "problem" if share > MOSTLY_ABSURD else verdict
@@ -296,28 +331,19 @@ def _absurd_row(exp: Experiment, means: Floats, expected: Floats | None) -> dict
         f"{share:.0%} of the clusters that the priors imply have {what}: use smaller scales for "
         "intercept_mean, between_sd and the effects"
     )
-    logs = family == "lognormal"
-    row = _row(
-        "all cluster means",
-        float(np.exp(center)) if logs else center,
-        _exp(means) if logs else means,
-        exp.spec.report.ci_prob,
-    )
+    seen, drawn = float(family.restored(center)), family.restored(means)
+    row = _row(ALL_MEANS, seen, drawn, exp.spec.report.ci_prob)
     return row | {"verdict": verdict, "advice": "" if verdict == "ok" else advice}
 
 
-def _prior_verdict(name: str, tail: float, upper_only: bool) -> dict[str, str]:
-    surprise = 2 * tail if upper_only else 2 * min(tail, 1 - tail)
-    verdict = _verdict(surprise)
+def _prior_verdict(statistic: Statistic, tail: float) -> dict[str, str]:
+    upper_only = statistic.aspect is Aspect.BETWEEN
+    verdict = _verdict(2 * tail if upper_only else 2 * min(tail, 1 - tail))
     side = "below" if tail < 0.5 else "above"
-    prior = "between_sd" if upper_only else "intercept_mean"
-    if name.startswith("treated"):
-        prior = "direct (and the other effects)"
-    elif name.startswith(("smallest", "largest")):
-        prior = "intercept_mean and between_sd"
     advice = (
-        f"nearly all experiments that the priors imply have their {name} {side} the observed one: "
-        f"the prior of {prior} conflicts with the data; state where it comes from, or widen it"
+        f"nearly all experiments that the priors imply have their {statistic.name} {side} the "
+        f"observed one: the prior of {PRIOR_OF[statistic.aspect]} conflicts with the data; state "
+        "where it comes from, or widen it"
     )
     return {"verdict": verdict, "advice": "" if verdict == "ok" else advice}
 
@@ -328,48 +354,17 @@ def _verdict(surprise: float) -> str:
     return "caution" if surprise >= MISFIT else "problem"
 
 
-def _posterior_verdict(exp: Experiment, name: str, tail: float) -> dict[str, str]:
+def _posterior_verdict(exp: Experiment, statistic: Statistic, tail: float) -> dict[str, str]:
     verdict = _verdict(2 * min(tail, 1 - tail))
     more = "more" if tail < 0.5 else "less"
     return {
         "verdict": verdict,
-        "advice": "" if verdict == "ok" else _misfit_advice(exp, name, more),
+        "advice": "" if verdict == "ok" else _misfit_advice(exp, statistic, more),
     }
 
 
-def _misfit_advice(exp: Experiment, name: str, more: str) -> str:
-    family = exp.spec.outcome.family
+def _misfit_advice(exp: Experiment, statistic: Statistic, more: str) -> str:
     start = f"the data have {more} of it than the model predicts: "
-    if name.startswith("SD between clusters, "):
-        return start + "the arms differ in how much clusters vary; set between_sd_by_arm"
-    if name.startswith("SD between"):
-        return start + "look at the prior of between_sd, and at slopes that vary between clusters"
-    if name.startswith("SD within"):
-        return start + (
-            "users of the two arms vary by different amounts; read a cluster-robust interval "
-            "beside the posterior, and ask what treatment does to the spread"
-        )
-    if name.startswith(("smallest", "largest")):
-        return start + (
-            "one cluster lies apart from the normal distribution of the others; look at it, and "
-            "report the effect without it too"
-        )
-    if name == "share of zeros" or name.startswith("variance / mean"):
-        if more == "less":
-            return start + (
-                "the counts vary less than the family allows, so that intervals are too wide "
-                "rather than too short; ask what evens them out (a cap, a quota), and read a "
-                "cluster-robust interval beside the posterior"
-            )
-        if family == "poisson":
-            return start + "the counts are not poisson; use family = 'negative_binomial'"
-        return start + (
-            "one overdispersion does not describe all users; if many can never have the event, "
-            "analyse whether they have any (bernoulli) and how many apart"
-        )
-    if name == "mean over users":
-        return start + "a prior pulls the level away from the data; look at intercept_mean's"
-    return start + (
-        "an effect is not what the model says it is: look for an interaction, a dose or a "
-        "covariate that is left out, and at the effects' priors"
-    )
+    if statistic.aspect is not Aspect.DISPERSION:
+        return start + MISFITS[statistic.aspect]
+    return start + (TOO_EVEN if more == "less" else exp.spec.family.words.too_variable)

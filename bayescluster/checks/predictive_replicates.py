@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._support.arrays import BLOCK_ELEMENTS, Floats, Integers
-from ..bayes.cells.cell_families import draw_totals, mean_of
+from ..bayes.cells.intercept_quadrature import density_of
 from ..bayes.model_inputs import cell_likelihood, gaussian_statistics
 from ..bayes.parameter_draws import ParameterDraws
-from ..data.experiment import CELL_FAMILIES, Experiment
+from ..data.experiment import Experiment
+from ..spec.families import Family
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +59,7 @@ class Groups:
     @classmethod
     def of(cls, exp: Experiment) -> Groups:
         """Group the users of an experiment."""
-        if exp.spec.outcome.family in CELL_FAMILIES:
+        if exp.spec.family.cells is not None:
             data = cell_likelihood(exp)
             cells = data.cells
             condition = _conditions(exp, cells.x, None)
@@ -124,20 +125,16 @@ def replicate(
     rng: np.random.Generator, exp: Experiment, groups: Groups, draws: ParameterDraws
 ) -> Replicates:
     """Draw one experiment for each draw of the parameters, which have one leading axis."""
-    family, n = exp.spec.outcome.family, groups.n
-    counts = family in ("poisson", "negative_binomial")
+    family, n = exp.spec.family, groups.n
     parts = []
     for part in _blocks(draws, len(n)):
         eta = _linear_predictor(rng, exp, groups, part)
         scale, shape = part.within_or_one[:, None], part.shape_or_one[:, None]
-        if counts:
+        if family.is_count:
             parts.append(_draw_counts(rng, family, eta, n, shape, len(draws.effects)))
-        elif family in CELL_FAMILIES:
-            parts.append(
-                (draw_totals(rng, family, eta, np.broadcast_to(n, eta.shape), shape, scale),)
-            )
         else:
-            parts.append((n * eta + np.sqrt(n) * scale * rng.standard_normal(eta.shape),))
+            units = np.broadcast_to(n, eta.shape)
+            parts.append((family.draw_totals(rng, eta, units, shape, scale),))
     return Replicates(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
@@ -145,9 +142,9 @@ def expected_means(
     rng: np.random.Generator, exp: Experiment, groups: Groups, draws: ParameterDraws
 ) -> Floats:
     """Return the expected means of new clusters, whatever their users happen to do; (S, J)."""
-    family = exp.spec.outcome.family
+    mean = exp.spec.family.link.mean
     parts = [
-        groups.n * mean_of(family, _linear_predictor(rng, exp, groups, part))
+        groups.n * mean(_linear_predictor(rng, exp, groups, part))
         for part in _blocks(draws, len(groups.n))
     ]
     return np.concatenate([groups.cluster_means(totals) for totals in parts])
@@ -168,56 +165,51 @@ def _linear_predictor(
 
 
 def _draw_counts(
-    rng: np.random.Generator, family: str, eta: Floats, n: Floats, shape: Floats, draws: int
+    rng: np.random.Generator, family: Family, eta: Floats, n: Floats, shape: Floats, draws: int
 ) -> tuple[Floats, ...]:
     """Draw totals (S, C), and zeros and squares (S,) where the counts are small enough for it."""
     units = round(float(n.sum()))
     if units * draws <= MAX_UNITS_DRAWN:
         return _draw_units(rng, family, eta, n, shape)
-    mean = mean_of(family, eta)
-    variance = mean + (shape * mean**2 if family == "negative_binomial" else 0.0)
+    mean = family.link.mean(eta)
+    assert family.variance is not None
+    variance = family.variance(mean, shape)
     largest = float((mean + 12 * np.sqrt(variance)).max()) + 12
     if largest <= MAX_VALUES:
-        return _draw_frequencies(rng, family, mean, n, shape, int(largest))
-    return (draw_totals(rng, family, eta, np.broadcast_to(n, eta.shape), shape, 1.0),)
+        return _draw_frequencies(rng, family, eta, n, shape, int(largest))
+    return (family.draw_totals(rng, eta, np.broadcast_to(n, eta.shape), shape, 1.0),)
 
 
 def _draw_units(
-    rng: np.random.Generator, family: str, eta: Floats, n: Floats, shape: Floats
+    rng: np.random.Generator, family: Family, eta: Floats, n: Floats, shape: Floats
 ) -> tuple[Floats, ...]:
     size = n.astype(np.int64)
     group = np.repeat(np.arange(len(n)), size)
     starts = np.concatenate([[0], np.cumsum(size)[:-1]])
     totals, zeros, squares = np.empty_like(eta), np.empty(len(eta)), np.empty(len(eta))
-    mean = mean_of(family, eta)
     for s in range(len(eta)):
-        rate = mean[s, group]
-        if family == "negative_binomial":
-            rate = rate * shape[s] * rng.standard_gamma(1 / shape[s], len(rate))
-        y = rng.poisson(np.minimum(rate, 1e15)).astype(float)
+        y = family.draw_units(rng, eta[s, group], shape[s], 1.0).astype(float)
         totals[s] = np.add.reduceat(y, starts)
         zeros[s], squares[s] = (y == 0).sum(), y @ y
     return totals, zeros, squares
 
 
 def _draw_frequencies(
-    rng: np.random.Generator, family: str, mean: Floats, n: Floats, shape: Floats, largest: int
+    rng: np.random.Generator, family: Family, eta: Floats, n: Floats, shape: Floats, largest: int
 ) -> tuple[Floats, ...]:
     """Draw how often each value occurs: multinomial in every group, whatever its size."""
-    from scipy import stats
+    from scipy import special
 
-    value = np.arange(largest + 1)
+    density = density_of(family)
+    value = np.arange(largest + 1.0)
     size = n.astype(np.int64)
-    totals, zeros, squares = np.empty_like(mean), np.empty(len(mean)), np.empty(len(mean))
-    for s in range(len(mean)):
-        rate = mean[s, :, None]
-        if family == "negative_binomial":
-            p = stats.nbinom.pmf(value, 1 / shape[s], 1 / (1 + shape[s] * rate))
-        else:
-            p = stats.poisson.pmf(value, rate)
+    totals, zeros, squares = np.empty_like(eta), np.empty(len(eta)), np.empty(len(eta))
+    for s in range(len(eta)):
+        own = 0.0 if density.own is None else density.own(np, value, shape[s], 1.0, special.gammaln)
+        p = np.exp(density.log_density(np, eta[s, :, None], 1.0, value, shape[s], 1.0) + own)
         counted = rng.multinomial(size, p / p.sum(axis=1, keepdims=True))
         totals[s] = counted @ value
-        zeros[s], squares[s] = counted[:, 0].sum(), (counted @ value.astype(float) ** 2).sum()
+        zeros[s], squares[s] = counted[:, 0].sum(), (counted @ value**2).sum()
     return totals, zeros, squares
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
@@ -12,17 +14,56 @@ from ..data.experiment import Experiment
 from .predictive_replicates import Groups, Replicates
 
 
-def of_cluster_means(exp: Experiment) -> dict[str, Callable[[Floats], Floats]]:
+class Aspect(StrEnum):
+    """What a statistic tells of an experiment, and with it what to do where it is a surprise."""
+
+    LEVEL = "level"
+    BETWEEN = "spread of the clusters"
+    BETWEEN_BY_ARM = "spread of one arm's clusters"
+    WITHIN = "spread of units within clusters"
+    EXTREME = "most distant cluster"
+    CONTRAST = "difference between the arms"
+    CONDITION = "mean of one exposure condition"
+    DISPERSION = "dispersion of counts"
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One number that an experiment has.
+
+    Parameters
+    ----------
+    name : str
+        Its label.
+    aspect : Aspect
+        What it tells.
+    """
+
+    name: str
+    aspect: Aspect
+
+
+MEAN_OVER_CLUSTERS = Statistic("mean over clusters", Aspect.LEVEL)
+MEAN_OVER_USERS = Statistic("mean over users", Aspect.LEVEL)
+BETWEEN_SD = Statistic("SD between clusters", Aspect.BETWEEN)
+SMALLEST = Statistic("smallest cluster mean", Aspect.EXTREME)
+LARGEST = Statistic("largest cluster mean", Aspect.EXTREME)
+CONTRAST = Statistic("treated less control clusters", Aspect.CONTRAST)
+ZEROS = Statistic("share of zeros", Aspect.DISPERSION)
+DISPERSION = Statistic("variance / mean of users", Aspect.DISPERSION)
+
+
+def of_cluster_means(exp: Experiment) -> dict[Statistic, Callable[[Floats], Floats]]:
     """Return functions of cluster means (..., J)."""
     treated = exp.treated
-    functions: dict[str, Callable[[Floats], Floats]] = {
-        "mean over clusters": lambda m: m.mean(axis=-1),
-        "SD between clusters": lambda m: _sd(m),
-        "smallest cluster mean": lambda m: m.min(axis=-1),
-        "largest cluster mean": lambda m: m.max(axis=-1),
+    functions: dict[Statistic, Callable[[Floats], Floats]] = {
+        MEAN_OVER_CLUSTERS: lambda m: m.mean(axis=-1),
+        BETWEEN_SD: _sd,
+        SMALLEST: lambda m: m.min(axis=-1),
+        LARGEST: lambda m: m.max(axis=-1),
     }
     if not treated.all():
-        functions["treated less control clusters"] = lambda m: _difference(m, treated)
+        functions[CONTRAST] = lambda m: _difference(m, treated)
     return functions
 
 
@@ -39,26 +80,27 @@ def _difference(means: Floats, treated: Booleans) -> Floats:
         return means[..., treated].mean(axis=-1) - means[..., ~treated].mean(axis=-1)
 
 
-def of_groups(exp: Experiment, groups: Groups, data: Replicates) -> dict[str, Floats]:
+def of_groups(exp: Experiment, groups: Groups, data: Replicates) -> dict[Statistic, Floats]:
     """Return the statistics of experiments; each of shape (S,)."""
     means, n = groups.cluster_means(data.totals), groups.n.sum()
     overall = data.totals.sum(axis=-1) / n
-    found = {"mean over users": overall}
+    found = {MEAN_OVER_USERS: overall}
     if exp.spec.design.level == "cluster":
         for arm, there in (("control", ~exp.treated), ("treated", exp.treated)):
-            found[f"SD between clusters, {arm}"] = _sd(means[:, there])
+            by_arm = Statistic(f"{BETWEEN_SD.name}, {arm}", Aspect.BETWEEN_BY_ARM)
+            found[by_arm] = _sd(means[:, there])
     else:
-        found["SD between clusters"] = _sd(means)
-    found["smallest cluster mean"] = means.min(axis=-1)
-    found["largest cluster mean"] = means.max(axis=-1)
+        found[BETWEEN_SD] = _sd(means)
+    found[SMALLEST] = means.min(axis=-1)
+    found[LARGEST] = means.max(axis=-1)
     for condition in groups.conditions:
-        name = f"mean, {condition.replace('_', ' ')}"
-        found[name] = groups.condition_means(data.totals, condition)
+        of_condition = Statistic(f"mean, {condition.replace('_', ' ')}", Aspect.CONDITION)
+        found[of_condition] = groups.condition_means(data.totals, condition)
     if data.zeros is not None and data.squares is not None:
-        found["share of zeros"] = data.zeros / n
+        found[ZEROS] = data.zeros / n
         variance = (data.squares - n * overall**2) / (n - 1)
         with np.errstate(invalid="ignore"):
-            found["variance / mean of users"] = np.where(overall > 0, variance / overall, 0.0)
+            found[DISPERSION] = np.where(overall > 0, variance / overall, 0.0)
     return found
 
 
@@ -73,38 +115,38 @@ def observed_totals(exp: Experiment, groups: Groups, like: Replicates) -> Replic
     return Replicates(totals, np.array([zeros]), np.array([squares]))
 
 
-def _arms(exp: Experiment) -> dict[str, Booleans]:
-    if exp.spec.design.level == "unit":
-        return {"SD within clusters": np.ones(len(exp.treated), bool)}
-    arms = {"control": ~exp.treated, "treated": exp.treated}
-    return {f"SD within clusters, {arm}": there for arm, there in arms.items()}
-
-
-def observed_within_sd(exp: Experiment) -> dict[str, Floats]:
-    """Return the pooled SD of users about their clusters' means, by arm."""
-    if exp.spec.outcome.family not in ("gaussian", "lognormal"):
+def _arms(exp: Experiment) -> dict[Statistic, Booleans]:
+    """Return the SD within clusters of each arm, and its clusters; none for cells."""
+    if exp.spec.family.cells is not None:
         return {}
+    name = "SD within clusters"
+    if exp.spec.design.level == "unit":
+        return {Statistic(name, Aspect.WITHIN): np.ones(len(exp.treated), bool)}
+    arms = {"control": ~exp.treated, "treated": exp.treated}
+    return {Statistic(f"{name}, {arm}", Aspect.WITHIN): there for arm, there in arms.items()}
+
+
+def observed_within_sd(exp: Experiment) -> dict[Statistic, Floats]:
+    """Return the pooled SD of users about their clusters' means, by arm."""
     m = exp.moments()
     return {
-        name: np.sqrt(m.cross[there, -1, -1].sum() / df)
-        for name, there in _arms(exp).items()
+        statistic: np.sqrt(m.cross[there, -1, -1].sum() / df)
+        for statistic, there in _arms(exp).items()
         if (df := (m.n[there] - 1).sum()) > 0
     }
 
 
 def draw_within_sd(
     rng: np.random.Generator, exp: Experiment, draws: ParameterDraws
-) -> dict[str, Floats]:
+) -> dict[Statistic, Floats]:
     """Draw that SD: sums of squares are sigma^2 times noncentral chi-squares.
 
     The noncentrality is the variation of the linear predictor within the clusters, over sigma^2.
     """
-    if exp.spec.outcome.family not in ("gaussian", "lognormal"):
-        return {}
     m, slopes = exp.moments(), exp.spec.heterogeneity.slopes
-    assert draws.within_sd is not None
-    found = {}
-    for name, there in _arms(exp).items():
+    found: dict[Statistic, Floats] = {}
+    for statistic, there in _arms(exp).items():
+        assert draws.within_sd is not None
         df = (m.n[there] - 1).sum()
         if df <= 0:
             continue
@@ -121,5 +163,5 @@ def draw_within_sd(
             varied = np.einsum("sa,ab,sb->s", effects, cross.sum(axis=0), effects, optimize=True)
         variance = draws.within_sd**2
         drawn = rng.noncentral_chisquare(df, np.maximum(varied, 0) / variance)
-        found[name] = np.sqrt(variance * drawn / df)
+        found[statistic] = np.sqrt(variance * drawn / df)
     return found

@@ -14,9 +14,9 @@ from .._support.doors import draw
 from ..answers.estimands import estimand_draws, summarise
 from ..bayes.model_inputs import resolved_priors
 from ..bayes.parameter_draws import check_posterior
-from ..data.experiment import CELL_FAMILIES, Experiment
+from ..data.experiment import Experiment
 from ..errors import SpecError
-from ..spec.priors import Prior
+from ..spec.priors import Prior, PriorsSpec
 from .leave_one_out import Fitter, fit_of
 from .predictive_check import worst
 
@@ -270,8 +270,6 @@ def with_priors(exp: Experiment, priors: Mapping[str, Prior]) -> Experiment:
     SpecError
         Where a name is not of the model, or a prior does not fit its parameter.
     """
-    from ..spec.priors import PriorsSpec
-
     # Every default is written out: a family's own would otherwise come back.
     given = {name: getattr(exp.spec.priors, name) for name in PriorsSpec.model_fields}
     changed = PriorsSpec(**(given | dict(priors)))
@@ -282,7 +280,7 @@ def with_priors(exp: Experiment, priors: Mapping[str, Prior]) -> Experiment:
             f"its parameters are {', '.join(resolved_priors(exp))}"
         )
     spec = exp.spec.model_copy(update={"priors": changed, "alternatives": {}})
-    if exp.spec.outcome.family in CELL_FAMILIES:
+    if exp.spec.family.cells is not None:
         return Experiment.from_cells(exp.cells(), spec)
     return Experiment.from_moments(exp.moments(), spec)
 

@@ -164,16 +164,17 @@ class Units:
         )
 
     def to_cells(self, moments: ClusterMoments, spec: ModelSpec) -> CellCounts:
-        """Count the used units by cluster and regressors (student_t: and outcome)."""
+        """Count the used units by cluster and regressors, and by outcome where the family asks."""
         t = self.table.filter(self.table.used)
-        by_value = spec.outcome.family == "student_t"
+        family = spec.family
+        by_value = family.cells is not None and family.cells.by_value
         columns = list(self.regressors.values())
         keys = ["cluster", *columns, *(["outcome"] if by_value else [])]
         cells = run(t.group_by(keys).aggregate(n=t.count(), total=t.outcome.sum()))
         if by_value:  # n x value: exactly the outcome for a unit alone
             cells["total"] = cells["n"] * cells["outcome"]
         cells = _ordered(cells, moments, [*columns, "outcome" if by_value else "total"])
-        if spec.outcome.family == "bernoulli":
+        if family.is_binary:  # the cells say how often
             values = _binary_values(cells)
         else:
             grouped = t.group_by(["cluster", "outcome"]).aggregate(n=t.count())
@@ -242,13 +243,11 @@ def prepare(
         units = units.mutate(interaction=units.treatment * units.spillover)
     if spec.design.saturation:
         units = units.mutate(within_spillover=(1 - units.treatment) * units.saturation)
-    if spec.outcome.family == "lognormal":
-        raw = units.outcome
-        units = units.mutate(
-            outcome=(raw > 0).ifelse(raw, None).log(),
-            used=units.used & (raw > 0),
-            not_positive=(raw <= 0),
-        )
+    if spec.family.support is not None:
+        units = units.mutate(unsupported=spec.family.support.outside(units.outcome))
+    if spec.family.log_outcome:
+        raw, positive = units.outcome, units.outcome > 0
+        units = units.mutate(outcome=positive.ifelse(raw, None).log(), used=units.used & positive)
     return Units(units, regressors, tuple(covariates))
 
 

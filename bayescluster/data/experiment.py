@@ -31,8 +31,7 @@ from .sources import Source, open_source
 if TYPE_CHECKING:
     import ibis
 
-#: Families that :class:`CellCounts` compress, or hold a row a unit of.
-CELL_FAMILIES = ("bernoulli", "poisson", "negative_binomial", "student_t")
+
 #: Mechanisms that are the same among the clusters left where some have no units.
 REPEATABLE = (Complete, Stratified)
 
@@ -95,7 +94,7 @@ class Experiment:
         self._clusters_dropped = int((groups["n"] == 0).sum())
         self._order = _positions(source.clusters, self._moments)
         validation.check_design(self._moments, spec)
-        by_cells = spec.outcome.family in CELL_FAMILIES
+        by_cells = spec.family.cells is not None
         self._cells = units.to_cells(self._moments, spec) if by_cells else None
         self._given = self._checked(mechanism)
 
@@ -174,7 +173,7 @@ class Experiment:
         if self._cells is None:
             raise DataError(
                 f"there are no cells: family {self._spec.outcome.family!r} is fitted to moments"
-                if self._spec.outcome.family not in CELL_FAMILIES
+                if self._spec.family.cells is None
                 else "this experiment was built from moments; build it from units or from cells"
             )
         return self._cells

@@ -32,15 +32,6 @@ if TYPE_CHECKING:
 LABEL_ROLES = ("cluster", "unit", "strata")
 #: Most levels of a covariate of text: each is a regressor of its own.
 MAX_LEVELS = 20
-#: Largest count: float64 tells all whole numbers up to 9e15 apart.
-MAX_COUNT = 1e15
-#: Outcomes that a family can have, in words.
-SUPPORT = {
-    "bernoulli": "neither 0 nor 1",
-    "poisson": "not a whole number from 0 to 1e15",
-    "negative_binomial": "not a whole number from 0 to 1e15",
-    "lognormal": "not positive",
-}
 
 
 def check_types(table: ibis.Table, roles: Mapping[str, str]) -> None:
@@ -98,14 +89,9 @@ def checks(t: ibis.Table, spec: ModelSpec) -> dict[str, Any]:
         counts["treated_exposed"] = (t.treatment == 1) & (t.spillover != 0)
     if "saturation" in present:
         counts["treated_unsaturated"] = (t.treatment == 1) & (t.saturation == 0)
-    match spec.outcome.family:
-        case "lognormal":
-            counts["null_outcome"] = t.outcome.isnull() & ~t.not_positive.fill_null(False)
-            counts["unsupported"] = t.not_positive
-        case "bernoulli":
-            counts["unsupported"] = ~t.outcome.isin([0.0, 1.0])
-        case "poisson" | "negative_binomial":
-            counts["unsupported"] = (t.outcome < 0) | (t.outcome > MAX_COUNT) | (t.outcome % 1 != 0)
+    if "unsupported" in t.columns:
+        counts["unsupported"] = t.unsupported
+        counts["null_outcome"] = t.outcome.isnull() & ~t.unsupported.fill_null(False)
     # A comparison with null is null: it counts as false here, and as null_... above.
     results = {name: bad.fill_null(False).ifelse(1, 0).sum() for name, bad in counts.items()}
     results |= {"min_treatment": t.treatment.min(), "max_treatment": t.treatment.max()}
@@ -208,16 +194,13 @@ def _check_missing(
 
 
 def _check_support(groups: pd.DataFrame, spec: ModelSpec, rows: int) -> None:
-    family = spec.outcome.family
-    if "unsupported" in groups and (bad := int(groups["unsupported"].sum())):
+    support = spec.family.support
+    if support and (bad := int(groups["unsupported"].sum())):
         clusters = groups.loc[groups["unsupported"] > 0, "cluster"]
-        remedy = {
-            "lognormal": "model zeros apart (bernoulli: any or none), or use gaussian or student_t",
-            "bernoulli": "code the outcome as 0 and 1",
-        }.get(family, "a count is needed; gaussian takes any number")
         raise OutcomeError(
-            f"column {spec.outcome.column!r} (outcome, {family}) is {SUPPORT[family]} in {bad:,} "
-            f"of {rows:,} rows of {len(clusters):,} clusters, such as {_some(clusters)}; {remedy}"
+            f"column {spec.outcome.column!r} (outcome, {spec.family.name}) is {support.fault} in "
+            f"{bad:,} of {rows:,} rows of {len(clusters):,} clusters, such as {_some(clusters)}; "
+            f"{support.remedy}"
         )
 
 
@@ -317,23 +300,21 @@ def check_moments(moments: ClusterMoments, spec: ModelSpec) -> None:
 
 def check_values(cells: CellCounts, spec: ModelSpec) -> None:
     """Raise where counts hold outcomes that the family does not have."""
-    family = spec.outcome.family
-    if family in ("gaussian", "lognormal"):
+    family = spec.family
+    if family.cells is None:
         raise DataError(
-            f"family {family!r} is fitted to moments, not to counts; build the experiment from "
-            "units, or by Experiment.from_moments(cells.to_moments(), spec)"
+            f"family {family.name!r} is fitted to moments, not to counts; build the experiment "
+            "from units, or by Experiment.from_moments(cells.to_moments(), spec)"
         )
-    allowed = {
-        "bernoulli": np.isin(cells.value, (0.0, 1.0)),
-        "student_t": np.full(len(cells.value), cells.by_value),
-    }
-    whole = (cells.value >= 0) & (cells.value <= MAX_COUNT)
-    whole &= cells.value == np.floor(cells.value)
-    bad = ~allowed.get(family, whole)
+    if family.cells.by_value and not cells.by_value:
+        bad, fault = np.ones(len(cells.value), dtype=bool), "not kept apart: count by_value"
+    elif family.support is not None:
+        bad, fault = family.support.outside(cells.value), family.support.fault
+    else:
+        return
     if bad.any():
-        what = SUPPORT.get(family, "not kept apart: count by_value")
         raise OutcomeError(
-            f"outcome {cells.outcome!r} ({family}) is {what} in "
+            f"outcome {cells.outcome!r} ({family.name}) is {fault} in "
             f"{int(cells.value_count[bad].sum()):,} of {cells.n_units:,} units"
         )
 

@@ -13,9 +13,11 @@ import pandas as pd
 from .._support.arrays import Floats, Integers
 from .._support.display import Tidy
 from .._support.doors import draw
+from ..bayes.exact.fit_exact import exact_posteriors
+from ..bayes.fit import fit
 from ..data.cell_counts import CellCounts
 from ..data.cluster_moments import ClusterMoments
-from ..data.experiment import CELL_FAMILIES, Experiment
+from ..data.experiment import Experiment
 from ..errors import SpecError
 from ..spec.model_spec import ModelSpec
 from ..spec.priors import Prior
@@ -124,17 +126,10 @@ def calibrate(
     cluster, x = _design(generator, seed)
     truths, experiments = [], []
     for truth, y in _simulate(rng, spec, priors, cluster, x, n_simulations):
-        if spec.outcome.family == "lognormal":
-            y = np.log(y)
-        exact = spec.outcome.family not in CELL_FAMILIES
-        by_value = {} if exact else {"by_value": spec.outcome.family == "student_t"}
-        compress: Any = ClusterMoments.from_arrays if exact else CellCounts.from_arrays
-        data = compress(y, x, cluster, spec.design.effects, outcome=spec.outcome.column, **by_value)
-        build = Experiment.from_moments if exact else Experiment.from_cells
         truths.append(truth)
-        experiments.append(partial(build, data, spec))
+        experiments.append(_compressed(spec, y, x, cluster))
     table = pd.DataFrame(truths)
-    if spec.outcome.family not in CELL_FAMILIES:
+    if spec.family.cells is None:
         return Calibration(_integrated(experiments, table), spec, seed)
     sampling = {"draws": draws, "tune": tune, "chains": chains, "progressbar": False}
     rows = [
@@ -144,17 +139,24 @@ def calibrate(
     return Calibration(pd.DataFrame(rows), spec, seed)
 
 
+def _compressed(spec: ModelSpec, y: Floats, x: Floats, cluster: Integers) -> partial[Experiment]:
+    """Return what builds the experiment of simulated units, compressed as its family asks."""
+    names, outcome = spec.design.effects, spec.outcome.column
+    if spec.family.cells is None:
+        values = spec.family.transformed(y)
+        moments = ClusterMoments.from_arrays(values, x, cluster, names, outcome=outcome)
+        return partial(Experiment.from_moments, moments, spec)
+    by_value = spec.family.cells.by_value
+    cells = CellCounts.from_arrays(y, x, cluster, names, outcome=outcome, by_value=by_value)
+    return partial(Experiment.from_cells, cells, spec)
+
+
 def _own_priors(spec: ModelSpec) -> dict[str, Prior]:
     """Return the prior of each parameter, all of them in the outcome's unit."""
     varying, design = spec.heterogeneity, spec.design
     if spec.outcome.adjusted_for or design.strata or varying.slopes or varying.between_sd_by_arm:
         raise SpecError("calibrate simulates neither covariates nor strata nor varying effects")
-    from ..bayes.cells.cell_families import EXTRA_PARAMETER
-
-    names = ["intercept_mean", *design.effects, "between_sd"]
-    names += [] if spec.outcome.has_link else ["within_sd"]
-    if spec.outcome.family in EXTRA_PARAMETER:
-        names.append(EXTRA_PARAMETER[spec.outcome.family])
+    names = ["intercept_mean", *design.effects, "between_sd", *spec.family.parameters]
     priors = {name: getattr(spec.priors, name) for name in names}
     if scaled := [name for name, prior in priors.items() if prior.unit != "outcome"]:
         raise SpecError(
@@ -188,20 +190,14 @@ def _simulate(
     count: int,
 ) -> Iterator[tuple[dict[str, float], Floats]]:
     """Yield parameters drawn from the prior, and outcomes drawn given them."""
-    from ..bayes.cells.cell_families import EXTRA_PARAMETER, draw_totals
-
-    family, clusters = spec.outcome.family, int(cluster.max()) + 1
+    family, clusters = spec.family, int(cluster.max()) + 1
     for simulation in range(count):
         truth = {name: float(prior.draw(rng, (1,))[0]) for name, prior in priors.items()}
         intercept = rng.normal(truth["intercept_mean"], truth["between_sd"], clusters)
         eta = intercept[cluster] + x @ [truth[name] for name in spec.design.effects]
-        if family in ("gaussian", "lognormal"):
-            y = rng.normal(eta, truth["within_sd"])
-            y = np.exp(y) if family == "lognormal" else y
-        else:
-            shape = truth.get(EXTRA_PARAMETER.get(family, ""), 1.0)
-            scale = truth.get("within_sd", 1.0)
-            y = draw_totals(rng, family, eta, np.ones(len(eta)), shape, scale)
+        shape = truth[family.extra.name] if family.extra else None
+        scale = truth.get("within_sd")
+        y = family.restored(family.draw_totals(rng, eta, np.ones(len(eta)), shape, scale))
         if not (np.isfinite(y).all() and np.ptp(y) > 0):
             what = "all alike" if np.isfinite(y).all() else "too large"
             raise SpecError(
@@ -212,8 +208,6 @@ def _simulate(
 
 
 def _integrated(experiments: list[partial[Experiment]], truths: pd.DataFrame) -> pd.DataFrame:
-    from ..bayes.exact.fit_exact import exact_posteriors
-
     known = {name: truths[name].to_numpy() for name in truths}
     table = exact_posteriors((build() for build in experiments), truth=known)
     return table.pivot_table("cdf", index="experiment", columns="parameter")[list(truths)]
@@ -223,8 +217,6 @@ def _sampled(
     exp: Experiment, truth: dict[str, float], seed: int, sampling: dict[str, Any]
 ) -> dict[str, float]:
     import warnings
-
-    from ..bayes.fit import fit
 
     with warnings.catch_warnings():  # short chains: what counts is where the truths lie together
         warnings.simplefilter("ignore", UserWarning)

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-#: Families whose cluster means are counts, which wide priors spread over orders of magnitude.
-COUNTS = ("poisson", "negative_binomial")
 #: Probability that the picture shows; the tails beyond are cut off.
 SHOWN = 0.98
 #: Edges of the bars.
@@ -103,7 +101,7 @@ def plot_prior_predictive(
         figure = new_figure(7.2, 2.3)
     predicted = PriorPredictive.of(exp, seed)
     left, right = figure.subplots(1, 2)
-    counts = exp.spec.outcome.family in COUNTS
+    counts = exp.spec.family.is_count
     _density(left, predicted.cluster_mean.ravel(), predicted.observed, logarithmic=counts)
     left.set_title("mean of a cluster", loc="left", fontsize=10)
     if counts:

@@ -244,7 +244,7 @@ def _assignments(
     mechanism: Mechanism, draws: int, seed: int | None, *, enumerated: bool
 ) -> Iterator[Floats]:
     """Yield blocks of assignments (B, J): all of them, or `draws` drawn ones."""
-    block = max(1, BLOCK_ELEMENTS // mechanism.n_clusters)
+    block = max(1, BLOCK_ELEMENTS // 4 // mechanism.n_clusters)  # four arrays live at once
     if enumerated:
         every = np.array(list(mechanism.enumerate()), dtype=float)
         yield from (every[start : start + block] for start in range(0, len(every), block))

@@ -218,7 +218,7 @@ def _draw_weights(
     """Yield blocks of cluster weights, (B, J); all sign patterns where `enumerated`."""
     rng = np.random.default_rng(seed)
     total = 2**groups if enumerated else draws
-    block = max(1, BLOCK_ELEMENTS // groups)
+    block = max(1, BLOCK_ELEMENTS // 4 // groups)  # some four such arrays live at once
     for start in range(0, total, block):
         rows = min(block, total - start)
         if enumerated:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from .._support.display import percent
 from ..bayes.fit import versions
-from ..bayes.model import resolved_priors
+from ..bayes.model_inputs import resolved_priors
 from ..exposure.expose import exposure_of
 from ..figures import assumptions as assumption_plots
 from ..figures import effects as plots

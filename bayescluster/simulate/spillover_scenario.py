@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats, Integers
 from ..data.cluster_moments import ClusterMoments
+from ..spec.families import FAMILIES
 from ..spec.model_spec import ModelSpec
 
 #: Effects that the tutorial's outcome was made with.
@@ -155,10 +156,10 @@ class Scenario:
         Intracluster correlation, in [0, 1): between_sd^2 / (between_sd^2 + within_sd^2).
     outcome_sd : float
         Standard deviation given the regressors, on the link scale: between and within together.
-    family : {"gaussian", "lognormal", "bernoulli", "poisson"}
-        ``lognormal`` is gaussian on the log scale. ``bernoulli`` (logit) takes the latent logistic
-        variance pi^2 / 3 as the one within clusters; ``poisson`` (log) has
-        between_sd = outcome_sd x sqrt(icc).
+    family : str
+        A family without a parameter of its own: ``gaussian``, ``lognormal`` (gaussian on the log
+        scale), ``bernoulli`` (logit; it takes the latent logistic variance pi^2 / 3 as the one
+        within clusters) or ``poisson`` (log; between_sd = outcome_sd x sqrt(icc)).
 
     Examples
     --------
@@ -177,7 +178,7 @@ class Scenario:
     spillover: float = 0.05
     icc: float = 0.1
     outcome_sd: float = 1.0
-    family: Literal["gaussian", "lognormal", "bernoulli", "poisson"] = "gaussian"
+    family: str = "gaussian"
 
     def __post_init__(self) -> None:
         limits = {
@@ -188,7 +189,7 @@ class Scenario:
             "exposed_share": 0 <= self.exposed_share <= 1,
             "icc": 0 <= self.icc < 1,
             "outcome_sd": self.outcome_sd > 0,
-            "family": self.family in ("gaussian", "lognormal", "bernoulli", "poisson"),
+            "family": self.family in FAMILIES and FAMILIES[self.family].extra is None,
         }
         if wrong := [name for name, holds in limits.items() if not holds]:
             given = {name: asdict(self)[name] for name in wrong}
@@ -199,8 +200,8 @@ class Scenario:
     @property
     def between_sd(self) -> float:
         """Standard deviation of the cluster intercepts, on the link scale."""
-        if self.family == "bernoulli":
-            return float(np.sqrt(self.icc / (1 - self.icc) * np.pi**2 / 3))
+        if latent := FAMILIES[self.family].link.latent_variance:
+            return float(np.sqrt(self.icc / (1 - self.icc) * latent))
         return self.outcome_sd * float(np.sqrt(self.icc))
 
     @property
@@ -297,13 +298,5 @@ class Scenario:
         baseline = rng.normal(self.intercept, self.between_sd, self.n_clusters)
         return np.maximum(size.round(), 1).astype(np.int64), treated, baseline
 
-    def _draw_outcome(self, rng: np.random.Generator, linear: Floats) -> Floats | Integers:
-        match self.family:
-            case "gaussian":
-                return rng.normal(linear, self.within_sd)
-            case "lognormal":
-                return np.exp(rng.normal(linear, self.within_sd))
-            case "bernoulli":
-                return rng.binomial(1, 1 / (1 + np.exp(-linear)))
-            case "poisson":
-                return rng.poisson(np.exp(linear))
+    def _draw_outcome(self, rng: np.random.Generator, linear: Floats) -> Any:
+        return FAMILIES[self.family].draw_units(rng, linear, None, self.within_sd)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats, Integers
+from ..spec.families import FAMILIES
 from ..spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Parameters that data are made with, where the caller gives none; on the link scale.
 DEFAULT_PARAMETERS: dict[str, float] = {
+    **{family.extra.name: family.extra.trial for family in FAMILIES.values() if family.extra},
+    "overdispersion": 0.5,
     "intercept_mean": 0.0,
     "direct": 0.3,
     "spillover": 0.1,
@@ -28,8 +31,6 @@ DEFAULT_PARAMETERS: dict[str, float] = {
     "within_sd": 1.0,
     "direct_sd": 0.2,
     "spillover_sd": 0.2,
-    "overdispersion": 0.5,
-    "degrees_of_freedom": 4.0,
     "stratum_sd": 0.3,
     "covariate": 0.3,
     "pre_period": 0.6,
@@ -110,8 +111,6 @@ class SyntheticExperiment:
             ``between_sd[control]`` and ``between_sd[treated]`` where it differs by arm. Without
             ``intercept_mean`` where there are strata: it depends on those that were drawn.
         """
-        from ..bayes.cells.cell_families import EXTRA_PARAMETER
-
         truth, spec, moments = self.truth, self.spec, exp.moments()
         mean = dict(zip(moments.variables, moments.grand_means, strict=True))
         found = {name: truth[name] for name in spec.design.effects}
@@ -138,10 +137,7 @@ class SyntheticExperiment:
         else:
             found["between_sd"] = truth["between_sd"]
         names = [f"{name}_sd" for name in spec.heterogeneity.slopes]
-        names += [] if spec.outcome.has_link else ["within_sd"]
-        if spec.outcome.family in EXTRA_PARAMETER:
-            names.append(EXTRA_PARAMETER[spec.outcome.family])
-        return found | {name: truth[name] for name in names}
+        return found | {name: truth[name] for name in (*names, *spec.family.parameters)}
 
     def simulate(self, seed: int | None = 0) -> pd.DataFrame:
         """Draw one experiment as a table of units, with the specification's columns."""
@@ -235,19 +231,7 @@ class SyntheticExperiment:
         return self.truth["pre_period" if is_before else "covariate"] / sd, mean
 
     def _outcome(self, rng: np.random.Generator, eta: Floats) -> Any:
-        truth = self.truth
-        match self.spec.outcome.family:
-            case "gaussian":
-                return rng.normal(eta, truth["within_sd"])
-            case "lognormal":
-                return np.exp(rng.normal(eta, truth["within_sd"]))
-            case "student_t":
-                t = rng.standard_t(truth["degrees_of_freedom"], len(eta))
-                return eta + truth["within_sd"] * t
-            case "bernoulli":
-                return rng.binomial(1, 1 / (1 + np.exp(-eta)))
-            case "poisson":
-                return rng.poisson(np.exp(eta))
-            case "negative_binomial":
-                shape = 1 / truth["overdispersion"]
-                return rng.poisson(np.exp(eta) * rng.gamma(shape, 1 / shape, len(eta)))
+        family, truth = self.spec.family, self.truth
+        shape = truth[family.extra.name] if family.extra else None
+        scale = truth["within_sd"] if family.has_within_sd else None
+        return family.draw_units(rng, eta, shape, scale)

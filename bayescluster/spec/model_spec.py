@@ -13,11 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ..errors import SpecError
 from .exposure_section import ExposureSpec
-from .priors import Prior, PriorsSpec, default_priors
+from .families import FAMILIES, Family, known
+from .priors import Prior, PriorsSpec
 from .spec_table import Table
 
 #: Level of every interval where no specification says another.
@@ -27,15 +28,15 @@ RESERVED_NAMES = frozenset(
     {"intercept", "intercept_mean", "direct", "spillover", "between_sd", "within_sd", "stratum"}
     | {"stratum_effect", "cluster", "chain", "draw", "cluster_mean", "within_score", "within_ss"}
     | {"within", "interaction", "within_spillover", "direct_sd", "spillover_sd", "arm", "units"}
-    | {"overdispersion", "degrees_of_freedom", "cluster_level", "cluster_level_standard"}
+    | {"cluster_level", "cluster_level_standard"}
+    | {name for family in FAMILIES.values() for name in family.parameters}
     | {"direct_of_cluster", "direct_of_cluster_standard"}
     | {"spillover_of_cluster", "spillover_of_cluster_standard"}
 )
 
 ColumnName = Annotated[str, Field(min_length=1)]
-Family = Literal["gaussian", "lognormal", "bernoulli", "poisson", "negative_binomial", "student_t"]
-#: Families whose linear predictor is a log odds or a log rate.
-LINK_FAMILIES = ("bernoulli", "poisson", "negative_binomial")
+#: The name of a family in the registry.
+FamilyName = Annotated[str, AfterValidator(known)]
 
 
 class DesignSpec(Table):
@@ -159,7 +160,7 @@ class OutcomeSpec(Table):
     """
 
     column: ColumnName
-    family: Family = "gaussian"
+    family: FamilyName = "gaussian"
     covariates: tuple[ColumnName, ...] = ()
     pre_period: ColumnName | None = None
     missing: Literal["error", "drop"] = "error"
@@ -173,7 +174,7 @@ class OutcomeSpec(Table):
     @property
     def has_link(self) -> bool:
         """Whether the linear predictor is on another scale than the outcome's mean."""
-        return self.family in LINK_FAMILIES
+        return FAMILIES[self.family].has_link
 
 
 class HeterogeneitySpec(Table):
@@ -285,8 +286,8 @@ class ModelSpec(Table):
             priors = {name: getattr(priors, name) for name in priors.model_fields_set}
         if not isinstance(priors, dict):
             return values
-        defaults = dict(default_priors(family or "gaussian"))
-        return {**values, "priors": PriorsSpec(**(defaults | priors))}
+        defaults = default_priors(family) if family in FAMILIES else PriorsSpec()
+        return {**values, "priors": PriorsSpec(**(dict(defaults) | priors))}
 
     @model_validator(mode="after")
     def _alternatives_are_priors(self) -> Self:
@@ -360,6 +361,11 @@ class ModelSpec(Table):
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     @property
+    def family(self) -> Family:
+        """The outcome's family: its record, by which all else is chosen."""
+        return FAMILIES[self.outcome.family]
+
+    @property
     def model_hash(self) -> str:
         """Hash of what the posterior depends on: design, outcome and priors, not the report."""
         apart = {"title": "", "question": "", "alternatives": {}, "report": ReportSpec()}
@@ -399,6 +405,11 @@ class ModelSpec(Table):
     def prior_of(self, covariate: str) -> Prior:
         """Return the prior of a covariate's slope; a category is named "column[level]"."""
         return self.priors.covariates.by_name.get(self.column_of(covariate), self.priors.covariate)
+
+
+def default_priors(family: str) -> PriorsSpec:
+    """Return a family's default priors; those of families with a link are on the link scale."""
+    return PriorsSpec(**FAMILIES[family].default_priors)
 
 
 def load_spec(path: str | Path) -> ModelSpec:

@@ -226,7 +226,7 @@ class PriorsSpec(Table):
     """The prior of each parameter; by default weakly informative.
 
     models/README.md states and justifies each default. Those shown here are the gaussian family's;
-    :func:`default_priors` has the other families'.
+    the other families' are in their records, in :mod:`bayescluster.spec.families`.
 
     Parameters
     ----------
@@ -283,15 +283,3 @@ class PriorsSpec(Table):
         if self.stratum_effect.distribution != "normal" or self.stratum_effect.mu != 0:
             raise ValueError("stratum_effect takes a normal prior with mu = 0")
         return self
-
-
-def default_priors(family: str) -> PriorsSpec:
-    """Return a family's default priors; those of families with a link are on the link scale."""
-    if family in ("gaussian", "lognormal", "student_t"):
-        return PriorsSpec()
-    effects = ("direct", "spillover", "interaction", "within_spillover", "covariate")
-    return PriorsSpec(
-        intercept_mean=_normal(1.5),
-        stratum_effect=_normal(1),
-        **{name: _normal(1) for name in effects},
-    )

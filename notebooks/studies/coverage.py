@@ -128,7 +128,7 @@ def analysed(cell: Cell, start: int, stop: int) -> list[tuple[str, str, float, f
 
 
 def summary(cell: Cell, experiments: int, processes: int) -> pd.DataFrame:
-    """Simulate a cell; return one row an effect and method, with the columns of `COLUMNS`."""
+    """Simulate a cell; return one row per effect and method, with the columns of `COLUMNS`."""
     starts = range(0, experiments, BATCH)
     work = (delayed(analysed)(cell, s, min(s + BATCH, experiments)) for s in starts)
     found = [row for rows in Parallel(n_jobs=processes)(work) for row in rows]

@@ -9,18 +9,22 @@ from rows import log_trapezoid, regressors, unconstrained, unit_log_density
 from scipy import stats
 
 import bayescluster as bc
-from bayescluster.bayes.cells import models as cell_models
-from bayescluster.bayes.cells.cell_families import draw_totals
+from bayescluster.bayes.cells import cell_models
 from bayescluster.bayes.cells.intercept_quadrature import Layout, integrated_log_likelihood
 from bayescluster.bayes.cells.quadrature_kernel import _compiled
 from bayescluster.bayes.gaussian.gaussian_likelihood import GaussianStatistics
 from bayescluster.bayes.gaussian.gaussian_slopes import SlopesLikelihood
-from bayescluster.bayes.model import gaussian_statistics
-from bayescluster.bayes.model_inputs import cell_likelihood, samples_intercepts
+from bayescluster.bayes.model_inputs import (
+    ModelKind,
+    cell_likelihood,
+    gaussian_statistics,
+    model_kind,
+)
 from bayescluster.bayes.parameter_draws import ParameterDraws
 from bayescluster.bayes.recovered_intercepts import likelihood_of
+from bayescluster.spec.families import FAMILIES
 
-LINKED = ("bernoulli", "poisson", "negative_binomial")
+LINKED = tuple(name for name, family in FAMILIES.items() if family.cells and family.cells.kernel)
 COVARIATES = {"covariates": ["age", "cluster_size", "plan"]}
 DESIGNS = {
     "full": (
@@ -155,7 +159,7 @@ def model_log_density(model):
 def test_integrated_models_equal_the_rows(family, design):
     """At 12 random points: PyMC's model, and each cluster in NumPy; the default nodes."""
     frame, exp = make(family, design, between_sd=0.5)
-    assert not samples_intercepts(exp)
+    assert model_kind(exp) is ModelKind.CELLS_INTEGRATED
     model, rng = bc.build_model(exp), np.random.default_rng(3)
     log_density = model_log_density(model)
     points = [random_point(rng, exp) for _ in range(12)]
@@ -195,7 +199,7 @@ def test_sampled_models_equal_the_rows(family, design, centred, monkeypatch):
     """Given intercepts and slopes, the log-density of all units is the sum over rows."""
     monkeypatch.setattr(cell_models, "is_informative", lambda data: centred)
     frame, exp = make(family, design)
-    assert samples_intercepts(exp)
+    assert model_kind(exp) is ModelKind.CELLS_SAMPLED
     model, rng = bc.build_model(exp), np.random.default_rng(7)
     log_density = model_log_density(model)
     columns, code = regressors(frame, exp), frame["team"].to_numpy()
@@ -399,7 +403,7 @@ def test_the_compiled_kernel_equals_numpy_and_its_gradient_finite_differences(fa
         inputs = kernel_inputs(family, seed)
         value, *gradient = kernel(*inputs.values())
         numpy = integrated_log_likelihood(
-            family,
+            FAMILIES[family],
             Layout(inputs["n"], inputs["total"], inputs["start"]),
             inputs["level"],
             inputs["offset"],
@@ -451,7 +455,7 @@ def test_extreme_inputs_never_give_nan(family, extreme):
     if np.isfinite(value):
         assert all(np.isfinite(derivative).all() for derivative in gradient)
     numpy = integrated_log_likelihood(
-        family,
+        FAMILIES[family],
         Layout(inputs["n"], inputs["total"], inputs["start"]),
         inputs["level"],
         inputs["offset"],
@@ -521,8 +525,8 @@ def test_drawn_totals_have_the_familys_moments(family, units):
     variance, shape = TOTALS[family]
     eta, size = 0.4, 100_000
     mean = {"bernoulli": 1 / (1 + np.exp(-eta)), "student_t": eta}.get(family, np.exp(eta))
-    drawn = draw_totals(
-        np.random.default_rng(1), family, np.full(size, eta), np.full(size, units), shape, 1.5
+    drawn = FAMILIES[family].draw_totals(
+        np.random.default_rng(1), np.full(size, eta), np.full(size, units), shape, 1.5
     )
     sd = np.sqrt(units * variance(mean))
     assert abs(drawn.mean() - units * mean) < 4.5 * sd / np.sqrt(size)
@@ -532,8 +536,8 @@ def test_drawn_totals_have_the_familys_moments(family, units):
 
 def test_totals_beyond_what_counts_hold_are_infinite():
     for family in ("poisson", "negative_binomial"):
-        drawn = draw_totals(
-            np.random.default_rng(1), family, np.array([800.0, 0.0]), np.ones(2), 1e-3, None
+        drawn = FAMILIES[family].draw_totals(
+            np.random.default_rng(1), np.array([800.0, 0.0]), np.ones(2), 1e-3, None
         )
         assert drawn[0] == np.inf
         assert np.isfinite(drawn[1])

@@ -11,7 +11,7 @@ import pytest
 from scipy import linalg, stats
 
 import bayescluster as bc
-from bayescluster.bayes.model import gaussian_statistics, resolved_priors
+from bayescluster.bayes.model_inputs import gaussian_statistics, resolved_priors
 
 T3 = bc.Prior(distribution="student_t", nu=3, mu=0, sigma=1)
 #: Priors that depart from the defaults, which are normal and half-normal.

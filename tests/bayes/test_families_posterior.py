@@ -12,7 +12,7 @@ from rows import regressors
 
 import bayescluster as bc
 from bayescluster.bayes.compiled_models import compiled_model, structure
-from bayescluster.bayes.model_inputs import resolved_priors, samples_intercepts
+from bayescluster.bayes.model_inputs import ModelKind, model_kind, resolved_priors
 
 RUN = {"draws": 2_000, "tune": 1_000, "chains": 4}
 ROLLOUT = {"level": "unit", "saturation": "share"}
@@ -188,7 +188,7 @@ def test_the_tree_is_complete(pair):
     spec = exp.spec
     sampled = spec.outcome.family == "student_t" or spec.heterogeneity.slopes != ()
     if spec.outcome.family not in ("gaussian", "lognormal"):
-        assert samples_intercepts(exp) == sampled
+        assert (model_kind(exp) is ModelKind.CELLS_SAMPLED) == sampled
     assert {f"{name}_of_cluster" for name in spec.heterogeneity.slopes} < {*ours, "x"}
     assert tree["log_likelihood"]["outcome"].shape == (4, RUN["draws"], 14)
     assert np.isfinite(tree["log_likelihood"]["outcome"]).all()

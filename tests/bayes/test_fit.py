@@ -84,7 +84,7 @@ def test_a_row_level_fit_gives_the_same_posterior():
     exp = bc.Experiment(rows, scenario.spec)
     run = {"draws": 2_000, "tune": 1_000, "chains": 4}
     ours = bc.fit(exp, seed=1, progressbar=False, **run)
-    from bayescluster.bayes.model import resolved_priors
+    from bayescluster.bayes.model_inputs import resolved_priors
 
     priors = resolved_priors(exp)
     cluster = rows["cluster"].to_numpy()

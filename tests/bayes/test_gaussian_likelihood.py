@@ -8,7 +8,7 @@ from scipy import stats
 
 import bayescluster as bc
 from bayescluster.bayes.gaussian.gaussian_likelihood import GaussianStatistics
-from bayescluster.bayes.model import gaussian_statistics, resolved_priors
+from bayescluster.bayes.model_inputs import gaussian_statistics, resolved_priors
 
 POINTS = 12
 

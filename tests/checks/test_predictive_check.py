@@ -15,7 +15,8 @@ from bayescluster.checks.predictive_replicates import (
     _draw_units,
     replicate,
 )
-from bayescluster.checks.predictive_statistics import draw_within_sd
+from bayescluster.checks.predictive_statistics import DISPERSION, ZEROS, draw_within_sd
+from bayescluster.spec.families import FAMILIES
 
 DESIGN = {"cluster": "team", "treatment": "treated", "spillover": "exposed"}
 
@@ -228,6 +229,7 @@ def test_the_sd_within_clusters_is_that_of_replicated_rows():
     drawn = draw_within_sd(
         rng, exp, repeated(size, level=[0.0], effects=effects, between_sd=0.4, within_sd=0.8)
     )
+    drawn = {statistic.name: values for statistic, values in drawn.items()}
     eta = data[["treated", "exposed", "age"]].to_numpy() @ effects
     for arm, there in (("control", data["treated"] == 0), ("treated", data["treated"] == 1)):
         y = eta[there] + rng.normal(0, 0.8, (size, there.sum()))
@@ -243,10 +245,10 @@ def test_the_sd_within_clusters_is_that_of_replicated_rows():
 def test_counts_are_drawn_the_same_by_units_and_by_frequencies(family):
     n, mean, size = np.array([5.0, 40.0, 1.0]), np.array([0.4, 2.0, 6.0]), 20_000
     eta, shape = np.tile(np.log(mean), (size, 1)), np.full((size, 1), 0.5)
-    args = (family, eta, n, shape)
+    args = (FAMILIES[family], eta, n, shape)
     by_units = _draw_units(np.random.default_rng(1), *args)
     counted = _draw_frequencies(
-        np.random.default_rng(2), family, np.exp(eta[:5_000]), n, shape[:5_000], 120
+        np.random.default_rng(2), FAMILIES[family], eta[:5_000], n, shape[:5_000], 120
     )
     over = 0.5 if family == "negative_binomial" else 0.0
     variance = mean + over * mean**2
@@ -312,7 +314,7 @@ def test_overdispersed_counts_are_flagged(count_comparisons):
 
 def test_even_counts_are_no_reason_for_more_overdispersion(count_comparisons):
     exp, _ = count_comparisons["poisson"].fits["poisson"]
-    for name in ("share of zeros", "variance / mean of users"):
+    for name in (ZEROS, DISPERSION):
         assert "negative_binomial" in _misfit_advice(exp, name, "more")
         less = _misfit_advice(exp, name, "less")
         assert "negative_binomial" not in less

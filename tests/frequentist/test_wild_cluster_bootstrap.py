@@ -161,7 +161,7 @@ def test_blocks_and_seeds(monkeypatch):
     assert abs(one.p_value - two.p_value) < 4 * error
     monkeypatch.setattr(wild, "MAX_DENSE_CLUSTERS", 0)
     assert bc.wild_bootstrap(m, "direct", draws=2_000, seed=1).ci == pytest.approx(one.ci)
-    monkeypatch.setattr(wild, "BLOCK_ELEMENTS", 15 * 2_000)
+    monkeypatch.setattr(wild, "BLOCK_ELEMENTS", 4 * 15 * 2_000)
     assert bc.wild_bootstrap(m, "direct", draws=2_000, seed=1).ci == pytest.approx(one.ci)
     assert one.to_dataframe()["method"].iloc[0] == "wild cluster bootstrap (WCR, rademacher)"
 

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 import bayescluster as bc
-from bayescluster._support.display import number, percent
+from bayescluster._support.display import number, percent, probability
 from bayescluster.checks.five_assumptions import ASSUMPTIONS
-from bayescluster.report import html, markdown, sections, words
+from bayescluster.report import html_page, markdown_page, sections, sentences
 from bayescluster.report.document_parts import Grid
 from bayescluster.report.sections import document
 
@@ -68,7 +68,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def text(tutorial_analysis):
-    return html.render(tutorial_analysis)
+    return html_page.render(tutorial_analysis)
 
 
 def test_the_page_needs_no_network(text):
@@ -205,7 +205,7 @@ def test_code_that_reproduces_the_page_runs(tmp_path, monkeypatch):
     (tmp_path / "spec.toml").write_text(analysis.spec.to_toml(), "utf-8")
     monkeypatch.chdir(tmp_path)
     found = {}
-    exec(words.reproduce(analysis), found)
+    exec(sentences.reproduce(analysis), found)
     assert (tmp_path / "report.html").exists()
     np.testing.assert_allclose(
         found["analysis"].comparison.bootstrap.draws, analysis.comparison.bootstrap.draws
@@ -305,7 +305,7 @@ def test_levels_are_not_rounded(level, shown):
     [(1.0, "> 99.9%"), (0.0, "< 0.1%"), (0.9534, "95.3%"), (np.nan, "–"), (0.9995, "> 99.9%")],
 )
 def test_probabilities_never_show_certainty(value, shown):
-    assert words.probability(value) == shown
+    assert probability(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_the_decision_follows_the_rule(tutorial_analysis, report, above, rope, s
     exp = bc.Experiment.from_moments(tutorial_analysis.experiment.moments(), spec)
     comparison = replace(tutorial_analysis.comparison, estimands=table)
     changed = replace(tutorial_analysis, experiment=exp, comparison=comparison)
-    assert re.match(start, words.decision(changed))
+    assert re.match(start, sentences.decision(changed))
 
 
 def test_failed_checks_are_shown_first_and_said(tutorial_analysis):
@@ -347,7 +347,7 @@ def test_failed_checks_are_shown_first_and_said(tutorial_analysis):
     )
     changed = replace(tutorial_analysis, checks=checks)
     assert changed.verdict[-1] == "Take care: number of clusters is 6; ask for more."
-    assert "✗ problem" in html.render(changed)
+    assert "✗ problem" in html_page.render(changed)
 
 
 def exact(data, spec):
@@ -392,7 +392,7 @@ def test_code_reproduces_a_page_that_was_integrated(users, tmp_path, monkeypatch
     moments = bc.Experiment(users, spec).moments()
     data = bc.Experiment.from_moments(moments, spec) if without_units else users
     analysis = exact(data, spec)
-    code = words.reproduce(analysis)
+    code = sentences.reproduce(analysis)
     assert ("from_moments" in code) == without_units
     (tmp_path / "spec.toml").write_text(spec.to_toml(), "utf-8")
     monkeypatch.chdir(tmp_path)
@@ -417,11 +417,11 @@ def test_effects_are_defined_by_the_design(users):
     analysis = exact(made.simulate(seed=1), made.spec)
     assert "treated users who are not exposed against" in " ".join(analysis.verdict)
     assert "full rollout with exposure" in set(sections.headline(analysis).frame["estimand"])
-    assert "interaction is" in html.render(analysis)
+    assert "interaction is" in html_page.render(analysis)
 
 
 def test_markdown_mentions_nobody():
-    assert "@<!-- -->all" in markdown.escaped("@all")
+    assert "@<!-- -->all" in markdown_page.escaped("@all")
 
 
 def test_failed_checks_of_any_metric_are_above_the_scorecard(tmp_path):

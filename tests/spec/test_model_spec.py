@@ -94,7 +94,10 @@ BAD = [
     ({"design": {"cluster": "w"}}, r"design: treatment: Field required"),
     ({"design": ROLES | {"spillover": "w"}}, r"column 'w' is both cluster and spillover"),
     ({"outcome": {"column": "t"}}, r"column 't' is both treatment and column"),
-    ({"outcome": {"column": "y", "family": "gausian"}}, r"family: Input should be 'gaussian'"),
+    (
+        {"outcome": {"column": "y", "family": "gausian"}},
+        r"'gausian' .did you mean 'gaussian'",
+    ),
     (
         {"outcome": {"column": "y", "covariates": ["direct"]}},
         r"\['direct'\] is one of the posterior's own",

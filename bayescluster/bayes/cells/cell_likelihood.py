@@ -11,13 +11,8 @@ import numpy as np
 
 from ..._support.arrays import BLOCK_ELEMENTS, Floats, Integers
 from ...data.cell_counts import CellCounts
+from ...spec.families import CellDensity, Family
 from ..parameter_draws import ParameterDraws
-from .cell_families import (
-    cell_log_likelihood,
-    draw_totals,
-    link,
-    value_log_likelihood,
-)
 from .cell_slopes import SlopesGroup
 from .intercept_quadrature import (
     NODES,
@@ -25,6 +20,7 @@ from .intercept_quadrature import (
     TOLERANCE,
     ClusterCells,
     Layout,
+    density_of,
     find_mode,
     integrated_log_likelihood,
 )
@@ -40,7 +36,7 @@ class CellLikelihood:
 
     Parameters
     ----------
-    family : str
+    family : Family
         The outcome's family.
     cells : CellCounts
         The data.
@@ -52,7 +48,7 @@ class CellLikelihood:
         Names of the effects that vary between clusters.
     """
 
-    family: str
+    family: Family
     cells: CellCounts
     x: Floats
     laid: ClusterCells
@@ -61,7 +57,7 @@ class CellLikelihood:
     @classmethod
     def of(
         cls,
-        family: str,
+        family: Family,
         cells: CellCounts,
         center: Floats,
         group: Integers,
@@ -71,7 +67,7 @@ class CellLikelihood:
 
         Parameters
         ----------
-        family : str
+        family : Family
             The outcome's family.
         cells : CellCounts
             The data.
@@ -84,6 +80,11 @@ class CellLikelihood:
         """
         x = cells.x - center
         return cls(family, cells, x, ClusterCells.of(cells, x, group), slopes)
+
+    @property
+    def density(self) -> CellDensity:
+        """The family's density of cells."""
+        return density_of(self.family)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -144,19 +145,17 @@ class CellLikelihood:
         return [self._trial(max(0.1, factor * spread)) for factor in (0.5, 1.0, 2.0)]
 
     def _trial(self, between_sd: float) -> ParameterDraws:
+        family = self.family
         mean = float(self.cells.total.sum() / self.cells.n.sum())
-        if self.family == "student_t":
+        if self.density.by_value:
             mean = float(np.median(self.laid.median))
-        spread = self.laid.spread if self.family == "student_t" else 1.0
-        level = link(self.family, np.clip(mean, 1e-6, None))
-        if self.family == "bernoulli":
-            level = link(self.family, np.clip(mean, 1e-6, 1 - 1e-6))
+        level = family.link.of_mean(family.link.inside(mean, 1e-6))
         return ParameterDraws(
             level=np.full((1, 1), level),
             effects=np.zeros((1, len(self.names))),
             between_sd=np.array([between_sd]),
-            within_sd=np.array([spread]),
-            shape=np.array([4.0 if self.family == "student_t" else 1.0]),
+            within_sd=np.array([self.laid.spread if family.has_within_sd else 1.0]),
+            shape=np.array([family.extra.trial if family.extra else 1.0]),
             slope_sd=np.full((1, len(self.slopes)), between_sd) if self.slopes else None,
         )
 
@@ -179,9 +178,10 @@ class CellLikelihood:
             else:
                 values = self._integrated(part, self.nodes)
             values = values[:, self.laid.profile]
+            if self.density.own is None:
+                return values
             shape, scale = part.shape_or_one[:, None], part.within_or_one[:, None]
-            value, gammaln = self._distinct_values, special.gammaln
-            own = value_log_likelihood(np, self.family, value, shape, scale, gammaln)
+            own = self.density.own(np, self._distinct_values, shape, scale, special.gammaln)
             return values + own @ self._value_counts
 
         return self._in_blocks(of_block, draws, self.laid.n.size * self.nodes)
@@ -262,9 +262,8 @@ class CellLikelihood:
             log_mass = self._integrated(part, self.nodes)[:, self.laid.profile]
 
             def log_density(a: Floats, row: Integers, column: Integers) -> Floats:
-                values = cell_log_likelihood(
+                values = self.density.log_density(
                     np,
-                    self.family,
                     a[:, None] + offset[row, column],
                     expanded.n[column],
                     expanded.total[column],
@@ -296,7 +295,7 @@ class CellLikelihood:
             shape, scale = (x[:, None] for x in (part.shape_or_one, part.within_or_one))
             with np.errstate(over="ignore"):
                 n = np.broadcast_to(self.cells.n, eta.shape)
-                totals = draw_totals(rng, self.family, eta, n, shape, scale)
+                totals = self.family.draw_totals(rng, eta, n, shape, scale)
             return totals @ self._membership / self.n
 
         return self._in_blocks(of_block, draws, self.cells.n_cells)

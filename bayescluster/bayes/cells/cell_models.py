@@ -5,20 +5,16 @@ User i of cluster j has linear predictor a_j + x_ij'b, with a_j ~ Normal(level_j
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..._support.arrays import Booleans, Floats
 from ...data.experiment import Experiment
 from ..model_inputs import cell_likelihood
-from .cell_families import cell_log_likelihood, score_and_information, value_log_likelihood
+from ..model_parts import Holder, Parameters, linear
+from .cell_likelihood import CellLikelihood
 from .intercept_quadrature import Layout
-
-if TYPE_CHECKING:
-    from ..model import Holder, Parameters
-    from .cell_likelihood import CellLikelihood
-
 
 #: Information of a cluster on its intercept, times the intercepts' variance, from which on they
 #: are centred: at 1.3 centred chains diverge, from 3 on they mix better than those that are not.
@@ -33,7 +29,6 @@ def add_integrated_likelihood(exp: Experiment, parameters: Parameters, hold: Hol
     """
     import pymc as pm
 
-    from ..model import linear
     from .quadrature_kernel import IntegratedLikelihood
 
     data = cell_likelihood(exp)
@@ -44,7 +39,7 @@ def add_integrated_likelihood(exp: Experiment, parameters: Parameters, hold: Hol
         cluster = hold("cluster_of_profile", data.first)
         level = level[cluster] if level.ndim else level
         between_sd = between_sd[cluster] if between_sd.ndim else between_sd
-    log_likelihood, *_ = IntegratedLikelihood(data.family, data.nodes)(
+    log_likelihood, *_ = IntegratedLikelihood(data.family.name, data.nodes)(
         level + 0 * start,  # a scalar gets the axis of the profiles
         linear(hold("x", laid.x), parameters.effects),
         between_sd + 0 * start,
@@ -79,9 +74,8 @@ def add_sampled_likelihood(exp: Experiment, parameters: Parameters, hold: Holder
         at = data.names.index(name)
         effect = _varying(f"{name}_of_cluster", parameters.effects[at], sd, centred=False)
         eta = eta + hold(f"x_{name}", data.x[:, at]) * (effect - parameters.effects[at])[code]
-    values = cell_log_likelihood(
+    values = data.density.log_density(
         pt,
-        data.family,
         eta,
         hold("n", data.cells.n),
         hold("total", data.cells.total),
@@ -93,8 +87,6 @@ def add_sampled_likelihood(exp: Experiment, parameters: Parameters, hold: Holder
 
 def _part(name: str, x: Floats, parameters: Parameters, chosen: Booleans, hold: Holder) -> Any:
     """Return the part of the linear predictor that the chosen regressors make."""
-    from ..model import linear
-
     if not chosen.any():
         return 0.0
     effects = [effect for effect, yes in zip(parameters.effects, chosen, strict=True) if yes]
@@ -119,11 +111,11 @@ def is_informative(data: CellLikelihood) -> bool:
     only mix more slowly, whereas centred ones cannot follow a `between_sd` near zero.
     """
     start = Layout.of(data.laid, data.family, each_cluster=True).start
-    shape, scale = 1.0, 1.0
-    if data.family == "student_t":
-        shape, scale = 4.0, data.laid.spread
-    _, known = score_and_information(
-        data.family, start[data.cells.cluster], data.cells.n, data.cells.total, shape, scale
+    family, cells = data.family, data.cells
+    shape = family.extra.trial if family.extra else 1.0
+    scale = data.laid.spread if family.has_within_sd else 1.0
+    _, known = data.density.score_and_information(
+        start[cells.cluster], cells.n, cells.total, shape, scale
     )
     information = np.bincount(data.cells.cluster, known)
     variance = max(float(np.var(start) - np.mean(1 / information)), float(np.var(start)) / 10)
@@ -142,18 +134,13 @@ def _own(data: CellLikelihood, parameters: Parameters, hold: Holder) -> Any:
     """Return the part of the log-density that depends on the outcomes alone: a sum over values."""
     import pytensor.tensor as pt
 
-    if data.family == "bernoulli":
+    density = data.density
+    if density.own is None:
         return 0.0
     value, at = np.unique(data.cells.value, return_inverse=True)
     count = np.bincount(at, data.cells.value_count)
-    if data.family == "student_t":  # whatever the value: data that no code reads cannot be replaced
+    if not density.own_varies:  # data that no code reads could not be replaced
         value, count = np.zeros(1), count.sum(keepdims=True)
-    own = value_log_likelihood(
-        pt,
-        data.family,
-        value if data.family == "student_t" else hold("value", value),
-        parameters.shape,
-        parameters.within_sd,
-        pt.gammaln,
-    )
+    held = hold("value", value) if density.own_varies else value
+    own = density.own(pt, held, parameters.shape, parameters.within_sd, pt.gammaln)
     return (hold("value_count", count) * own).sum()

@@ -22,12 +22,13 @@ from functools import lru_cache
 import numpy as np
 
 from ..._support.arrays import BLOCK_ELEMENTS, Floats, Integers
-from .cell_families import cell_log_likelihood, score_and_information
+from ...spec.families import Family
 from .intercept_quadrature import (
     MODE_TOLERANCE,
     NEWTON_STEPS,
     ClusterCells,
     Layout,
+    density_of,
     integrated_log_likelihood,
     largest_step,
     log_sum_exp,
@@ -85,7 +86,7 @@ class SlopesGroup:
 
     def log_likelihood(
         self,
-        family: str,
+        family: Family,
         level: Floats,
         offset: Floats,
         between_sd: Floats,
@@ -98,7 +99,7 @@ class SlopesGroup:
 
         Parameters
         ----------
-        family : str
+        family : Family
             The family.
         level, between_sd : ndarray, shape (B, K)
             Mean and standard deviation of each profile's intercept.
@@ -107,7 +108,7 @@ class SlopesGroup:
         slope_sd : ndarray, shape (B, q)
             Standard deviations of the effects that vary.
         shape, scale : ndarray, shape (B,)
-            See `cell_log_likelihood`.
+            See :class:`bayescluster.spec.families.CellDensity`.
         nodes : pair of int
             Number of nodes of the intercept alone, and in each dimension where there are slopes.
         """
@@ -143,7 +144,7 @@ class SlopesGroup:
 
 
 def _product_rule(
-    family: str,
+    family: Family,
     cells: Layout,
     z: Floats,
     offset: Floats,
@@ -161,9 +162,11 @@ def _product_rule(
     eta = (z @ root) @ node + (offset + (z * mode[..., None, :]).sum(axis=-1))[..., None]
     n, total = cells.n[..., None], cells.total[..., None]
     with np.errstate(over="ignore"):  # rates far out in the tails
-        terms = cell_log_likelihood(
-            np, family, eta, n, total, shape[..., None], scale[..., None]
-        ).sum(axis=-2)
+        terms = (
+            density_of(family)
+            .log_density(np, eta, n, total, shape[..., None], scale[..., None])
+            .sum(axis=-2)
+        )
     u[..., 0, :] -= level[..., None]
     terms -= 0.5 * ((u / sd[..., None]) ** 2).sum(axis=-2)
     constant = np.log(np.diagonal(root, axis1=-2, axis2=-1)).sum(axis=-1) - np.log(sd).sum(axis=-1)
@@ -171,7 +174,7 @@ def _product_rule(
 
 
 def _find_mode(
-    family: str,
+    family: Family,
     cells: Layout,
     z: Floats,
     offset: Floats,
@@ -180,7 +183,7 @@ def _find_mode(
     scale: Floats,
 ) -> tuple[Floats, Floats]:
     """Return the mode (B, K, D) and the precision there (B, K, D, D) by damped Newton steps."""
-    level, sd = prior
+    (level, sd), density = prior, density_of(family)
     own = np.zeros((*sd.shape, sd.shape[-1]))
     np.einsum("...ii->...i", own)[...] = 1 / sd**2
     u = np.zeros(sd.shape)
@@ -188,7 +191,7 @@ def _find_mode(
     u[..., 0] = cells.start - (cells.n * offset).sum(axis=-1) / cells.n.sum(axis=-1)
     for step in range(NEWTON_STEPS + 1):
         eta = offset + (z * u[..., None, :]).sum(axis=-1)
-        score, known = score_and_information(family, eta, cells.n, cells.total, shape, scale)
+        score, known = density.score_and_information(eta, cells.n, cells.total, shape, scale)
         if step == 0:  # a compromise between data and prior to start from
             share = known.sum(axis=-1) / (known.sum(axis=-1) + own[..., 0, 0])
             u[..., 0] = share * u[..., 0] + (1 - share) * level

@@ -23,7 +23,7 @@ import numpy as np
 
 from ..._support.arrays import Floats, Integers
 from ...data.cell_counts import CellCounts
-from .cell_families import cell_log_likelihood, link, score_and_information
+from ...spec.families import CellDensity, Family
 
 #: Reach and stretch of the grid: a = mode +- scale x sinh(STRETCH x REACH) / STRETCH, 15 scales.
 REACH, STRETCH = 5.5, 0.5
@@ -141,16 +141,22 @@ class Layout:
     start: Any
 
     @classmethod
-    def of(cls, cells: ClusterCells, family: str, *, each_cluster: bool = False) -> Layout:
+    def of(cls, cells: ClusterCells, family: Family, *, each_cluster: bool = False) -> Layout:
         """Read cells, by profile or with the profile of each cluster repeated."""
-        rate = cells.median if family == "student_t" else cells.rate
-        rate = np.clip(rate, 1e-9, 1 - 1e-9) if family == "bernoulli" else rate
+        rate = family.link.inside(cells.median if density_of(family).by_value else cells.rate, 1e-9)
         at = cells.profile if each_cluster else slice(None)
-        return cls(cells.n[at], cells.total[at], link(family, rate)[at])
+        return cls(cells.n[at], cells.total[at], family.link.of_mean(rate)[at])
+
+
+def density_of(family: Family) -> CellDensity:
+    """Return how a family is fitted to cells; raise where it is not."""
+    if family.cells is None:
+        raise ValueError(f"family {family.name!r} is fitted to moments, not to cells")
+    return family.cells
 
 
 def integrated_log_likelihood(
-    family: str,
+    family: Family,
     cells: Layout,
     level: Any,
     offset: Any,
@@ -163,7 +169,7 @@ def integrated_log_likelihood(
 
     Parameters
     ----------
-    family : str
+    family : Family
         The family.
     cells : Layout
         The data.
@@ -172,7 +178,7 @@ def integrated_log_likelihood(
     offset : array, shape (..., K, P)
         x'b of each cell.
     shape, scale : array, shape (..., 1, 1, 1)
-        See `cell_log_likelihood`.
+        See :class:`bayescluster.spec.families.CellDensity`.
     nodes : int
         Number of nodes.
 
@@ -183,9 +189,8 @@ def integrated_log_likelihood(
     mode, width = find_mode(family, cells, level, offset, between_sd, shape[..., 0], scale[..., 0])
     stretched, weight = grid(nodes)
     a = mode[..., None] + width[..., None] * stretched
-    values = cell_log_likelihood(
+    values = density_of(family).log_density(
         np,
-        family,
         a[..., None, :] + offset[..., None],
         cells.n[..., None],
         cells.total[..., None],
@@ -207,7 +212,7 @@ def log_sum_exp(terms: Floats) -> Floats:
 
 
 def find_mode(
-    family: str,
+    family: Family,
     cells: Layout,
     level: Any,
     offset: Any,
@@ -231,9 +236,9 @@ def find_mode(
     return a, 1 / np.sqrt(known + precision)
 
 
-def largest_step(family: str, scale: Any) -> Any:
+def largest_step(family: Family, scale: Any) -> Any:
     """Return by how much a step to the mode may move a linear predictor; of `scale`'s shape."""
-    return MAX_STEP * (scale if family == "student_t" else np.ones_like(scale))
+    return MAX_STEP * (scale if family.has_within_sd else np.ones_like(scale))
 
 
 def _medians(values: Floats, n: Floats) -> Floats:
@@ -245,10 +250,11 @@ def _medians(values: Floats, n: Floats) -> Floats:
 
 
 def _derivatives(
-    family: str, cells: Layout, a: Any, offset: Any, shape: Any, scale: Any
+    family: Family, cells: Layout, a: Any, offset: Any, shape: Any, scale: Any
 ) -> tuple[Any, Any]:
     eta = a[..., None] + offset
-    score, known = score_and_information(family, eta, cells.n, cells.total, shape, scale)
+    density = density_of(family)
+    score, known = density.score_and_information(eta, cells.n, cells.total, shape, scale)
     return score.sum(axis=-1), known.sum(axis=-1)
 
 

@@ -18,7 +18,7 @@ from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
-from .cell_families import MAX_LOG_RATE
+from ...spec.families import FAMILIES
 from .intercept_quadrature import (
     MAX_STEP,
     MODE_TOLERANCE,
@@ -35,8 +35,8 @@ class IntegratedLikelihood(Op):  # type: ignore[misc]
 
     Parameters
     ----------
-    family : {"bernoulli", "poisson", "negative_binomial"}
-        The family.
+    family : str
+        Name of a family with a kernel.
     nodes : int
         Number of nodes.
     """
@@ -93,7 +93,10 @@ def _compiled(family: str, nodes: int) -> Callable[..., Any]:
 
 def _kernel(family: str, nodes: int, njit: Callable[..., Any]) -> Callable[..., Any]:
     """Return the compiled loops of one family."""
-    density, derivatives = (njit(function) for function in _SCALAR[family])
+    cells = FAMILIES[family].cells
+    if cells is None or cells.kernel is None:
+        raise ValueError(f"family {family!r} has no kernel: its intercepts are sampled")
+    density, derivatives = (njit(function) for function in cells.kernel)
     stretched, weight = grid(nodes)
     log_weight = np.log(weight)
 
@@ -163,53 +166,3 @@ def _kernel(family: str, nodes: int, njit: Callable[..., Any]) -> Callable[..., 
         return np.asarray(value), d_level, d_offset, d_between_sd, np.asarray(d_shape)
 
     return integrate
-
-
-def _bernoulli_density(eta, n, total, phi):  # type: ignore[no-untyped-def]
-    rising = np.exp(-abs(eta))
-    mean = 1 / (1 + rising) if eta > 0 else rising / (1 + rising)
-    return total * eta - n * (max(eta, 0.0) + np.log1p(rising)), total - n * mean, 0.0
-
-
-def _bernoulli_derivatives(eta, n, total, phi):  # type: ignore[no-untyped-def]
-    rising = np.exp(-abs(eta))
-    mean = 1 / (1 + rising) if eta > 0 else rising / (1 + rising)
-    return total - n * mean, n * mean * (1 - mean)
-
-
-def _poisson_density(eta, n, total, phi):  # type: ignore[no-untyped-def]
-    mean = n * np.exp(eta)
-    return total * eta - mean, total - mean, 0.0
-
-
-def _poisson_derivatives(eta, n, total, phi):  # type: ignore[no-untyped-def]
-    mean = n * np.exp(min(eta, MAX_LOG_RATE))
-    return total - mean, mean
-
-
-def _negative_binomial_density(eta, n, total, phi):  # type: ignore[no-untyped-def]
-    mean = np.exp(eta)
-    rising = phi * mean
-    weight = total + n / phi
-    log = np.log1p(rising) if rising < 1e300 else eta + np.log(phi)
-    share = rising / (1 + rising) if rising < 1e300 else 1.0
-    return (
-        total * eta - weight * log,
-        total - weight * share,
-        n / phi**2 * log - weight * share / phi,
-    )
-
-
-def _negative_binomial_derivatives(eta, n, total, phi):  # type: ignore[no-untyped-def]
-    rising = phi * np.exp(eta)
-    share = rising / (1 + rising) if rising < 1e300 else 1.0
-    weight = total + n / phi
-    return total - weight * share, weight * share * (1 - share)
-
-
-#: Log-density with its derivatives in eta and phi; score and information: of one cell each.
-_SCALAR = {
-    "bernoulli": (_bernoulli_density, _bernoulli_derivatives),
-    "poisson": (_poisson_density, _poisson_derivatives),
-    "negative_binomial": (_negative_binomial_density, _negative_binomial_derivatives),
-}

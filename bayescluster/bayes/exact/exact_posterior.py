@@ -45,7 +45,7 @@ COLUMNS = ("parameter", "mean", "sd", "ci_lower", "ci_upper", "ci_prob")
 def is_integrable(spec: ModelSpec) -> bool:
     """Whether all but two parameters of a specification's model are gaussian given these two."""
     varying = spec.heterogeneity
-    closed = spec.outcome.family in ("gaussian", "lognormal")
+    closed = spec.family.cells is None
     return closed and not varying.slopes and not varying.between_sd_by_arm
 
 

@@ -16,18 +16,16 @@ serve NumPy arrays and PyTensor variables (`xp`), with no matrix product in the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..._support.arrays import Floats
 from ...data.experiment import Experiment
 from ..model_inputs import gaussian_statistics
+from ..model_parts import Holder, Parameters
 from ..parameter_draws import ParameterDraws
 from .gaussian_likelihood import GaussianStatistics
-
-if TYPE_CHECKING:
-    from ..model import Holder, Parameters
 
 
 @dataclass(frozen=True, eq=False)

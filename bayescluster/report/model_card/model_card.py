@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ...bayes.model_inputs import cell_likelihood, samples_intercepts
-from ...data.experiment import CELL_FAMILIES, Experiment
+from ...bayes.cells.cell_models import is_informative
+from ...bayes.model_inputs import ModelKind, cell_likelihood, model_kind
+from ...data.experiment import Experiment
 from .model_equations import equations, symbols
 from .model_graph import graph
 from .priors_in_words import prior_rows, unit_of_parameters
@@ -41,13 +42,11 @@ def decision_rule(exp: Experiment) -> str:
     """Return the specification's decision rule in a sentence."""
     spec, report = exp.spec, exp.spec.report
     side = "above" if report.direction == "increase" else "below"
-    scale = {"bernoulli": ", a difference of shares"}.get(spec.outcome.family, "")
-    scale = scale or (", a difference of means" if spec.outcome.has_link else "")
-    scale = ", on the log scale" if spec.outcome.family == "lognormal" else scale
+    contrast = spec.family.words.contrast
     said = (
         f"Outcome: {spec.outcome.label or spec.outcome.column} ({spec.outcome.family}). Act where "
         f"the direct effect is {side} {report.threshold:g} with probability "
-        f"{report.decision_prob:g}{scale}"
+        f"{report.decision_prob:g}" + f", {contrast}" * bool(contrast)
     )
     if report.rope is not None:
         low, high = report.rope
@@ -57,31 +56,29 @@ def decision_rule(exp: Experiment) -> str:
 
 def fitted_as(exp: Experiment) -> str:
     """Say how the posterior is computed: what is observed, integrated out and sampled."""
-    family, slopes = exp.spec.outcome.family, exp.spec.heterogeneity.slopes
     clusters = f"{exp.moments().n_clusters:,} clusters"
-    if family in CELL_FAMILIES:
-        data = cell_likelihood(exp)
-        seen = f"{data.cells.n_cells:,} cells of {clusters}"
-        if not samples_intercepts(exp):
+    match kind := model_kind(exp):
+        case ModelKind.GAUSSIAN:
             return (
-                f"Fitted to {seen}; the cluster intercepts are integrated out by adaptive "
-                f"quadrature with {data.nodes} nodes, in the potential `units`."
+                f"Fitted to the moments of {clusters} by three observed nodes; the cluster "
+                "intercepts are integrated out exactly."
             )
-        from ...bayes.cells.cell_models import is_informative
-
-        how = "centred on" if is_informative(data) else "scaled standard normals about"
+        case ModelKind.GAUSSIAN_SLOPES:
+            return (
+                f"Fitted to the moments of {clusters}; the intercepts and the effects that vary "
+                "are integrated out exactly, in the potential `units`."
+            )
+    data = cell_likelihood(exp)
+    seen = f"{data.cells.n_cells:,} cells of {clusters}"
+    if kind is ModelKind.CELLS_INTEGRATED:
         return (
-            f"Fitted to {seen}; the cluster intercepts are sampled (`cluster_level`), {how} a mean "
-            "that holds the regressors which are constant within clusters."
+            f"Fitted to {seen}; the cluster intercepts are integrated out by adaptive "
+            f"quadrature with {data.nodes} nodes, in the potential `units`."
         )
-    if slopes:
-        return (
-            f"Fitted to the moments of {clusters}; the intercepts and the effects that vary are "
-            "integrated out exactly, in the potential `units`."
-        )
+    how = "centred on" if is_informative(data) else "scaled standard normals about"
     return (
-        f"Fitted to the moments of {clusters} by three observed nodes; the cluster intercepts are "
-        "integrated out exactly."
+        f"Fitted to {seen}; the cluster intercepts are sampled (`cluster_level`), {how} a mean "
+        "that holds the regressors which are constant within clusters."
     )
 
 

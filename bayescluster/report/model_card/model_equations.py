@@ -4,30 +4,6 @@ from __future__ import annotations
 
 from ...data.experiment import Experiment
 
-#: Distribution of a unit's outcome, and how its parameter follows from the linear predictor.
-OUTCOMES = {
-    "gaussian": (r"y_{ij} &\sim \mathrm{Normal}(\eta_{ij},\ \mathrm{within\_sd})", ""),
-    "lognormal": (r"\log y_{ij} &\sim \mathrm{Normal}(\eta_{ij},\ \mathrm{within\_sd})", ""),
-    "student_t": (
-        r"y_{ij} &\sim \mathrm{StudentT}(\mathrm{degrees\_of\_freedom},\ \eta_{ij},\ "
-        r"\mathrm{within\_sd})",
-        "",
-    ),
-    "bernoulli": (
-        r"y_{ij} &\sim \mathrm{Bernoulli}(p_{ij})",
-        r"\log \frac{p_{ij}}{1 - p_{ij}} &= \eta_{ij}",
-    ),
-    "poisson": (
-        r"y_{ij} &\sim \mathrm{Poisson}(\lambda_{ij})",
-        r"\log \lambda_{ij} &= \eta_{ij}",
-    ),
-    "negative_binomial": (
-        r"y_{ij} &\sim \mathrm{NegativeBinomial}(\mathrm{mean}\ \lambda_{ij},\ "
-        r"\mathrm{variance}\ \lambda_{ij} + \mathrm{overdispersion}\ \lambda_{ij}^2)",
-        r"\log \lambda_{ij} &= \eta_{ij}",
-    ),
-}
-
 
 def equations(exp: Experiment) -> str:
     """Return the likelihood and what varies between clusters, as an aligned LaTeX block.
@@ -35,8 +11,8 @@ def equations(exp: Experiment) -> str:
     Priors are apart: :func:`bayescluster.report.model_card.priors_in_words.prior_rows`.
     """
     spec = exp.spec
-    outcome, linked = OUTCOMES[spec.outcome.family]
-    lines = [outcome, *([linked] if linked else [])]
+    words = spec.family.words
+    lines = [words.equation, *([words.link_equation] if words.link_equation else [])]
     lines.append(r"\eta_{ij} &= " + " + ".join(["a_j", *_effects(exp)]))
     lines += [rf"&\quad + {term}" for term in _covariates(exp)]  # one a line: they are long
     level = r"\mathrm{intercept\_mean}"

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ...bayes.cells.cell_families import mean_of
 from ...bayes.model_inputs import resolved_priors
 from ...data.experiment import Experiment
-from ...spec.priors import Prior, default_priors
+from ...spec.model_spec import default_priors
+from ...spec.priors import Prior
 
 #: What each parameter is, in words.
 MEANINGS = {
@@ -19,19 +19,11 @@ MEANINGS = {
     "interaction": "what exposure adds for treated units beyond what it adds for control ones",
     "within_spillover": "effect on untreated units of a wholly treated cluster",
     "between_sd": "SD of the cluster intercepts",
-    "within_sd": "SD of units within a cluster",
     "direct_sd": "SD of the direct effect between clusters",
     "spillover_sd": "SD of the spillover effect between clusters",
     "overdispersion": "variance = mean + overdispersion x mean²",
     "degrees_of_freedom": "weight of the tails: small is heavy",
     "stratum_effect": "difference from the average stratum; they sum to zero",
-}
-#: Unit of the parameters in families whose linear predictor is not in the outcome's own.
-LINK_UNITS = {
-    "bernoulli": "log odds",
-    "poisson": "log rate",
-    "negative_binomial": "log rate",
-    "lognormal": "log of the outcome",
 }
 
 
@@ -44,8 +36,8 @@ def prior_rows(exp: Experiment) -> list[dict[str, str]]:
     rows = []
     for name, prior in resolved_priors(exp).items():
         meaning = MEANINGS.get(name, f"slope of the covariate, {name}")
-        if name == "within_sd" and exp.spec.outcome.family == "student_t":
-            meaning = "scale of units within a cluster"
+        if name == "within_sd":
+            meaning = exp.spec.family.words.within_sd
         rows.append(
             {
                 "parameter": f"`{name}`",
@@ -67,7 +59,7 @@ def in_words(prior: Prior) -> str:
 def unit_of_parameters(exp: Experiment) -> str:
     """Return the unit of intercepts and effects, in words."""
     outcome = exp.spec.outcome
-    return LINK_UNITS.get(outcome.family, f"the outcome's unit: {outcome.label or outcome.column}")
+    return exp.spec.family.unit or f"the outcome's unit: {outcome.label or outcome.column}"
 
 
 def _origin(exp: Experiment, name: str) -> str:
@@ -81,7 +73,7 @@ def _origin(exp: Experiment, name: str) -> str:
         stated = getattr(spec.priors, name)
         declared = stated != getattr(default_priors(spec.outcome.family), name)
     said = "**declared**" if declared else "default"
-    if stated.unit == "outcome" or spec.outcome.has_link:
+    if stated.unit == "outcome" or spec.family.has_link:
         return said
     return f"{said}, {in_words(stated)} in SDs"
 
@@ -89,13 +81,12 @@ def _origin(exp: Experiment, name: str) -> str:
 def _range(exp: Experiment, name: str, prior: Prior) -> str:
     ends = prior.to_scipy().ppf([0.025, 0.975])
     said = _between(ends)
-    family = exp.spec.outcome.family
-    if not exp.spec.outcome.has_link or name.endswith("_sd") or name == "overdispersion":
+    family = exp.spec.family
+    if not family.has_link or name.endswith("_sd") or name in family.parameters:
         return said
     if name == "intercept_mean":
-        return f"{said}; mean {_between(mean_of(family, ends))}"
-    ratio = "odds" if family == "bernoulli" else "rate"
-    return f"{said}; {ratio} ratio {_between(np.exp(ends))}"
+        return f"{said}; mean {_between(family.link.mean(ends))}"
+    return f"{said}; {family.ratio} {_between(np.exp(ends))}"
 
 
 def _between(ends: Any) -> str:
