@@ -48,6 +48,16 @@ def probability(value: float) -> str:
     return f"{value:.1%}"
 
 
+def capital(text: str) -> str:
+    """Return a text that begins with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
+def sentence(text: str) -> str:
+    """Return a text as a sentence; an empty one stays empty."""
+    return capital(text) + ("." if text else "")
+
+
 class Tidy(ABC):
     """A result that gives one tidy table, from which its text and HTML derive."""
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from .._support.checks import Check, Subject, judged
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -18,8 +20,6 @@ MIN_ESS_PER_CHAIN = 100
 MIN_BFMI = 0.3
 #: Share of iterations that may end at the largest tree depth before it costs efficiency.
 MAX_SATURATED = 0.01
-
-Check = tuple[str, str, str, str]
 
 
 def convergence(tree: xr.DataTree) -> pd.DataFrame:
@@ -59,7 +59,7 @@ def convergence(tree: xr.DataTree) -> pd.DataFrame:
 
 
 def sampler_checks(table: pd.DataFrame) -> list[Check]:
-    """Judge what `convergence` found: check, figure, verdict (ok, caution, problem), advice."""
+    """Judge what `convergence` found."""
     divergences = table.attrs["n_divergences"]
     r_hat = table.loc[table["r_hat"].fillna(np.inf).idxmax()]
     ess = table[["ess_bulk", "ess_tail"]].fillna(0).min(axis=1)
@@ -67,24 +67,27 @@ def sampler_checks(table: pd.DataFrame) -> list[Check]:
     fewest = str(table.loc[ess.idxmin(), "parameter"])
     iterations = max(table.attrs["n_draws"] * table.attrs["n_chains"], 1)
     return [
-        (
+        Check(
+            Subject.SAMPLER,
             "R-hat (largest)",
             f"{r_hat['r_hat']:.4f} ({r_hat['parameter']})",
-            "ok" if r_hat["r_hat"] <= MAX_R_HAT else "problem",
+            judged(r_hat["r_hat"] <= MAX_R_HAT, False),
             f"above {MAX_R_HAT} the chains disagree: run them longer (tune and draws both); "
             f"{_remedy(str(r_hat['parameter']))}",
         ),
-        (
+        Check(
+            Subject.SAMPLER,
             "effective sample size (smallest)",
             f"{ess.min():,.0f} ({fewest})",
-            "ok" if ess.min() >= least else "caution",
+            judged(ess.min() >= least),
             f"below {least}: take {_times_more(least, ess.min())} the draws before reading the "
             f"tails; {_remedy(fewest)}",
         ),
-        (
+        Check(
+            Subject.SAMPLER,
             "divergent transitions",
             f"{divergences:,}" + f" ({divergences / iterations:.1%} of draws)" * bool(divergences),
-            "ok" if not divergences else "problem",
+            judged(not divergences, False),
             "the sampler cannot follow the posterior, mostly where a standard deviation nears 0: "
             "use tighter priors on the standard deviations, or more clusters"
             + "; so few may be false alarms: see whether more tuning removes them"
@@ -100,10 +103,11 @@ def _energy_checks(table: pd.DataFrame) -> list[Check]:
     if "bfmi" in table.attrs:
         bfmi = table.attrs["bfmi"]
         checks.append(
-            (
+            Check(
+                Subject.SAMPLER,
                 "energy (smallest E-BFMI)",
                 f"{bfmi:.2f}",
-                "ok" if bfmi >= MIN_BFMI else "caution",
+                judged(bfmi >= MIN_BFMI),
                 f"below {MIN_BFMI} the sampler moves too slowly between the tails and the centre "
                 "of the posterior: a prior with a heavy tail (half_cauchy, student_t with few "
                 "degrees of freedom) is the usual cause; use a half_normal or normal one",
@@ -112,10 +116,11 @@ def _energy_checks(table: pd.DataFrame) -> list[Check]:
     if "saturated" in table.attrs:
         share = table.attrs["saturated"]
         checks.append(
-            (
+            Check(
+                Subject.SAMPLER,
                 "iterations at the largest tree depth",
                 f"{share:.1%}",
-                "ok" if share <= MAX_SATURATED else "caution",
+                judged(share <= MAX_SATURATED),
                 "trajectories are cut short, which costs draws and not correctness: two parameters "
                 "are nearly exchangeable; look for collinear covariates, or centre them",
             )

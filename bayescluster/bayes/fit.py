@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._support.checks import Verdict
 from ..data.experiment import Experiment
 from ..data.sources import first_lines
 from ..errors import FitError
@@ -103,9 +104,10 @@ def fit(
         raise FitError(f"the sampler failed: {first_lines(error, 1)}") from error
     complete(tree, exp, np.random.default_rng(seed))
     tree.attrs.update(provenance(exp, seed), tune=tune)
-    for check, figure, verdict, advice in sampler_checks(convergence(tree)):
-        if verdict != "ok":
-            warnings.warn(f"{check}: {figure}; {advice}", UserWarning, stacklevel=2)
+    for check in sampler_checks(convergence(tree)):
+        if check.verdict is not Verdict.OK:
+            message = f"{check.name}: {check.value}; {check.advice}"
+            warnings.warn(message, UserWarning, stacklevel=2)
     return tree
 
 

@@ -168,8 +168,8 @@ class ModelComparison(Tidy):
         return self.table
 
     @property
-    def verdict(self) -> list[str]:
-        """The conclusions in words, a sentence an item."""
+    def conclusions(self) -> list[str]:
+        """The conclusions in words, one sentence per model."""
         rows = self.table.itertuples()
         return [f"{row.model}: {row.conclusion}" for row in rows]
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats
+from .._support.checks import Verdict, worst
 from .._support.display import Tidy
 from .._support.doors import draw
 from ..bayes.parameter_draws import ParameterDraws, check_posterior
@@ -107,7 +108,7 @@ class PredictiveCheck(Tidy):
     scale: str
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """The worst of the verdicts."""
         return worst(self.table["verdict"])
 
@@ -227,11 +228,6 @@ def posterior_predictive_check(
     scale = "log outcome" if exp.spec.family.log_outcome else "outcome"
     draws_by_name = {statistic.name: values for statistic, values in predicted.items()}
     return PredictiveCheck("posterior", pd.DataFrame(rows, columns=COLUMNS), draws_by_name, scale)
-
-
-def worst(verdicts: Any) -> str:
-    """Return the worst of verdicts: problem, then caution, then ok."""
-    return max(verdicts, key=("ok", "caution", "problem").index, default="ok")
 
 
 def _prior_means(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from .._support.checks import Verdict, worst
 from .._support.display import Tidy
 from .._support.doors import draw
 from ..answers.estimands import estimand_draws, summarise
@@ -18,7 +19,6 @@ from ..data.experiment import Experiment
 from ..errors import SpecError
 from ..spec.priors import Prior, PriorsSpec
 from .leave_one_out import Fitter, fit_of
-from .predictive_check import worst
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -56,7 +56,7 @@ class PowerScaling(Tidy):
     tree: xr.DataTree
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """The worst of the verdicts."""
         return worst(self.table["verdict"])
 
@@ -178,7 +178,7 @@ class PriorSensitivity(Tidy):
     sets: Mapping[str, Mapping[str, Prior]]
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """The worst of the verdicts."""
         return worst(self.table["verdict"])
 

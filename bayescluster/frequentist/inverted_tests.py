@@ -51,6 +51,8 @@ class ResamplingTest(Tidy):
     smallest_p_value : float
         What the most extreme draw would have had for a p-value: a test cannot reject at a level
         below it, whatever the effect.
+    draws_of : str
+        What the draws are of, in words.
     """
 
     method: str
@@ -65,6 +67,7 @@ class ResamplingTest(Tidy):
     enumerated: bool
     seed: int | None
     smallest_p_value: float
+    draws_of: str = "assignments"
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row, with the columns that all frequentist results share; df is NaN."""

@@ -153,6 +153,7 @@ def wild_bootstrap(
         method=f"wild cluster bootstrap ({form}, {weights}{kind})",
         seed=seed,
         smallest_p_value=reference.smallest(estimate - null, tail),
+        draws_of="sign patterns",
     )
 
 

@@ -78,7 +78,7 @@ def test_poisson_counts_are_not_called_overdispersed(count_comparisons):
     assert comparison.preferred == "poisson"
     assert (table["verdict"] != "problem").all()
     assert table.loc["poisson", "parameters"] == table.loc["negative_binomial", "parameters"] - 1
-    assert any("preferred" in text for text in comparison.verdict)
+    assert any("preferred" in text for text in comparison.conclusions)
 
 
 @pytest.mark.parametrize("family", ["lognormal", "gaussian"])
@@ -133,7 +133,7 @@ def test_the_same_model_twice_is_as_good(gaussian):
     comparison = bc.checks.compare_fits({"a": gaussian, "b": gaussian})
     assert comparison.preferred == "a"
     assert comparison.table["elpd_diff"].tolist() == [0, 0]
-    assert "predicts as well as a" in comparison.verdict[1]
+    assert "predicts as well as a" in comparison.conclusions[1]
 
 
 def test_what_cannot_be_compared_is_refused(gaussian):
