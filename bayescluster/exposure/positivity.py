@@ -12,7 +12,6 @@ import pandas as pd
 from .._support.arrays import Floats, Integers
 from .._support.display import Tidy, number
 from .._support.doors import draw
-from .condition_probabilities import CONDITIONS
 from .mapped_exposure import MappedExposure
 
 if TYPE_CHECKING:
@@ -100,8 +99,8 @@ def _checks(exposure: MappedExposure, conditions: pd.DataFrame) -> pd.DataFrame:
 def _who(exposure: MappedExposure) -> list[tuple[str, str, str, str]]:
     p = exposure.probabilities.condition
     n = len(p)
-    never = p[:, CONDITIONS.index("spillover")] == 0
-    always = p[:, CONDITIONS.index("pure_control")] == 0
+    never = exposure.probabilities.of("spillover") == 0
+    always = exposure.probabilities.of("pure_control") == 0
     both = int((~never & ~always).sum())
     found = exposure.probabilities
     seen = f" in {found.draws:,} drawn assignments" * (found.method == "simulation")
@@ -154,7 +153,7 @@ def _confounding(exposure: MappedExposure) -> tuple[str, str, str, str]:
     degree = exposure.touches.degree[control]
     raw = exposure.value[control]
     p = exposure.probabilities
-    arm = p.condition[control][:, :2].sum(axis=1)
+    arm = (p.of("spillover") + p.of("pure_control"))[control]
     chance = p.expected[control, 0] / np.where(arm > 0, arm, 1.0)
     before, after = _correlation(raw, degree), _correlation(raw - chance, degree)
     return (
