@@ -267,7 +267,7 @@ def _is_binary(exp: Experiment, name: str) -> bool:
 
 
 def _conditions(exp: Experiment, x: Floats, flags: NDArray[Any] | None) -> NDArray[Any]:
-    """Name the exposure condition of groups with regressors x (C, p), as `queries.CONDITIONS`."""
+    """Name the exposure condition of groups with regressors x (C, p); see `data.conditions`."""
     design, names = exp.spec.design, exp.moments().names
 
     def column(name: str) -> Floats:

@@ -19,14 +19,6 @@ from .sources import first_lines
 if TYPE_CHECKING:
     import ibis
 
-#: Exposure conditions, in the order in which tables and plots show them.
-CONDITIONS = (
-    "direct",
-    "direct_with_exposure",
-    "spillover",
-    "within_spillover",
-    "pure_control",
-)
 #: Stands for a slash in the names of levels.
 DIVISION = "\N{DIVISION SLASH}"
 #: Column of the prepared units that holds each effect of the design.

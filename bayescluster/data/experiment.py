@@ -24,7 +24,7 @@ from . import compression as queries
 from . import input_validation as validation
 from .cell_counts import CellCounts
 from .cluster_moments import ClusterMoments
-from .compression import CONDITIONS
+from .conditions import CONDITIONS
 from .exposed_users import ExposedUsers
 from .sources import Source, open_source
 

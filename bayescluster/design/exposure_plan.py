@@ -15,10 +15,10 @@ from .._support.display import Tidy, number
 from .._support.doors import draw
 from ..assignment.block_probabilities import Blocks
 from ..assignment.mechanisms import Mechanism
+from ..data.conditions import GRAPH_CONDITIONS
 from ..exposure.collaboration_graph import CollaborationGraph
 from ..exposure.collaborators import Touches
 from ..exposure.condition_probabilities import (
-    CONDITIONS,
     ExposureProbabilities,
     exposure_probabilities,
 )
@@ -132,7 +132,7 @@ def plan_exposure(
     >>> from bayescluster.simulate import GraphScenario
     >>> plan = plan_exposure(GraphScenario(n_clusters=10).graph, Complete(10, 5))
     >>> plan.conditions["condition"].tolist()
-    ['pure_control', 'spillover', 'direct']
+    ['direct', 'spillover', 'pure_control']
     >>> float(plan.conditions["users"].sum())
     500.0
     """
@@ -186,7 +186,7 @@ def condition_probabilities(found: ExposureProbabilities, interaction: bool) -> 
 
     Without interaction treated users are one condition, exposed or not.
     """
-    columns = dict(zip(CONDITIONS, found.condition.T, strict=True))
+    columns = dict(zip(GRAPH_CONDITIONS, found.condition.T, strict=True))
     if not interaction:
         columns["direct"] = columns["direct"] + columns.pop("direct_with_exposure")
     return columns

@@ -12,6 +12,7 @@ from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats, Integers
 from .._support.display import Tidy
 from ..assignment.block_probabilities import Blocks
 from ..assignment.mechanisms import Mechanism
+from ..data.conditions import GRAPH_CONDITIONS, graph_condition
 from ..errors import DesignError
 from .collaborators import Touches
 from .mappings import (
@@ -23,8 +24,6 @@ from .mappings import (
 
 Method = Literal["auto", "closed form", "enumeration", "simulation"]
 
-#: Exposure conditions: own treatment 0 or 1, then not exposed or exposed.
-CONDITIONS = ("pure_control", "spillover", "direct", "direct_with_exposure")
 #: Assignments are enumerated rather than drawn where there are no more than this.
 MAX_ENUMERATED = 20_000
 #: A probability below this is rounding of one that is zero.
@@ -40,7 +39,7 @@ class ExposureProbabilities(Tidy):
     Parameters
     ----------
     condition : ndarray, shape (n, 4)
-        Probability of each of `CONDITIONS`, for every user.
+        Probability of each of `GRAPH_CONDITIONS`, for every user.
     expected : ndarray, shape (n, 2)
         Expected exposure while untreated, E[(1 - T) E], and while treated, E[T E].
     method : {"closed form", "enumeration", "simulation"}
@@ -72,7 +71,7 @@ class ExposureProbabilities(Tidy):
 
     def of(self, condition: str) -> Floats:
         """Return the probability of one condition; shape (n,)."""
-        return self.condition[:, CONDITIONS.index(condition)]
+        return self.condition[:, GRAPH_CONDITIONS.index(condition)]
 
     def __str__(self) -> str:
         n = len(self.condition)
@@ -84,7 +83,7 @@ class ExposureProbabilities(Tidy):
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return a row a user: the probability of each condition, and the expected exposures."""
-        table = pd.DataFrame(self.condition, columns=list(CONDITIONS))
+        table = pd.DataFrame(self.condition, columns=list(GRAPH_CONDITIONS))
         return table.assign(
             expected_untreated=self.expected[:, 0], expected_treated=self.expected[:, 1]
         )
@@ -182,8 +181,9 @@ def _averaged(
     for now, value in mapping.in_blocks(touches, assignments, one):
         treated = assignments[now][:, touches.unit].T
         exposed = value > 0
-        for i, (arm, hit) in enumerate(((0, 0), (0, 1), (1, 0), (1, 1))):
-            condition[:, i] += ((treated == arm) & (exposed == hit)).sum(axis=1)
+        at = graph_condition(treated, exposed)
+        for i in range(4):
+            condition[:, i] += (at == i).sum(axis=1)
         expected[:, 0] += (value * ~treated).sum(axis=1)
         expected[:, 1] += (value * treated).sum(axis=1)
     count = len(assignments)
@@ -208,7 +208,7 @@ def _closed_form(
         unexposed = _fewer_than(touches, keep, of, k, blocks)
     exposed = arm - unexposed
     exposed[np.abs(exposed) < ROUNDING] = 0.0
-    condition = np.stack([unexposed[:, 0], exposed[:, 0], unexposed[:, 1], exposed[:, 1]], axis=1)
+    condition = np.stack([unexposed[:, 1], exposed[:, 1], exposed[:, 0], unexposed[:, 0]], axis=1)
     expected = exposed
     if isinstance(mapping, TreatedShare):
         expected = _expected_share(touches, keep, blocks, arm)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..assignment.mechanisms import Mechanism
 from ..assignment.resolved_mechanism import check_given, mechanism_of
+from ..data.conditions import GRAPH_CONDITIONS
 from ..data.experiment import Experiment
 from ..data.exposed_users import ExposedUsers
 from ..data.sources import open_any, read_once
@@ -20,7 +21,6 @@ from ..spec.model_spec import ModelSpec
 from .collaboration_graph import CollaborationGraph
 from .collaborators import Touches
 from .condition_probabilities import (
-    CONDITIONS,
     Method,
     check_size,
     exposure_probabilities,
@@ -122,7 +122,7 @@ class Exposure(MappedExposure, ExposedUsers):
                 unit: self.touches.users,
                 str(spec.design.spillover): self.spillover,
                 options.expected: self.expected,
-                MADE[0]: np.array(CONDITIONS)[self.condition],
+                MADE[0]: np.array(GRAPH_CONDITIONS)[self.condition],
                 MADE[1]: self.probability,
             }
         )
@@ -226,7 +226,7 @@ def expose(
     >>> scenario = GraphScenario(n_clusters=10, cluster_size=20)
     >>> exposure = expose(*scenario.simulate(seed=1), scenario.spec)
     >>> exposure.summary()["condition"].tolist()
-    ['pure_control', 'spillover', 'direct', 'direct_with_exposure']
+    ['direct', 'direct_with_exposure', 'spillover', 'pure_control']
     >>> exposure.experiment()
     Experiment(200 units, 5 treated and 5 control clusters, outcome 'outcome')
     """

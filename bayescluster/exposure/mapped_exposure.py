@@ -9,9 +9,10 @@ import pandas as pd
 
 from .._support.arrays import Booleans, Floats, Integers
 from .._support.display import Tidy
+from ..data.conditions import GRAPH_CONDITIONS, graph_condition
 from .collaboration_graph import CollaborationGraph
 from .collaborators import Touches
-from .condition_probabilities import CONDITIONS, ExposureProbabilities
+from .condition_probabilities import ExposureProbabilities
 from .mappings import ExposureMapping
 
 
@@ -55,8 +56,8 @@ class MappedExposure(Tidy):
 
     @property
     def condition(self) -> Integers:
-        """Each user's exposure condition, as position in `CONDITIONS`; shape (n,)."""
-        return 2 * self.treated.astype(np.int64) + (self.value > 0)
+        """Each user's exposure condition, as position in `GRAPH_CONDITIONS`; shape (n,)."""
+        return graph_condition(self.treated, self.value > 0)
 
     @property
     def spillover(self) -> Floats:
@@ -80,7 +81,7 @@ class MappedExposure(Tidy):
         """
         found = {
             name: (self.condition == i, self.probabilities.condition[:, i])
-            for i, name in enumerate(CONDITIONS)
+            for i, name in enumerate(GRAPH_CONDITIONS)
         }
         if not self.interaction:
             exposed, probability = found.pop("direct_with_exposure")
@@ -108,12 +109,12 @@ class MappedExposure(Tidy):
                 "cluster": t.clusters[t.cluster],
                 "treated": self.treated.astype(int),
                 "exposure": self.value,
-                "condition": pd.Categorical.from_codes(self.condition, list(CONDITIONS)),
+                "condition": pd.Categorical.from_codes(self.condition, list(GRAPH_CONDITIONS)),
                 "spillover": self.spillover,
                 "expected_exposure": self.expected,
             }
         )
-        for i, name in enumerate(CONDITIONS):
+        for i, name in enumerate(GRAPH_CONDITIONS):
             table[f"probability_{name}"] = self.probabilities.condition[:, i]
         return table
 
@@ -122,7 +123,7 @@ class MappedExposure(Tidy):
         rows = [
             (name, int((self.condition == i).sum()), float(p.mean()))
             for i, (name, p) in enumerate(
-                zip(CONDITIONS, self.probabilities.condition.T, strict=True)
+                zip(GRAPH_CONDITIONS, self.probabilities.condition.T, strict=True)
             )
         ]
         return pd.DataFrame(rows, columns=["condition", "users", "mean_probability"])
@@ -137,6 +138,6 @@ class MappedExposure(Tidy):
         counts = np.bincount(self.condition, minlength=4)
         told = ", ".join(
             f"{count:,} {name.replace('_', ' ')}"
-            for count, name in zip(counts, CONDITIONS, strict=True)
+            for count, name in zip(counts, GRAPH_CONDITIONS, strict=True)
         )
         return f"{type(self).__name__}({self.touches.n_users:,} users: {told}; {self.mapping})"

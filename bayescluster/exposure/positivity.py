@@ -14,7 +14,6 @@ from .._support.arrays import Floats, Integers
 from .._support.checks import Check, Subject, Verdict, check_table, judged
 from .._support.display import Tidy, number
 from .._support.doors import draw
-from .condition_probabilities import CONDITIONS
 from .mapped_exposure import MappedExposure
 
 if TYPE_CHECKING:
@@ -109,8 +108,8 @@ def _checks(exposure: MappedExposure, conditions: pd.DataFrame) -> Iterator[Chec
 def _who(exposure: MappedExposure) -> list[Check]:
     p = exposure.probabilities.condition
     n = len(p)
-    never = p[:, CONDITIONS.index("spillover")] == 0
-    always = p[:, CONDITIONS.index("pure_control")] == 0
+    never = exposure.probabilities.of("spillover") == 0
+    always = exposure.probabilities.of("pure_control") == 0
     both = int((~never & ~always).sum())
     found = exposure.probabilities
     seen = f" in {found.draws:,} drawn assignments" * (found.method == "simulation")
@@ -162,7 +161,7 @@ def _confounding(exposure: MappedExposure) -> Check:
     degree = exposure.touches.degree[control]
     raw = exposure.value[control]
     p = exposure.probabilities
-    arm = p.condition[control][:, :2].sum(axis=1)
+    arm = (p.of("spillover") + p.of("pure_control"))[control]
     chance = p.expected[control, 0] / np.where(arm > 0, arm, 1.0)
     before, after = _correlation(raw, degree), _correlation(raw - chance, degree)
     return Check(

@@ -10,7 +10,7 @@ import pandas as pd
 from .._support.display import number
 from ..answers.method_comparison import Comparison
 from ..answers.rollout import CONSTANT, NONE, PROPORTIONAL, WITHIN, Rollout
-from ..data.compression import CONDITIONS
+from ..data.conditions import CONDITIONS
 from ..data.experiment import Experiment
 from .canvas import new_figure, plain
 

@@ -39,7 +39,7 @@ def plan(found: ExposurePlan, figure: Figure | None = None) -> Figure:
     left.set_xlabel("expected users, with 2 SDs")
     clean(left)
     p = found.probabilities
-    untreated = p.condition[:, :2].sum(axis=1)
+    untreated = p.of("spillover") + p.of("pure_control")
     exposed = p.of("spillover")[untreated > 0] / untreated[untreated > 0]
     right.hist(exposed, bins=np.linspace(0, 1, 21), color=COLOURS["spillover"], alpha=0.8)
     right.set_xlabel("probability of exposure while untreated")

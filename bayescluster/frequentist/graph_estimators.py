@@ -18,31 +18,6 @@ from .ols import ols
 from .standard_estimators import two_exposure
 
 
-def horvitz_thompson(exp: Experiment, **settings: Any) -> ExposureContrast:
-    """Estimate effects by Horvitz-Thompson contrasts of exposure conditions.
-
-    Unbiased over the assignments that the design could have made, whatever the outcomes depend on,
-    and of large variance. Of a dose they contrast any exposure with none.
-
-    Parameters
-    ----------
-    exp : Experiment
-        An experiment with a collaboration graph (``expose(...).experiment()``); covariates and
-        strata are not adjusted for.
-    **settings
-        See :func:`exposure_contrast`: min_probability, variance, bound, draws, seed.
-
-    Returns
-    -------
-    ExposureContrast
-        Direct and spillover effect, and what they are averages over.
-    """
-    level = exp.spec.report.ci_prob
-    return exposure_contrast(
-        exposure_of(exp), exp.outcomes(), "horvitz_thompson", ci_prob=level, **settings
-    )
-
-
 def hajek(exp: Experiment, **settings: Any) -> ExposureContrast:
     """Estimate effects by Hajek contrasts: weighted means of exposure conditions.
 
@@ -54,15 +29,24 @@ def hajek(exp: Experiment, **settings: Any) -> ExposureContrast:
         An experiment with a collaboration graph (``expose(...).experiment()``); covariates and
         strata are not adjusted for.
     **settings
-        See :func:`exposure_contrast`: min_probability, variance, bound, draws, seed.
+        See :func:`exposure_contrast`: kind, min_probability, variance, bound, draws, seed.
 
     Returns
     -------
     ExposureContrast
         Direct and spillover effect, and what they are averages over.
     """
-    level = exp.spec.report.ci_prob
-    return exposure_contrast(exposure_of(exp), exp.outcomes(), "hajek", ci_prob=level, **settings)
+    settings = {"kind": "hajek", "ci_prob": exp.spec.report.ci_prob, **settings}
+    return exposure_contrast(exposure_of(exp), exp.outcomes(), **settings)
+
+
+def horvitz_thompson(exp: Experiment, **settings: Any) -> ExposureContrast:
+    """Estimate effects as :func:`hajek`, dividing by the number of users instead of the weights.
+
+    Unbiased over the assignments that the design could have made, whatever the outcomes depend on,
+    and of large variance. Of a dose, both contrast any exposure with none.
+    """
+    return hajek(exp, kind="horvitz_thompson", **settings)
 
 
 def exposure_weighted_ols(

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import bayescluster as bc
+from bayescluster.data.conditions import GRAPH_CONDITIONS
 from bayescluster.exposure.mappings import AtLeast, CustomMapping, ShareAbove, TreatedShare
 
 
@@ -29,12 +30,15 @@ def brute(edges, people, assignments, weights, k, interaction):
         near[b].add(a)
     counts, shares = [], []
     for t in assignments:
-        row = [0, 0, 0, 0]  # pure_control, spillover, direct, direct_with_exposure
+        row = dict.fromkeys(GRAPH_CONDITIONS, 0)
         for i, others in near.items():
             hit = sum(t[cluster[j]] for j in others if cluster[j] != cluster[i]) >= k
             treated = int(t[cluster[i]])
-            row[2 * treated + int(hit and (interaction or not treated))] += 1
-        counts.append(row if interaction else row[:3])
+            names = ("direct", "direct_with_exposure" if interaction else "direct")
+            row[(names if treated else ("pure_control", "spillover"))[int(hit)]] += 1
+        if not interaction:
+            del row["direct_with_exposure"]
+        counts.append(list(row.values()))
         shares.append(np.mean([t[cluster[a]] != t[cluster[b]] for a, b in pairs]))
     counts, shares = np.array(counts, dtype=float), np.array(shares)
     mean, share = weights @ counts, weights @ shares
@@ -136,7 +140,7 @@ def test_users_who_cannot_or_must_be_exposed_are_counted():
     assert checks.loc["users who can be exposed, and not", "value"] == "3 of 5 (60.0%)"
     # Touching one cluster of which half is treated: P(own not, other treated) = 2/4 x 2/3.
     assert plan.probabilities.of("spillover")[2] == pytest.approx(1 / 3, abs=1e-12)
-    assert plan.conditions["never"].tolist() == [1, 1, 0]
+    assert plan.conditions["never"].tolist() == [0, 1, 1]
     # Every tie crosses clusters, and two of four units differ with probability 2/3.
     assert (plan.cross_clusters, plan.cross_arms) == pytest.approx((1, 2 / 3), abs=1e-12)
     assert checks.loc["ties expected to cross arms", "verdict"] == "caution"

@@ -21,8 +21,9 @@ from scipy import stats
 
 import bayescluster as bc
 from bayescluster.assignment.block_probabilities import Blocks, Coins, FixedNumber
+from bayescluster.data.conditions import GRAPH_CONDITIONS
 from bayescluster.exposure.collaborators import Touches
-from bayescluster.exposure.condition_probabilities import CONDITIONS, MAX_K
+from bayescluster.exposure.condition_probabilities import MAX_K
 from bayescluster.exposure.joint_probabilities import Averaged, ClosedForm, joint_probabilities
 
 MAPPINGS = {
@@ -65,7 +66,7 @@ def by_enumeration(mechanism, mapping):
 
 def probabilities(value, treated, weight):
     masks = condition_masks(value, treated)
-    condition = np.column_stack([masks[name] @ weight for name in CONDITIONS])
+    condition = np.column_stack([masks[name] @ weight for name in GRAPH_CONDITIONS])
     expected = np.column_stack([(value * ~treated) @ weight, (value * treated) @ weight])
     return condition, expected
 
@@ -274,12 +275,12 @@ def test_partial_rollouts_equal_enumeration(mapping):
     assert ((found.condition == 0) == (condition == 0)).all()
     exposure = bc.Exposure.of(touches, patterns[5], MAPPINGS[mapping], mechanism)
     assert exposure.value.tolist() == pytest.approx(value[:, 5].tolist(), abs=1e-15)
-    assert (np.array(CONDITIONS)[exposure.condition] == observed(value, treated, 5)).all()
+    assert (np.array(GRAPH_CONDITIONS)[exposure.condition] == observed(value, treated, 5)).all()
 
 
 def observed(value, treated, b):
     masks = condition_masks(value, treated)
-    return np.select([masks[name][:, b] for name in CONDITIONS], CONDITIONS, "")
+    return np.select([masks[name][:, b] for name in GRAPH_CONDITIONS], GRAPH_CONDITIONS, "")
 
 
 # --- joint probabilities -----------------------------------------------------------------------
@@ -424,10 +425,10 @@ def test_many_clusters_against_hypergeometric(k, treated):
     below = stats.hypergeom.cdf(k - 1, BIG - 1, treated, m)
     below_treated = stats.hypergeom.cdf(k - 1, BIG - 1, treated - 1, m)
     expected = [
-        (1 - share) * below,
-        (1 - share) * stats.hypergeom.sf(k - 1, BIG - 1, treated, m),
         share * below_treated,
         share * stats.hypergeom.sf(k - 1, BIG - 1, treated - 1, m),
+        (1 - share) * stats.hypergeom.sf(k - 1, BIG - 1, treated, m),
+        (1 - share) * below,
     ]
     assert found.condition == pytest.approx(np.column_stack(expected), rel=1e-9, abs=1e-13)
     assert found.condition.sum(axis=1) == pytest.approx(np.ones(len(m)), abs=1e-14)
@@ -445,8 +446,7 @@ def test_many_clusters_against_binomial(k, chance):
     )
     below = stats.binom.cdf(k - 1, m, chance)
     above = stats.binom.sf(k - 1, m, chance)
-    arms = (1 - chance, chance)
-    expected = [arm * side for arm in arms for side in (below, above)]
+    expected = [chance * below, chance * above, (1 - chance) * above, (1 - chance) * below]
     assert found.condition == pytest.approx(np.column_stack(expected), rel=1e-9, abs=1e-13)
 
 

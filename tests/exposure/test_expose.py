@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import bayescluster as bc
 from bayescluster.cli import app
+from bayescluster.data.conditions import GRAPH_CONDITIONS
 from bayescluster.exposure.collaborators import Touches
 
 SCENARIO = bc.simulate.GraphScenario(n_clusters=12, cluster_size=20)
@@ -222,7 +223,7 @@ def test_positivity_by_hand(exposure):
     p = exposure.probabilities.of("spillover")
     table = report.conditions.set_index("condition")
     assert table.loc["spillover", "never"] == (p == 0).sum()
-    inside = exposure.condition == 1
+    inside = exposure.condition == GRAPH_CONDITIONS.index("spillover")
     weight = 1 / p[inside]
     assert table.loc["spillover", "effective"] == pytest.approx(
         weight.sum() ** 2 / (weight**2).sum()

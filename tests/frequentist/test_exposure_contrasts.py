@@ -11,6 +11,7 @@ import statsmodels.api as sm
 from exposures import condition_masks, enumerated
 
 import bayescluster as bc
+from bayescluster.data.conditions import GRAPH_CONDITIONS
 from bayescluster.frequentist.exposure_contrasts import CONTRASTS
 
 K = 6
@@ -467,7 +468,7 @@ def test_contrasts_that_the_design_cannot_make_are_refused():
         bc.errors.DesignError, match="no user could have been in condition 'direct' "
     ):
         bc.frequentist.exposure_contrast(exposures[0], np.zeros(50), min_probability=0.6)
-    pure = exposures[0].condition == 0
+    pure = exposures[0].condition == GRAPH_CONDITIONS.index("pure_control")
     with pytest.raises(
         bc.errors.DesignError, match="users who could be in condition 'pure_control' is in"
     ):
@@ -515,7 +516,7 @@ def rows_of(exp, *extra):
 def test_weighted_regression_equals_hajek_where_all_can_be_in_every_condition():
     exp = experiment()
     p = exp.exposure.probabilities.condition
-    p = np.column_stack([p[:, 0], p[:, 1], p[:, 2] + p[:, 3]])
+    p = np.column_stack([p[:, 0] + p[:, 1], p[:, 2], p[:, 3]])
     used = (p > 0).all(axis=1)
     assert 150 < used.sum() < 300
     y = np.where(used, exp.outcomes(), np.nan)
@@ -530,7 +531,7 @@ def test_weighted_regression_equals_statsmodels_and_cr2_its_formula(least):
     exp = experiment()
     data, X, y = rows_of(exp)
     p = data[[f"probability_{c}" for c in ARMS]].to_numpy()
-    p = np.column_stack([p[:, 0], p[:, 1], p[:, 2] + p[:, 3]])
+    p = np.column_stack([p[:, 0] + p[:, 1], p[:, 2], p[:, 3]])
     used = (p > 0).all(axis=1) & (p.min(axis=1) >= least)
     at = np.where(data["treated"] == 1, 2, np.where(data["s"] > 0, 1, 0))
     weight = 1 / p[np.arange(len(p)), at]

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -380,7 +381,8 @@ def test_names_that_are_no_mathematics_and_levels_with_a_slash_are_drawn(users, 
 
 def test_a_notebook_shows_the_first_screen_without_refits(users, monkeypatch):
     analysis = exact(users, bc.ModelSpec(design=DESIGN, outcome={"column": "outcome"}))
-    monkeypatch.setattr("bayescluster.checks.prior_sensitivity.prior_sensitivity", None)
+    refitting = import_module("bayescluster.checks.prior_sensitivity")  # a function's name too
+    monkeypatch.setattr(refitting, "prior_sensitivity", None)
     monkeypatch.setattr("bayescluster.checks.predictive_check.posterior_predictive_check", None)
     assert "direct effect" in analysis._repr_html_()
 
