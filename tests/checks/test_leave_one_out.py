@@ -155,5 +155,5 @@ def test_what_cannot_be_compared_is_refused(gaussian):
     with pytest.raises(bc.errors.DataError, match=r"different users \(1,200 and 1,195\)"):
         bc.checks.compare_models(aged, {"a": spec_of("gaussian"), "b": adjusted})
     moved = bc.Experiment(data.assign(y=data["y"] + 1), spec_of("gaussian"))
-    with pytest.raises(bc.errors.DataError, match="are of different outcomes"):
+    with pytest.raises(bc.errors.DataError, match="have different outcomes"):
         bc.checks.compare_fits({"a": gaussian, "b": moved})
