@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from bayescluster.report.sections import document
 
 import bayescluster as bc
 from bayescluster._support.display import number, percent, probability
 from bayescluster.checks.five_assumptions import ASSUMPTIONS
 from bayescluster.report import html_page, markdown_page, sections, sentences
 from bayescluster.report.document_parts import Grid
-from bayescluster.report.sections import document
 
 MODELS = Path(__file__).parents[2] / "models"
 NASTY = "<script>alert('x')</script> $a_b$ & \"c\""
