@@ -9,9 +9,9 @@ from pathlib import Path
 import matplotlib as mpl
 
 import bayescluster as bc
+from bayescluster.report.document import document
 from bayescluster.report.document_parts import Plot
 from bayescluster.report.html_page import svg
-from bayescluster.report.sections import document
 
 from .tables import Section, figure, times
 

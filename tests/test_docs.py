@@ -13,9 +13,9 @@ from public_names import public_names
 from typer.testing import CliRunner
 
 import bayescluster as bc
-from bayescluster.checks.five_assumptions import ASSUMPTIONS
+from bayescluster._support.checks import Subject
 from bayescluster.cli import app
-from bayescluster.report import sections, supporting_sections
+from bayescluster.report.document import SECTIONS
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -168,17 +168,14 @@ def test_the_module_page_has_every_folder(tables):
 
 def test_the_guide_to_checks_has_every_assumption():
     text = (DOCS / "guides/checks.md").read_text("utf-8")
-    for about in (*ASSUMPTIONS, "data", "sampler", "model", "agreement"):
+    for about in Subject:
         assert re.search(rf"^## {about}$", text, re.MULTILINE | re.IGNORECASE), about
-
-
-def _source_of_sections():
-    return inspect.getsource(sections) + inspect.getsource(supporting_sections)
 
 
 def test_the_guide_to_the_report_has_every_section():
     text = (DOCS / "guides/report.md").read_text("utf-8")
-    titles = re.findall(r'Section\(\s*"\w+",\s*"([^"]+)"', _source_of_sections())
+    source = "".join(inspect.getsource(section) for section in SECTIONS)
+    titles = re.findall(r'Section\(\s*"\w+",\s*"([^"]+)"', source)
     assert len(titles) >= 10
     for title in titles:
         assert f"**{title}**" in text, title

@@ -1,8 +1,9 @@
-"""What is being estimated: each estimand by name, with its definition and its posterior."""
+"""What is estimated: each estimand with its definition and its posterior."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,10 +37,6 @@ DEFINITIONS = {
         "all clusters treated against none; equals the direct effect with exposure, assuming that "
         "every user is then exposed"
     ),
-    "tutorial projection": (
-        "direct + exposed share of all users x spillover; kept for comparison with the tutorial "
-        "only: under a full rollout no control users are left to be exposed"
-    ),
     "ICC": "intracluster correlation: share of the outcome's variance that lies between clusters",
     "ICC, control": "intracluster correlation among control clusters",
     "ICC, treated": "intracluster correlation among treated clusters",
@@ -50,15 +47,55 @@ DIRECT = {
     "within_spillover": "treated users against users of a cluster without treated ones",
     "alone": "treated users against control users, whatever reaches these",
 }
-#: Scales beside the outcome's own, in words.
-LINK_WORDS = {
-    "bernoulli": "log odds ratio",
-    "poisson": "log rate ratio",
-    "negative_binomial": "log rate ratio",
+#: Scale of effects on the outcome's own scale, where the model is of its logarithm.
+DIFFERENCE_OF_MEANS = "difference of means"
+
+
+@dataclass(frozen=True)
+class Estimand:
+    """What a posterior is of. Name and scale identify it.
+
+    Parameters
+    ----------
+    name : str
+        The effect, such as "direct", or another quantity, such as "ICC".
+    scale : str
+        Empty for the scale of threshold and ROPE; otherwise such as "odds ratio".
+    is_effect : bool
+        Whether it is a difference on the scale of threshold and ROPE.
+    is_action : bool
+        Whether it is the effect of something that one can ship. Others, such as spillover, come
+        with it or not: they have probabilities, and no action of their own.
+    """
+
+    name: str
+    scale: str = ""
+    is_effect: bool = field(default=True, compare=False)
+    is_action: bool = field(default=False, compare=False)
+
+    @property
+    def label(self) -> str:
+        """Its name in tables."""
+        return f"{self.name}, {self.scale}" if self.scale else self.name
+
+
+DIRECT_EFFECT = Estimand("direct", is_action=True)
+DIRECT_WITH_EXPOSURE = Estimand("direct with exposure", is_action=True)
+FULL_ROLLOUT = Estimand("full rollout", is_action=True)
+FULL_ROLLOUT_WITH_EXPOSURE = Estimand("full rollout with exposure", is_action=True)
+#: The effects of something that one can ship, by name.
+ACTIONS = {
+    one.name: one
+    for one in (DIRECT_EFFECT, DIRECT_WITH_EXPOSURE, FULL_ROLLOUT, FULL_ROLLOUT_WITH_EXPOSURE)
 }
 
 
-def estimand_draws(exp: Experiment, posterior: xr.DataTree) -> dict[str, Floats]:
+def effect_named(name: str) -> Estimand:
+    """Return the effect of a name, on the scale of threshold and ROPE."""
+    return ACTIONS.get(name, Estimand(name))
+
+
+def estimand_draws(exp: Experiment, posterior: xr.DataTree) -> dict[Estimand, Floats]:
     """Return posterior draws of every estimand, each of shape (chains x draws,).
 
     Effects under their own names are on the scale that the least-squares methods estimate, and that
@@ -77,21 +114,19 @@ def estimand_draws(exp: Experiment, posterior: xr.DataTree) -> dict[str, Floats]
     """
     draws = posterior["posterior"].to_dataset()
     effects = exp.spec.design.effects
-    if exp.spec.outcome.has_link:
-        estimands = _average_differences(exp, draws)
+    if exp.spec.family.has_link:
+        found = _average_differences(exp, draws)
     else:
-        estimands = {name: _flat(draws, name) for name in effects}
+        found = {name: _flat(draws, name) for name in effects}
         if "interaction" in effects:
-            both = estimands["direct"] + estimands["spillover"] + estimands["interaction"]
-            estimands["direct with exposure"] = both
+            both = found["direct"] + found["spillover"] + found["interaction"]
+            found[DIRECT_WITH_EXPOSURE.name] = both
     if "spillover" in effects:
-        estimands["direct - spillover"] = estimands["direct"] - estimands["spillover"]
-    estimands["full rollout"] = estimands["direct"]
+        found["direct - spillover"] = found["direct"] - found["spillover"]
+    found[FULL_ROLLOUT.name] = found["direct"]
     if "interaction" in effects:
-        estimands["full rollout with exposure"] = estimands["direct with exposure"]
-    if "spillover" in effects and exp.spec.design.level == "cluster":
-        projected = exp.exposed_share * estimands["spillover"]
-        estimands["tutorial projection"] = estimands["direct"] + projected
+        found[FULL_ROLLOUT_WITH_EXPOSURE.name] = found[DIRECT_WITH_EXPOSURE.name]
+    estimands = {effect_named(name): values for name, values in found.items()}
     return estimands | _other_scales(exp, draws) | _intracluster(exp, draws)
 
 
@@ -102,9 +137,9 @@ def _flat(draws: xr.Dataset, name: str) -> Floats:
 
 def _average_differences(exp: Experiment, draws: xr.Dataset) -> dict[str, Floats]:
     """Return differences of the mean outcome between conditions, averaged over all users."""
-    effects, family = exp.spec.design.effects, exp.spec.outcome.family
-    parts = _log_baselines(exp, draws) if family == "lognormal" else _baselines(exp, draws)
-    inverse = np.exp if family == "lognormal" else exp.spec.family.link.mean
+    effects, family = exp.spec.design.effects, exp.spec.family
+    parts = _log_baselines(exp, draws) if family.log_outcome else _baselines(exp, draws)
+    inverse = np.exp if family.log_outcome else family.link.mean
     coefficients = {name: _flat(draws, name)[:, None] for name in effects}
     varying = {
         name: _flat(draws, f"{name}_of_cluster")
@@ -170,61 +205,59 @@ def _covariates(exp: Experiment, draws: xr.Dataset) -> tuple[Floats, Floats]:
     return center, np.stack(slopes, axis=-1) if slopes else np.empty((0, 0))
 
 
-def _other_scales(exp: Experiment, draws: xr.Dataset) -> dict[str, Floats]:
-    """Return coefficients on the link scale and as ratios; for lognormal, differences of means."""
-    family, effects = exp.spec.outcome.family, exp.spec.design.effects
-    found: dict[str, Floats] = {}
-    if family in LINK_WORDS:
-        found |= {f"{name}, {LINK_WORDS[family]}": _flat(draws, name) for name in effects}
-    if ratio := exp.spec.family.ratio:
-        found |= {f"{name}, {ratio}": np.exp(_flat(draws, name)) for name in effects}
-    if family == "lognormal":
+def _other_scales(exp: Experiment, draws: xr.Dataset) -> dict[Estimand, Floats]:
+    """Return coefficients on the link scale and as ratios; of logarithms, differences of means."""
+    family, effects = exp.spec.family, exp.spec.design.effects
+    found: dict[Estimand, Floats] = {}
+    if family.has_link:
+        scale = f"log {family.ratio}"
+        found |= {Estimand(name, scale, is_effect=False): _flat(draws, name) for name in effects}
+    if scale := family.ratio:
         found |= {
-            f"{name}, difference of means": values
+            Estimand(name, scale, is_effect=False): np.exp(_flat(draws, name)) for name in effects
+        }
+    if family.log_outcome:
+        found |= {
+            Estimand(name, DIFFERENCE_OF_MEANS, is_effect=False): values
             for name, values in _average_differences(exp, draws).items()
         }
     return found
 
 
-def _intracluster(exp: Experiment, draws: xr.Dataset) -> dict[str, Floats]:
+def _intracluster(exp: Experiment, draws: xr.Dataset) -> dict[Estimand, Floats]:
     """Return the ICC where the variance within clusters is one number."""
-    if exp.spec.outcome.family not in ("gaussian", "lognormal"):
+    if exp.spec.family.cells is not None:
         return {}
     between, within = _flat(draws, "between_sd") ** 2, _flat(draws, "within_sd") ** 2
     if between.ndim == 1:
-        return {"ICC": between / (between + within)}
-    arms = ("control", "treated")
-    return {f"ICC, {arm}": x / (x + within) for arm, x in zip(arms, between.T, strict=True)}
+        return {Estimand("ICC", is_effect=False): between / (between + within)}
+    arms = ("ICC, control", "ICC, treated")
+    return {
+        Estimand(name, is_effect=False): x / (x + within)
+        for name, x in zip(arms, between.T, strict=True)
+    }
 
 
-def definition(name: str, beside: Collection[str] = ("direct", "spillover")) -> str:
-    """Return what an estimand means, in words, beside the other estimands of its design."""
-    if name in DEFINITIONS and name != "direct":
-        return DEFINITIONS[name]
-    effect, _, scale = name.partition(", ")
-    words = DEFINITIONS[effect]
-    if effect == "direct":
+def definition(estimand: Estimand, beside: Collection[str] = ("direct", "spillover")) -> str:
+    """Return what an estimand means, in words, beside the other effects of its design."""
+    words = DEFINITIONS[estimand.name]
+    if estimand == Estimand(DIRECT_EFFECT.name, estimand.scale):
         if "interaction" in beside:
             words = DIRECT["interaction"]
         elif "spillover" not in beside:
             words = DIRECT["within_spillover" if "within_spillover" in beside else "alone"]
-    if not scale:
+    if not estimand.scale:
         return words
-    article = "an" if scale.startswith("odds") else "a"
-    return f"{words}, as {article} {scale}"
+    article = "an" if estimand.scale[0] in "aeiou" else "a"
+    return f"{words}, as {article} {estimand.scale}"
 
 
-def is_effect(name: str) -> bool:
-    """Whether an estimand is a difference on the scale of threshold and ROPE."""
-    return not name.startswith("ICC") and ", " not in name
-
-
-def summarise(draws: dict[str, Floats], report: ReportSpec) -> pd.DataFrame:
+def summarise(draws: Mapping[Estimand, Floats], report: ReportSpec) -> pd.DataFrame:
     """Summarise posterior draws against the decision rule.
 
     Parameters
     ----------
-    draws : dict of ndarray
+    draws : mapping of Estimand to ndarray
         Draws of each estimand.
     report : ReportSpec
         Level of the equal-tailed intervals, threshold and ROPE.
@@ -237,20 +270,21 @@ def summarise(draws: dict[str, Floats], report: ReportSpec) -> pd.DataFrame:
         probabilities are NaN for what is not a difference on the scale of the threshold: ratios,
         coefficients on a link scale, the ICC.
     """
-    return pd.DataFrame([_row(name, values, report, draws) for name, values in draws.items()])
+    beside = {one.name for one in draws}
+    return pd.DataFrame([_row(one, values, report, beside) for one, values in draws.items()])
 
 
 def _row(
-    name: str, values: Floats, report: ReportSpec, beside: Collection[str]
+    estimand: Estimand, values: Floats, report: ReportSpec, beside: Collection[str]
 ) -> dict[str, object]:
     tail = (1 - report.ci_prob) / 2
     lower, upper = np.quantile(values, [tail, 1 - tail])
-    effect = is_effect(name)
+    effect = estimand.is_effect
     in_rope = np.nan
     if effect and report.rope is not None:
         in_rope = float(np.mean((values > report.rope[0]) & (values < report.rope[1])))
     return {
-        "estimand": name,
+        "estimand": estimand.label,
         "mean": values.mean(),
         "sd": values.std(ddof=1),
         "ci_lower": lower,
@@ -259,5 +293,5 @@ def _row(
         "prob_positive": float(np.mean(values > 0)) if effect else np.nan,
         "prob_above_threshold": float(np.mean(values > report.threshold)) if effect else np.nan,
         "prob_in_rope": in_rope,
-        "definition": definition(name, beside),
+        "definition": definition(estimand, beside),
     }

@@ -14,7 +14,7 @@ from .._support.display import Tidy, percent
 from .._support.doors import draw
 from ..bayes.parameter_draws import check_posterior
 from ..data.experiment import Experiment
-from .estimands import estimand_draws
+from .estimands import DIFFERENCE_OF_MEANS, DIRECT_WITH_EXPOSURE, estimand_draws
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -199,7 +199,7 @@ def rollout(
                 }
             )
     outcome = exp.spec.outcome
-    logs = outcome.family == "lognormal"  # whose label may well be the logarithm's
+    logs = exp.spec.family.log_outcome  # whose label may well be the logarithm's
     by_users = exp.spec.design.level == "unit"
     return Rollout(
         pd.DataFrame(rows),
@@ -212,11 +212,9 @@ def rollout(
 def _on_the_outcome(exp: Experiment, tree: xr.DataTree) -> dict[str, Floats]:
     """Return draws of the effects on the outcome's own scale."""
     check_posterior(exp, tree)
+    scale = DIFFERENCE_OF_MEANS if exp.spec.family.log_outcome else ""
     draws = estimand_draws(exp, tree)
-    if exp.spec.outcome.family != "lognormal":
-        return draws
-    suffix = ", difference of means"
-    return {name.removesuffix(suffix): v for name, v in draws.items() if name.endswith(suffix)}
+    return {estimand.name: values for estimand, values in draws.items() if estimand.scale == scale}
 
 
 def _change(
@@ -225,8 +223,8 @@ def _change(
     """Return draws of the change at share q, given the mean exposures."""
     direct = np.asarray(draws["direct"], dtype=float)
     own = direct
-    if treated and "direct with exposure" in draws:
-        own = (1 - treated) * direct + treated * draws["direct with exposure"]
+    if treated and DIRECT_WITH_EXPOSURE.name in draws:
+        own = (1 - treated) * direct + treated * draws[DIRECT_WITH_EXPOSURE.name]
     others = np.zeros_like(direct)
     if "spillover" in draws:
         others = others + untreated * draws["spillover"]

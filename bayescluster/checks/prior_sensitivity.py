@@ -12,7 +12,7 @@ import pandas as pd
 from .._support.checks import Verdict, worst
 from .._support.display import Tidy
 from .._support.doors import draw
-from ..answers.estimands import estimand_draws, summarise
+from ..answers.estimands import effect_named, estimand_draws, summarise
 from ..bayes.model_inputs import resolved_priors
 from ..bayes.parameter_draws import check_posterior
 from ..data.experiment import Experiment
@@ -298,7 +298,7 @@ def _scaled(prior: Prior, factor: float) -> Prior:
 def _effects(exp: Experiment, tree: xr.DataTree) -> pd.DataFrame:
     """Summarise the design's effects, with the column names of `PriorSensitivity.table`."""
     draws = estimand_draws(exp, tree)
-    draws = {name: draws[name] for name in exp.spec.design.effects}
+    draws = {e: draws[e] for e in map(effect_named, exp.spec.design.effects)}
     report = exp.spec.report
     table = summarise(draws, report).rename(columns={"estimand": "effect"})
     sign = 1 if report.direction == "increase" else -1

@@ -16,20 +16,13 @@ from .._support.display import (
     percent,
     probability,
 )
-from ..answers.estimands import estimand_draws, is_effect
+from ..answers.estimands import Estimand, effect_named, estimand_draws
 from ..bayes.parameter_draws import check_posterior
 from ..data.experiment import Experiment
 from ..spec.model_spec import ReportSpec
 
 if TYPE_CHECKING:
     import xarray as xr
-
-
-#: Estimands that no decision is about.
-NOT_DECIDED = ("tutorial projection",)
-#: Effects of something that one can ship. Others (spillover, contrasts of effects) come with it, or
-#: do not: they have probabilities, and no action of their own.
-ACTIONABLE = ("direct", "full rollout")
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,18 +102,17 @@ def decide(
     ['direct', 'ship']
     """
     if estimands is not None:
-        draws = dict(estimands)
+        draws = {effect_named(name): values for name, values in estimands.items()}
     else:
         check_posterior(exp, tree)
-        draws = estimand_draws(exp, tree)
-        draws = {k: v for k, v in draws.items() if is_effect(k) and k not in NOT_DECIDED}
+        draws = {e: values for e, values in estimand_draws(exp, tree).items() if e.is_effect}
     report = exp.spec.report
-    logs = exp.spec.outcome.family == "lognormal" and estimands is None
+    logs = exp.spec.family.log_outcome and estimands is None
     rows = [_row(k, v, report, logs=logs) for k, v in draws.items()]
     return Decision(pd.DataFrame(rows), report)
 
 
-def _row(effect: str, values: Floats, report: ReportSpec, *, logs: bool) -> dict[str, Any]:
+def _row(effect: Estimand, values: Floats, report: ReportSpec, *, logs: bool) -> dict[str, Any]:
     values = np.asarray(values, dtype=float).ravel()
     sign = 1.0 if report.direction == "increase" else -1.0
     gain = sign * (values - report.threshold)
@@ -128,7 +120,7 @@ def _row(effect: str, values: Floats, report: ReportSpec, *, logs: bool) -> dict
     loss_hold = float(np.maximum(gain, 0).mean())
     beyond = float(np.mean(gain > 0))
     row: dict[str, Any] = {
-        "effect": effect,
+        "effect": effect.label,
         "mean": float(values.mean()),
         "sd": float(values.std(ddof=1)),
         "threshold": report.threshold,
@@ -137,18 +129,12 @@ def _row(effect: str, values: Floats, report: ReportSpec, *, logs: bool) -> dict
         **_in_rope(values, report),
         "loss_ship": loss_ship,
         "loss_hold": loss_hold,
-        "action": _action(effect, loss_ship, loss_hold),
+        "action": ("ship" if loss_ship < loss_hold else "hold") if effect.is_action else "",
         "margin": abs(loss_hold - loss_ship),
         "value_of_information": min(loss_ship, loss_hold),
         "clear": max(beyond, 1 - beyond) >= report.decision_prob,
     }
     return row | {"conclusion": _conclusion(row, report, logs=logs)}
-
-
-def _action(effect: str, loss_ship: float, loss_hold: float) -> str:
-    if not effect.startswith(ACTIONABLE) or " - " in effect:
-        return ""
-    return "ship" if loss_ship < loss_hold else "hold"
 
 
 def _in_rope(values: Floats, report: ReportSpec) -> dict[str, float]:

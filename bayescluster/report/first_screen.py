@@ -11,6 +11,7 @@ import pandas as pd
 
 from .._support.checks import Verdict
 from .._support.display import capital, number, percent, probability, sentence
+from ..answers.estimands import FULL_ROLLOUT, FULL_ROLLOUT_WITH_EXPOSURE
 from .document_parts import Document, Grid
 from .table_headings import ESTIMANDS
 
@@ -39,7 +40,8 @@ def first_screen(analysis: Analysis) -> Document:
 def headline(analysis: Analysis) -> Grid:
     """Return direct, spillover and rollout effect with their intervals."""
     table = analysis.comparison.estimands
-    wanted = [*analysis.comparison.effects, "full rollout", "full rollout with exposure"]
+    rollouts = [FULL_ROLLOUT.label, FULL_ROLLOUT_WITH_EXPOSURE.label]
+    wanted = [*analysis.comparison.effects, *rollouts]
     rows = table[table["estimand"].isin(wanted)]
     level = percent(analysis.spec.report.ci_prob)
     return Grid("effects", rows, ESTIMANDS, f"The effects, with {level} credible intervals")

@@ -7,7 +7,7 @@ from scipy import special
 
 import bayescluster as bc
 from bayescluster.answers import estimands
-from bayescluster.answers.estimands import definition, estimand_draws
+from bayescluster.answers.estimands import Estimand, definition, estimand_draws
 
 DRAWS = 30
 COEFFICIENTS = ("direct", "spillover", "interaction", "within_spillover")
@@ -58,11 +58,15 @@ def averages(frame, tree, inverse, extra=0.0):
     return found
 
 
+def by_label(exp, tree):
+    return {one.label: values for one, values in estimand_draws(exp, tree).items()}
+
+
 @pytest.mark.parametrize("block", [4_000_000, 1_000])
 def test_differences_of_rates_are_averages_over_users(block, monkeypatch):
     monkeypatch.setattr(estimands, "BLOCK_ELEMENTS", block)
     frame, exp, tree = make("bernoulli")
-    found = estimand_draws(exp, tree)
+    found = by_label(exp, tree)
     for name, values in averages(frame, tree, special.expit).items():
         assert found[name] == pytest.approx(values, abs=1e-12)
 
@@ -70,12 +74,14 @@ def test_differences_of_rates_are_averages_over_users(block, monkeypatch):
 def test_differences_of_lognormal_means_are_averages_over_users():
     """To second order in a covariate, which is normal here: 4,800 users of it are nearly so."""
     frame, exp, tree = make("lognormal")
-    found = estimand_draws(exp, tree)
+    found = by_label(exp, tree)
     half = tree["posterior"]["within_sd"].to_numpy()[0][:, None] ** 2 / 2
     for name, values in averages(frame, tree, np.exp, half).items():
         assert found[f"{name}, difference of means"] == pytest.approx(values, rel=0.03, abs=0.01)
 
 
 def test_definitions_read_as_english():
-    assert definition("direct, odds ratio").endswith(", as an odds ratio")
-    assert definition("direct with exposure, difference of means").endswith("a difference of means")
+    assert definition(Estimand("direct", "odds ratio")).endswith(", as an odds ratio")
+    assert definition(Estimand("direct with exposure", "difference of means")).endswith(
+        "a difference of means"
+    )

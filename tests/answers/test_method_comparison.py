@@ -7,7 +7,11 @@ import pandas as pd
 import pytest
 
 import bayescluster as bc
-from bayescluster.answers.method_comparison import BiasAccounting, _agree, _small_sample, recommend
+from bayescluster.answers.bias_accounting import BiasAccounting
+from bayescluster.answers.interval_agreement import _agree
+from bayescluster.answers.recommended_interval import CR2_AND_POSTERIOR, recommend
+from bayescluster.frequentist.estimator_registry import run_all
+from bayescluster.frequentist.method import RANDOMIZATION, WILD
 
 
 def test_every_method_is_there(tutorial_analysis):
@@ -49,7 +53,6 @@ def test_estimands_follow_from_the_draws(tutorial_analysis):
         "spillover": spillover,
         "direct - spillover": direct - spillover,
         "full rollout": direct,
-        "tutorial projection": direct + 6744 / 50_000 * spillover,
         "ICC": (tau2 / (tau2 + sigma2)).ravel(),
     }
     table = tutorial_analysis.comparison.estimands.set_index("estimand")
@@ -95,7 +98,7 @@ def test_agreement_of_two_intervals(posterior, bootstrap, ratio, overlap, agree,
     assert result["width_ratio"] == pytest.approx(ratio)
     assert result["overlap"] == pytest.approx(overlap)
     assert result["agree"] is agree
-    assert pytest.importorskip("re").search(words, result["verdict"])
+    assert pytest.importorskip("re").search(words, result["conclusion"])
 
 
 def test_bias_without_a_known_truth_claims_none():
@@ -187,19 +190,20 @@ def test_covariates_that_leave_cluster_means_unidentified_do_not_stop_the_answer
 
 def test_the_recommendation_follows_the_effective_number_of_clusters(tutorial_analysis):
     found = tutorial_analysis.comparison.recommended
-    assert found["direct"][0] == "two-exposure OLS, CR2"
-    assert found["spillover"][0] == "wild cluster bootstrap"
+    assert found["direct"].method.label == "two-exposure OLS, CR2"
+    assert found["spillover"].method is WILD
     assert bc.frequentist.effective_clusters(tutorial_analysis.experiment, "spillover") < 30
-    assert recommend(40, True)[0] == "two-exposure OLS, CR2"
-    assert recommend(15, False)[0] == "wild cluster bootstrap"
-    assert recommend(6, True)[0] == "CR2 and the posterior"
-    assert recommend(6, False)[0] == "randomisation test"
-    passed = recommend(6, False, {"randomisation test": "no p-value is below 0.1"})
-    assert passed[0] == "CR2 and the posterior"
-    assert passed[1].endswith("the randomisation test is of no use here: no p-value is below 0.1")
-    assert recommend(15, True, {"wild cluster bootstrap": "r"})[0] == "CR2 and the posterior"
-    assert "is exact" in recommend(6, True)[1]
-    assert "is exact" not in recommend(6, True, {"randomisation test": "skipped"})[1]
+    assert recommend(40, True).method.label == "two-exposure OLS, CR2"
+    assert recommend(15, False).method.label == "wild cluster bootstrap"
+    assert recommend(6, True).method.label == "CR2 and the posterior"
+    assert recommend(6, False).method.label == "randomisation test"
+    passed = recommend(6, False, {RANDOMIZATION: "no p-value is below 0.1"})
+    assert passed.method is CR2_AND_POSTERIOR
+    assert passed.reason.endswith("is of no use here: no p-value is below 0.1")
+    assert "the randomisation test" in passed.reason
+    assert recommend(15, True, {WILD: "r"}).method is CR2_AND_POSTERIOR
+    assert "is exact" in recommend(6, True).reason
+    assert "is exact" not in recommend(6, True, {RANDOMIZATION: "skipped"}).reason
     checks = tutorial_analysis.checks.set_index("check")
     assert checks.loc["effective number of clusters: direct", "verdict"] == "ok"
     assert checks.loc["most influential cluster: direct", "verdict"] == "ok"
@@ -216,7 +220,7 @@ def test_a_test_that_cannot_reject_is_not_recommended(tutorial_analysis, strata)
     frame["y"] = frame["t"] + rng.normal(size=6)[c] + rng.normal(size=120)
     design = {"cluster": "c", "treatment": "t"} | ({"strata": "b"} if strata else {})
     exp = bc.Experiment(frame, bc.ModelSpec(design=design, outcome={"column": "y"}))
-    _, skipped, powerless = _small_sample(exp, 0)
+    estimated = run_all(exp, 0)
     known = tutorial_analysis.comparison
     comparison = replace(
         known,
@@ -224,17 +228,19 @@ def test_a_test_that_cannot_reject_is_not_recommended(tutorial_analysis, strata)
         posterior=bc.fit_exact(exp, draws=400),
         exact=bc.bayes.exact_posterior(exp),
         agreement=known.agreement[:1],
-        skipped=skipped,
-        powerless=powerless,
+        skipped=estimated.skipped,
+        powerless=estimated.powerless,
     )
-    method, reason = comparison.recommended["direct"]
-    assert method == "CR2 and the posterior"
+    first = comparison.recommended["direct"]
+    assert first.method is CR2_AND_POSTERIOR
     checks = bc.diagnose(comparison).set_index("check")
     if strata:
-        assert "column 'b' (strata): stratum 1 has 2 treated of 2 clusters" in reason
-        figure = checks.loc["strata with both arms", "value"]
-        assert figure == "1 of 2; not 1, with 2 of 6 clusters"
+        assert "column 'b' (strata): stratum 1 has 2 treated of 2 clusters" in first.reason
+        value = checks.loc["strata with both arms", "value"]
+        assert value == "1 of 2; not 1, with 2 of 6 clusters"
     else:
-        assert "20 possible assignments no p-value is below 0.1, so it cannot reject" in reason
+        assert (
+            "20 possible assignments no p-value is below 0.1, so it cannot reject" in first.reason
+        )
         assert checks.loc["randomisation test cannot reject", "verdict"] == "caution"
         assert "strata with both arms" not in checks.index

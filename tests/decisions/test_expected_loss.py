@@ -9,6 +9,11 @@ import bayescluster as bc
 from bayescluster.answers.estimands import estimand_draws
 from bayescluster.answers.rollout import CONSTANT, NONE, PROPORTIONAL, WITHIN, MeanExposure
 
+
+def by_label(exp, tree):
+    return {one.label: values for one, values in estimand_draws(exp, tree).items()}
+
+
 DESIGN = {"cluster": "team", "treatment": "treated"}
 #: A normal distribution's quantiles at even probabilities: expectations good to five digits.
 STANDARD = stats.norm.ppf((np.arange(200_000) + 0.5) / 200_000)
@@ -67,7 +72,7 @@ def test_effects_on_the_scale_of_the_threshold_are_decided():
     exp = make({"rope": None}, spillover="exposed")
     tree = bc.fit_exact(exp, seed=1)
     decision = bc.decide(exp, tree)
-    draws = estimand_draws(exp, tree)
+    draws = by_label(exp, tree)
     table = decision.table.set_index("effect")
     assert set(table.index) == {"direct", "spillover", "direct - spillover", "full rollout"}
     assert table.loc["direct", "mean"] == draws["direct"].mean()
@@ -115,7 +120,7 @@ def test_exposure_is_capped_and_treated_users_are_exposed_only_where_modelled():
     assert MeanExposure(0.2, 0.5, 0.1).at(0.9, PROPORTIONAL) == pytest.approx((1.0, 0.45))
     assert MeanExposure(0.2, 0.5, 0.1).at(0.9, CONSTANT) == (0.5, 0.1)
     tree = bc.fit_exact(exp, seed=1)
-    draws = estimand_draws(exp, tree)
+    draws = by_label(exp, tree)
     full = curve(bc.rollout(exp, tree, [1.0]), PROPORTIONAL)[1.0]
     eT = min(1.0, exposure.treated / exposure.share)
     both = draws["spillover"] + draws["interaction"]
@@ -136,7 +141,7 @@ def test_a_partial_rollout_counts_teammates():
 
 def test_families_with_a_link_are_projected_on_the_outcomes_scale(count_comparisons):
     exp, tree = count_comparisons["poisson"].fits["poisson"]
-    draws = estimand_draws(exp, tree)
+    draws = by_label(exp, tree)
     result = bc.rollout(exp, tree, [1.0])
     assert curve(result, NONE)[1.0] == pytest.approx(draws["direct"].mean())
     assert bc.decide(exp, tree).table.set_index("effect").loc["direct", "mean"] == pytest.approx(
@@ -151,7 +156,7 @@ def test_lognormal_effects_are_decided_in_logs_and_projected_on_the_outcomes_sca
     made = bc.simulate.SyntheticExperiment(spec, n_clusters=20, cluster_size=30)
     exp = bc.Experiment(made.simulate(seed=3), spec)
     tree = bc.fit_exact(exp, seed=1)
-    draws = estimand_draws(exp, tree)
+    draws = by_label(exp, tree)
     result = bc.rollout(exp, tree, [0.5, 1.0])
     assert result.outcome == "y"
     money = draws["direct, difference of means"].mean()

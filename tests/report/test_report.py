@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from bayescluster.report.sections import document
 
 import bayescluster as bc
 from bayescluster._support.display import number, percent, probability
 from bayescluster.checks.five_assumptions import ASSUMPTIONS
-from bayescluster.report import html_page, markdown_page, sections, sentences
+from bayescluster.report import html_page, markdown_page
+from bayescluster.report.appendix import reproduce
+from bayescluster.report.document import document
 from bayescluster.report.document_parts import Grid
+from bayescluster.report.first_screen import decision, headline
 
 MODELS = Path(__file__).parents[2] / "models"
 NASTY = "<script>alert('x')</script> $a_b$ & \"c\""
@@ -206,7 +208,7 @@ def test_code_that_reproduces_the_page_runs(tmp_path, monkeypatch):
     (tmp_path / "spec.toml").write_text(analysis.spec.to_toml(), "utf-8")
     monkeypatch.chdir(tmp_path)
     found = {}
-    exec(sentences.reproduce(analysis), found)
+    exec(reproduce(analysis), found)
     assert (tmp_path / "report.html").exists()
     np.testing.assert_allclose(
         found["analysis"].comparison.bootstrap.draws, analysis.comparison.bootstrap.draws
@@ -335,7 +337,7 @@ def test_the_decision_follows_the_rule(tutorial_analysis, report, above, rope, s
     exp = bc.Experiment.from_moments(tutorial_analysis.experiment.moments(), spec)
     comparison = replace(tutorial_analysis.comparison, estimands=table)
     changed = replace(tutorial_analysis, experiment=exp, comparison=comparison)
-    assert re.match(start, sentences.decision(changed))
+    assert re.match(start, decision(changed))
 
 
 def test_failed_checks_are_shown_first_and_said(tutorial_analysis):
@@ -394,7 +396,7 @@ def test_code_reproduces_a_page_that_was_integrated(users, tmp_path, monkeypatch
     moments = bc.Experiment(users, spec).moments()
     data = bc.Experiment.from_moments(moments, spec) if without_units else users
     analysis = exact(data, spec)
-    code = sentences.reproduce(analysis)
+    code = reproduce(analysis)
     assert ("from_moments" in code) == without_units
     (tmp_path / "spec.toml").write_text(spec.to_toml(), "utf-8")
     monkeypatch.chdir(tmp_path)
@@ -418,7 +420,7 @@ def test_effects_are_defined_by_the_design(users):
     made = bc.simulate.example(MODELS / "four_conditions.toml")
     analysis = exact(made.simulate(seed=1), made.spec)
     assert "treated users who are not exposed against" in " ".join(analysis.conclusions)
-    assert "full rollout with exposure" in set(sections.headline(analysis).frame["estimand"])
+    assert "full rollout with exposure" in set(headline(analysis).frame["estimand"])
     assert "interaction is" in html_page.render(analysis)
 
 
