@@ -192,8 +192,8 @@ def _within_stratum_sd(moments: ClusterMoments, center: Floats) -> Floats:
     scale = np.sqrt(square / moments.n.sum())
     negligible = 1e-12 * np.maximum(moments.sd, 0)
     where = "" if moments.strata is None else " within every stratum"
-    for name, sd, least in zip(moments.names, scale, negligible, strict=False):
-        if not sd > least:
+    for name, sd, smallest in zip(moments.names, scale, negligible, strict=False):
+        if not sd > smallest:
             raise IdentificationError(
                 f"regressor {name!r} is constant{where} in all {moments.n_units:,} rows: its "
                 "coefficient is not identified; leave it out"
