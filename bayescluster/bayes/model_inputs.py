@@ -83,7 +83,7 @@ def _samples_intercepts(exp: Experiment) -> bool:
     data = cell_likelihood(exp)
     if data.density.kernel is None or exp.spec.heterogeneity.slopes:
         return True
-    cells, most = data.laid.n.size, data.laid.n.shape[1]
+    cells, most = data.profiles.n.size, data.profiles.n.shape[1]
     if most > MAX_CELLS or cells * NODES[0] > MAX_EVALUATIONS:  # counting nodes is slow
         return True
     return cells * data.nodes > MAX_EVALUATIONS

@@ -84,7 +84,7 @@ def complete(tree: xr.DataTree, exp: Experiment, rng: np.random.Generator) -> No
     known = {dim: values for dim, values in labels.items() if dim in sampled.sizes}
     sampled = sampled.assign_coords(known)
     draws, prior = ParameterDraws.of(sampled, exp), draw_prior(exp, labels, rng)
-    varying = _varying(rng, exp, likelihood, sampled, draws)
+    varying = _cluster_effects(rng, exp, likelihood, sampled, draws)
     coords = {"cluster": labels["cluster"]}
     parameters = sampled.drop_vars([name for name in sampled if "cluster" in sampled[name].dims])
     parameters = parameters.drop_vars("cluster", errors="ignore").assign_coords(coords)
@@ -107,7 +107,7 @@ def complete(tree: xr.DataTree, exp: Experiment, rng: np.random.Generator) -> No
     tree["constant_data"] = xr.DataTree(xr.Dataset(constant, coords=coords))
 
 
-def _varying(
+def _cluster_effects(
     rng: np.random.Generator,
     exp: Experiment,
     likelihood: ClusterLikelihood,

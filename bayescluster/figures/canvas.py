@@ -15,10 +15,10 @@ def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure; its size is in inches."""
     import matplotlib.pyplot as plt
 
-    return shown_once(plt.figure(figsize=(width, height), layout="constrained"))
+    return close_in_notebook(plt.figure(figsize=(width, height), layout="constrained"))
 
 
-def shown_once(figure: Figure) -> Figure:
+def close_in_notebook(figure: Figure) -> Figure:
     """Close a figure in a notebook, which would otherwise show it twice."""
     import matplotlib.pyplot as plt
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..design.calibration import FALSE_ALARM, Calibration
-from .canvas import new_figure, plain, shown_once
+from .canvas import close_in_notebook, new_figure, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -115,7 +115,7 @@ def power_scaled(result: PowerScaling) -> Figure:
     collection = az.plot_psense_dist(result.tree, var_names=names, backend="matplotlib")
     figure = collection.viz["figure"].item()
     figure.set_layout_engine("constrained")
-    return shown_once(figure)
+    return close_in_notebook(figure)
 
 
 def effects_by_prior(result: PriorSensitivity, figure: Figure | None = None) -> Figure:

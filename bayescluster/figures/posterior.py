@@ -8,7 +8,7 @@ import numpy as np
 
 from ..answers.estimands import effect_named, estimand_draws
 from ..answers.method_comparison import Comparison
-from .canvas import new_figure, plain, shown_once
+from .canvas import close_in_notebook, new_figure, plain
 from .effects import COLOURS, clean, scalar_names
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def energy(posterior: xr.DataTree) -> Figure:
     )
     figure = collection.viz["figure"].item()
     figure.set_layout_engine("constrained")
-    return shown_once(figure)
+    return close_in_notebook(figure)
 
 
 def ranks(posterior: xr.DataTree) -> Figure:
@@ -130,4 +130,4 @@ def _by_arviz(plot: Any, posterior: xr.DataTree) -> Figure:
     )
     figure = collection.viz["figure"].item()
     figure.set_layout_engine("constrained")
-    return shown_once(figure)
+    return close_in_notebook(figure)

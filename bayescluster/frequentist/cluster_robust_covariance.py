@@ -53,7 +53,7 @@ def covariance(fit: Regression, vcov: Vcov, rows: Floats | None = None) -> Float
     return factor * scores.T @ scores
 
 
-def vanishing(fit: Regression, rows: Floats) -> Booleans:
+def lacks_standard_error(fit: Regression, rows: Floats) -> Booleans:
     """Return which linear combinations have no standard error, as all cluster scores vanish; (h,).
 
     The residuals of each cluster then sum to zero along the combination for any outcome: one
@@ -68,7 +68,7 @@ def vanishing(fit: Regression, rows: Floats) -> Booleans:
 
 def check_scores(fit: Regression, rows: Floats, what: str) -> None:
     """Raise DesignError if a linear combination has no cluster-robust standard error."""
-    if vanishing(fit, rows).any():
+    if lacks_standard_error(fit, rows).any():
         raise DesignError(
             f"the cluster-robust standard error of {what} vanishes: in each of "
             f"{fit.moments.n_clusters:,} clusters the residuals sum to zero along it, as with one "
@@ -108,7 +108,7 @@ def inverse_power(value: Floats, power: float) -> Floats:
     return np.where(value > 1 - SINGULAR, 0.0, rest**-power)
 
 
-def alone(value: Floats, vector: Floats) -> Booleans:
+def single_cluster_directions(value: Floats, vector: Floats) -> Booleans:
     """Return which directions occur in a single cluster only; shape (J, q).
 
     Only slopes count: a stratum's intercept always has a single cluster if the stratum has one.
@@ -117,7 +117,7 @@ def alone(value: Floats, vector: Floats) -> Booleans:
     return np.asarray((value > 1 - SINGULAR) & (slope_share > 1e-6))
 
 
-def named(fit: Regression, clusters: Booleans) -> str:
+def labels_text(fit: Regression, clusters: Booleans) -> str:
     """Return the labels of the first five of the given clusters, as text."""
     labels = fit.moments.clusters[clusters].tolist()
     return ", ".join(repr(label) for label in labels[:5]) + ", ..." * (len(labels) > 5)
@@ -128,16 +128,16 @@ def warn_of_singular(fit: Regression, value: Floats, vector: Floats) -> None:
 
     The warning names the terms for which such coordinates make up more than 1% of the variance.
     """
-    found = alone(value, vector)
+    found = single_cluster_directions(value, vector)
     if not found.any():
         return
     share = (fit.to_user @ vector) ** 2 / (fit.to_user**2).sum(axis=1)[:, None]  # (J, m, q)
     touched = ((share > 0.01) & found[:, None, :]).any(axis=(0, 2))
     terms = ", ".join(repr(t) for t, yes in zip(fit.terms, touched, strict=True) if yes)
     warnings.warn(
-        f"a regressor varies in a single cluster only ({named(fit, found.any(axis=1))}), whose "
-        f"residuals hold no information on it: the cluster-robust standard error of {terms} is too "
-        "small and not reliable",
+        f"a regressor varies in a single cluster only ({labels_text(fit, found.any(axis=1))}), "
+        "whose residuals hold no information on it: the cluster-robust standard error of "
+        f"{terms} is too small and not reliable",
         UserWarning,
         stacklevel=5,
     )

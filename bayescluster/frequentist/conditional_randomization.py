@@ -98,12 +98,12 @@ def focal_test(
     if not 0 < focal_share < 1:
         raise ValueError(f"focal_share must lie in (0, 1); given {focal_share}")
     rng = np.random.default_rng(seed)
-    fixed = _focal(exposure, focal_share, rng)
+    fixed = _draw_focal(exposure, focal_share, rng)
     users = np.flatnonzero(fixed[exposure.touches.unit] & ~exposure.treated & np.isfinite(y))
     drawn = exposure.mechanism.draw_given(rng, draws, fixed, exposure.assignment)
-    value = _values(exposure, drawn, users)
+    value = _exposure_values(exposure, drawn, users)
     observed = exposure.value[users]
-    score, scores = _instruments(exposure, users, observed, value)
+    score, scores = _adjusted_exposure(exposure, users, observed, value)
     if max(np.abs(scores).max(initial=0.0), np.abs(score).max(initial=0.0)) < ROUNDING:
         raise DesignError(
             f"the exposure of the {len(users):,} untreated focal users does not vary between "
@@ -140,7 +140,7 @@ def focal_test(
     )
 
 
-def _focal(exposure: Exposure, share: float, rng: np.random.Generator) -> Booleans:
+def _draw_focal(exposure: Exposure, share: float, rng: np.random.Generator) -> Booleans:
     """Draw the focal units: the same number in each block, or among all; shape (U,)."""
     n = exposure.touches.n_units
     blocks = exposure.mechanism.blocks()
@@ -155,13 +155,13 @@ def _focal(exposure: Exposure, share: float, rng: np.random.Generator) -> Boolea
     return fixed
 
 
-def _values(exposure: Exposure, assignments: Booleans, users: Integers) -> Floats:
+def _exposure_values(exposure: Exposure, assignments: Booleans, users: Integers) -> Floats:
     """Return the users' exposure under each assignment; shape (users, B)."""
     blocks = exposure.mapping.in_blocks(exposure.touches, assignments)
     return np.hstack([value[users] for _, value in blocks])
 
 
-def _instruments(
+def _adjusted_exposure(
     exposure: Exposure, users: Integers, observed: Floats, drawn: Floats
 ) -> tuple[Floats, Floats]:
     """Return exposure minus its mean over draws and its regression on clusters and degree.

@@ -18,8 +18,8 @@ from .cluster_robust_covariance import (
     Vcov,
     check_scores,
     covariance,
+    lacks_standard_error,
     satterthwaite_df,
-    vanishing,
 )
 from .estimates_record import Estimates
 from .normal_equations import Regression
@@ -104,7 +104,7 @@ def ols(
     rows = np.vstack(
         [np.eye(len(fit.terms)), *(fit.contrast(w) for w in (contrasts or {}).values())]
     )
-    undefined = vanishing(fit, rows) & (vcov != "iid")
+    undefined = lacks_standard_error(fit, rows) & (vcov != "iid")
     if moments.names and undefined[len(fit.terms) - len(moments.names) : len(fit.terms)].all():
         check_scores(fit, rows, ", ".join(map(repr, moments.names)))
     cov = covariance(fit, vcov, rows)
@@ -129,7 +129,7 @@ def degrees_of_freedom(
     if distribution == "normal":
         return np.full(len(rows), np.inf)
     if vcov == "CR2":
-        undefined = vanishing(fit, rows)
+        undefined = lacks_standard_error(fit, rows)
         return np.array(
             [
                 np.nan if none else satterthwaite_df(fit, row[None, :])

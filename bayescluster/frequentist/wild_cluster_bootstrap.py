@@ -12,11 +12,11 @@ from ..data.cluster_moments import ClusterMoments
 from ..errors import DesignError
 from ..spec.model_spec import DEFAULT_CI_PROB
 from .cluster_robust_covariance import (
-    alone,
     check_scores,
     covariance,
     inverse_power,
-    named,
+    labels_text,
+    single_cluster_directions,
 )
 from .inverted_tests import ReferenceDistribution, ResamplingTest, Tail
 from .normal_equations import Regression
@@ -168,11 +168,11 @@ def _null_part(
     # The fit's coordinates are orthonormal, so the null leaves those orthogonal to t free.
     free = np.eye(len(t)) - np.outer(t, t) / (t @ t) * impose_null
     value, vector = np.linalg.eigh(free @ fit.leverage @ free)
-    if (lost := alone(value, vector).any(axis=1)).any():
+    if (lost := single_cluster_directions(value, vector).any(axis=1)).any():
         raise DesignError(
-            f"the fit without cluster {named(fit, lost)} does not identify every coefficient, so "
-            "its jackknifed scores are not defined; use scores='classic', or leave out regressors "
-            "that vary in that cluster only"
+            f"the fit without cluster {labels_text(fit, lost)} does not identify every "
+            "coefficient, so its jackknifed scores are not defined; use scores='classic', or leave "
+            "out regressors that vary in that cluster only"
         )
     moved = np.einsum("jab,jb,jcb->jac", vector, inverse_power(value, 1.0), vector)
     adjust = np.eye(len(t)) + fit.leverage @ free @ moved @ free  # to leave-one-out scores

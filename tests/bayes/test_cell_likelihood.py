@@ -277,8 +277,8 @@ def test_one_slope_is_integrated_out(family):
     rows = np.array([rows_log_likelihood(frame, exp, p, 501, 301) for p in points])
     assert data.log_likelihood(draws).sum(axis=1) == pytest.approx(rows.sum(axis=1), abs=5e-3)
     tolerance = 1e-8 if family in LINKED else 1e-4
-    fine = data._slopes_integrated(draws, 41)[:, data.laid.profile]
-    default = data._slopes_integrated(draws, data.slopes_nodes)[:, data.laid.profile]
+    fine = data._slopes_integrated(draws, 41)[:, data.profiles.profile]
+    default = data._slopes_integrated(draws, data.slopes_nodes)[:, data.profiles.profile]
     own = data.log_likelihood(draws) - default  # the part that depends on outcomes alone
     assert fine + own == pytest.approx(rows, abs=tolerance)
 
@@ -571,9 +571,9 @@ def test_clusters_of_single_units_have_a_likelihood():
     student = spec.model_copy(
         update={"outcome": bc.spec.OutcomeSpec(column="y", family="student_t")}
     )
-    with pytest.raises(bc.errors.FitError, match="every one of the 20 clusters has a single unit"):
+    with pytest.raises(bc.errors.FitError, match="each of the 20 clusters has a single unit"):
         bc.build_model(bc.Experiment(frame, student))
-    with pytest.raises(bc.errors.FitError, match="every one of the 20 clusters has a single unit"):
+    with pytest.raises(bc.errors.FitError, match="each of the 20 clusters has a single unit"):
         GaussianStatistics.of(bc.Experiment(frame, gaussian).moments(), {})
 
 
@@ -608,7 +608,7 @@ def test_medians_count_units():
             outcome={"column": "y", "family": "student_t"},
         ),
     )
-    laid = cell_likelihood(exp).laid
-    assert laid.median[laid.profile].tolist() == [5, 1, 3, 4]
+    profiles = cell_likelihood(exp).profiles
+    assert profiles.median[profiles.profile].tolist() == [5, 1, 3, 4]
     # Six of the eight distances from them are 0: their mean takes the place of their median.
-    assert laid.spread == pytest.approx((85 + 1) / 8)
+    assert profiles.spread == pytest.approx((85 + 1) / 8)

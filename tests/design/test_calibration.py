@@ -61,7 +61,7 @@ def test_priors_that_look_at_the_data_are_refused():
         bc.errors.SpecError, match=r"prior of intercept_mean, direct, .* from the data"
     ):
         bc.design.calibrate(bc.simulate.SyntheticExperiment(spec), 10)
-    with pytest.raises(bc.errors.SpecError, match="neither covariates nor strata"):
+    with pytest.raises(bc.errors.SpecError, match="does not simulate covariates, strata"):
         bc.design.calibrate(generator(covariates=["age"]), 10)
 
 

@@ -42,7 +42,7 @@ class CellLikelihood:
         The data.
     x : ndarray, shape (C, p)
         Regressors of the cells; covariates are centred at their grand means.
-    laid : ClusterCells
+    profiles : ClusterCells
         The cells by distinct cluster.
     slopes : tuple of str
         Names of the effects that vary between clusters.
@@ -51,7 +51,7 @@ class CellLikelihood:
     family: Family
     cells: CellCounts
     x: Floats
-    laid: ClusterCells
+    profiles: ClusterCells
     slopes: tuple[str, ...] = ()
 
     @classmethod
@@ -104,7 +104,7 @@ class CellLikelihood:
     @cached_property
     def first(self) -> Integers:
         """One cluster of each profile; shape (K,)."""
-        return np.unique(self.laid.profile, return_index=True)[1]
+        return np.unique(self.profiles.profile, return_index=True)[1]
 
     @cached_property
     def nodes(self) -> int:
@@ -130,7 +130,7 @@ class CellLikelihood:
 
         def total(nodes: int) -> Floats:
             found = [self._slopes_integrated(trial, nodes)[0] for trial in self._trials]
-            return np.array(found) @ self.laid.count
+            return np.array(found) @ self.profiles.count
 
         reference = total(SLOPES_NODES[-1] * 3 // 2)
         for nodes in SLOPES_NODES:
@@ -140,27 +140,27 @@ class CellLikelihood:
 
     @cached_property
     def _trials(self) -> list[ParameterDraws]:
-        start = Layout.of(self.laid, self.family).start
-        spread = math.sqrt(np.cov(start, fweights=self.laid.count.astype(int)))
+        start = Layout.of(self.profiles, self.family).start
+        spread = math.sqrt(np.cov(start, fweights=self.profiles.count.astype(int)))
         return [self._trial(max(0.1, factor * spread)) for factor in (0.5, 1.0, 2.0)]
 
     def _trial(self, between_sd: float) -> ParameterDraws:
         family = self.family
         mean = float(self.cells.total.sum() / self.cells.n.sum())
         if self.density.by_value:
-            mean = float(np.median(self.laid.median))
+            mean = float(np.median(self.profiles.median))
         level = family.link.of_mean(family.link.inside(mean, 1e-6))
         return ParameterDraws(
             level=np.full((1, 1), level),
             effects=np.zeros((1, len(self.names))),
             between_sd=np.array([between_sd]),
-            within_sd=np.array([self.laid.spread if family.has_within_sd else 1.0]),
+            within_sd=np.array([self.profiles.spread if family.has_within_sd else 1.0]),
             shape=np.array([family.extra.trial if family.extra else 1.0]),
             slope_sd=np.full((1, len(self.slopes)), between_sd) if self.slopes else None,
         )
 
     def _total(self, draws: ParameterDraws, nodes: int) -> float:
-        return float(self._integrated(draws, nodes)[0] @ self.laid.count)
+        return float(self._integrated(draws, nodes)[0] @ self.profiles.count)
 
     def log_likelihood(self, draws: ParameterDraws) -> Floats:
         """Return the log-density of each cluster's units, cluster effects integrated out.
@@ -177,14 +177,14 @@ class CellLikelihood:
                 values = self._slopes_integrated(part, self.slopes_nodes)
             else:
                 values = self._integrated(part, self.nodes)
-            values = values[:, self.laid.profile]
+            values = values[:, self.profiles.profile]
             if self.density.own is None:
                 return values
             shape, scale = part.shape_or_one[:, None], part.within_or_one[:, None]
             own = self.density.own(np, self._distinct_values, shape, scale, special.gammaln)
             return values + own @ self._value_counts
 
-        return self._in_blocks(of_block, draws, self.laid.n.size * self.nodes)
+        return self._in_blocks(of_block, draws, self.profiles.n.size * self.nodes)
 
     @cached_property
     def _distinct_values(self) -> Floats:
@@ -201,9 +201,9 @@ class CellLikelihood:
 
     def _integrated(self, part: ParameterDraws, nodes: int) -> Floats:
         """Return log L_k for draws (B, ...); shape (B, K)."""
-        level, between_sd, offset = self._laid_out(part)
+        level, between_sd, offset = self._by_profile(part)
         shape, scale = (x[:, None, None, None] for x in (part.shape_or_one, part.within_or_one))
-        layout = Layout.of(self.laid, self.family)
+        layout = Layout.of(self.profiles, self.family)
         size, width = layout.n.shape
         columns = max(1, BLOCK_ELEMENTS // (len(level) * width * nodes))
         blocks = []
@@ -218,7 +218,7 @@ class CellLikelihood:
     def _slopes_integrated(self, part: ParameterDraws, nodes: int) -> Floats:
         """Return log L_k for draws (B, ...), intercepts and slopes integrated out; shape (B, K)."""
         assert part.slope_sd is not None
-        level, between_sd, offset = self._laid_out(part)
+        level, between_sd, offset = self._by_profile(part)
         values = np.empty(level.shape)
         for group in self._slopes_groups:
             values[:, group.at] = group.log_likelihood(
@@ -236,14 +236,14 @@ class CellLikelihood:
     @cached_property
     def _slopes_groups(self) -> list[SlopesGroup]:
         at = [self.names.index(name) for name in self.slopes]
-        return SlopesGroup.all_of(self.laid, Layout.of(self.laid, self.family), at)
+        return SlopesGroup.from_profiles(self.profiles, Layout.of(self.profiles, self.family), at)
 
-    def _laid_out(self, part: ParameterDraws) -> tuple[Floats, Floats, Floats]:
+    def _by_profile(self, part: ParameterDraws) -> tuple[Floats, Floats, Floats]:
         """Return level and between_sd of each profile (B, K), and x'b of each cell (B, K, P)."""
         level = part.level
         level = level[:, self.first] if level.shape[1] > 1 else level + 0 * self.first
         between_sd = part.between_sd_of(self.cells.n_clusters)[:, self.first]
-        return level, between_sd, np.einsum("bi,kpi->bkp", part.effects, self.laid.x)
+        return level, between_sd, np.einsum("bi,kpi->bkp", part.effects, self.profiles.x)
 
     def draw_intercepts(self, rng: np.random.Generator, draws: ParameterDraws) -> Floats:
         """Draw the cluster intercepts given all other parameters; shape (..., J).
@@ -254,12 +254,12 @@ class CellLikelihood:
 
         def of_block(part: ParameterDraws) -> Floats:
             level, between_sd, offset = (
-                array[:, self.laid.profile] for array in self._laid_out(part)
+                array[:, self.profiles.profile] for array in self._by_profile(part)
             )
             shape, scale = (x[:, None, None] for x in (part.shape_or_one, part.within_or_one))
-            expanded = Layout.of(self.laid, self.family, each_cluster=True)
+            expanded = Layout.of(self.profiles, self.family, each_cluster=True)
             mode, _ = find_mode(self.family, expanded, level, offset, between_sd, shape, scale)
-            log_mass = self._integrated(part, self.nodes)[:, self.laid.profile]
+            log_mass = self._integrated(part, self.nodes)[:, self.profiles.profile]
 
             def log_density(a: Floats, row: Integers, column: Integers) -> Floats:
                 values = self.density.log_density(
@@ -276,8 +276,8 @@ class CellLikelihood:
 
             return _draw_log_concave(rng, log_density, mode)
 
-        width = self.laid.n.shape[1] * self.cells.n_clusters
-        return self._in_blocks(of_block, draws, max(width, self.laid.n.size * self.nodes))
+        width = self.profiles.n.shape[1] * self.cells.n_clusters
+        return self._in_blocks(of_block, draws, max(width, self.profiles.n.size * self.nodes))
 
     def draw_cluster_means(self, rng: np.random.Generator, draws: ParameterDraws) -> Floats:
         """Draw the cluster means of new experiments with the same design; shape (..., J)."""

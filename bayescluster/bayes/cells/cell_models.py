@@ -32,7 +32,7 @@ def add_integrated_likelihood(exp: Experiment, parameters: Parameters, hold: Hol
     from .quadrature_kernel import IntegratedLikelihood
 
     data = cell_likelihood(exp)
-    laid, layout = data.laid, Layout.of(data.laid, data.family)
+    profiles, layout = data.profiles, Layout.of(data.profiles, data.family)
     start = hold("mode_start", layout.start)
     level, between_sd = parameters.level, parameters.between_sd
     if level.ndim or between_sd.ndim:
@@ -41,15 +41,15 @@ def add_integrated_likelihood(exp: Experiment, parameters: Parameters, hold: Hol
         between_sd = between_sd[cluster] if between_sd.ndim else between_sd
     log_likelihood, *_ = IntegratedLikelihood(data.family.name, data.nodes)(
         level + 0 * start,  # a scalar gets the axis of the profiles
-        linear(hold("x", laid.x), parameters.effects),
+        linear(hold("x", profiles.x), parameters.effects),
         between_sd + 0 * start,
         np.float64(1) if parameters.shape is None else parameters.shape,
         hold("n", layout.n),
         hold("total", layout.total),
         start,
-        hold("clusters_of_profile", laid.count),
+        hold("clusters_of_profile", profiles.count),
     )
-    pm.Potential("units", log_likelihood + _own(data, parameters, hold))
+    pm.Potential("units", log_likelihood + _outcome_term(data, parameters, hold))
 
 
 def add_sampled_likelihood(exp: Experiment, parameters: Parameters, hold: Holder) -> None:
@@ -64,15 +64,15 @@ def add_sampled_likelihood(exp: Experiment, parameters: Parameters, hold: Holder
 
     data = cell_likelihood(exp)
     between, of_cluster = constant_within(data)
-    mean = parameters.level + _part("x_between", of_cluster, parameters, between, hold)
+    mean = parameters.level + _linear_part("x_between", of_cluster, parameters, between, hold)
     informed = is_informative(data)
-    intercept = _varying("cluster_level", mean, parameters.between_sd, centred=informed)
+    intercept = _declare_varying("cluster_level", mean, parameters.between_sd, centred=informed)
     code = hold("cluster_code", data.cells.cluster)
-    eta = intercept[code] + _part("x_within", data.x, parameters, ~between, hold)
+    eta = intercept[code] + _linear_part("x_within", data.x, parameters, ~between, hold)
     for name, sd in parameters.slope_sd.items():
         # Not centred: clusters in which the regressor is constant hold no information on it.
         at = data.names.index(name)
-        effect = _varying(f"{name}_of_cluster", parameters.effects[at], sd, centred=False)
+        effect = _declare_varying(f"{name}_of_cluster", parameters.effects[at], sd, centred=False)
         eta = eta + hold(f"x_{name}", data.x[:, at]) * (effect - parameters.effects[at])[code]
     values = data.density.log_density(
         pt,
@@ -82,10 +82,12 @@ def add_sampled_likelihood(exp: Experiment, parameters: Parameters, hold: Holder
         parameters.shape,
         parameters.within_sd,
     )
-    pm.Potential("units", values.sum() + _own(data, parameters, hold))
+    pm.Potential("units", values.sum() + _outcome_term(data, parameters, hold))
 
 
-def _part(name: str, x: Floats, parameters: Parameters, chosen: Booleans, hold: Holder) -> Any:
+def _linear_part(
+    name: str, x: Floats, parameters: Parameters, chosen: Booleans, hold: Holder
+) -> Any:
     """Return the chosen regressors' part of the linear predictor."""
     if not chosen.any():
         return 0.0
@@ -93,7 +95,7 @@ def _part(name: str, x: Floats, parameters: Parameters, chosen: Booleans, hold: 
     return linear(hold(name, x[:, chosen]), effects)
 
 
-def _varying(name: str, mean: Any, sd: Any, *, centred: bool) -> Any:
+def _declare_varying(name: str, mean: Any, sd: Any, *, centred: bool) -> Any:
     """Declare a variable that varies between clusters around its mean."""
     import pymc as pm
 
@@ -110,14 +112,14 @@ def is_informative(data: CellLikelihood) -> bool:
     smoothed means, on the link scale. In doubt the answer is no: intercepts that are not centred
     then only mix more slowly, whereas centred ones cannot follow a `between_sd` near zero.
     """
-    start = Layout.of(data.laid, data.family, each_cluster=True).start
+    start = Layout.of(data.profiles, data.family, each_cluster=True).start
     family, cells = data.family, data.cells
     shape = family.extra.trial if family.extra else 1.0
-    scale = data.laid.spread if family.has_within_sd else 1.0
-    _, known = data.density.score_and_information(
+    scale = data.profiles.spread if family.has_within_sd else 1.0
+    _, cell_information = data.density.score_and_information(
         start[cells.cluster], cells.n, cells.total, shape, scale
     )
-    information = np.bincount(data.cells.cluster, known)
+    information = np.bincount(data.cells.cluster, cell_information)
     variance = max(float(np.var(start) - np.mean(1 / information)), float(np.var(start)) / 10)
     return bool(np.median(information) * variance > INFORMATIVE)
 
@@ -130,7 +132,7 @@ def constant_within(data: CellLikelihood) -> tuple[Booleans, Floats]:
     return constant, np.where(constant, x[first], 0.0)
 
 
-def _own(data: CellLikelihood, parameters: Parameters, hold: Holder) -> Any:
+def _outcome_term(data: CellLikelihood, parameters: Parameters, hold: Holder) -> Any:
     """Return the part of the log-density that depends only on the outcomes: a sum over values."""
     import pytensor.tensor as pt
 

@@ -62,10 +62,12 @@ class SlopesGroup:
     constant: Floats
 
     @classmethod
-    def all_of(cls, laid: ClusterCells, layout: Layout, slopes: list[int]) -> list[SlopesGroup]:
+    def from_profiles(
+        cls, profiles: ClusterCells, layout: Layout, slopes: list[int]
+    ) -> list[SlopesGroup]:
         """Group profiles by the effects, among those at positions `slopes`, that vary in them."""
-        z = laid.x[..., slopes]
-        present = laid.n[..., None] > 0
+        z = profiles.x[..., slopes]
+        present = profiles.n[..., None] > 0
         varies = (present & (z != z[:, :1])).any(axis=1)
         groups = []
         for pattern in np.unique(varies, axis=0):
@@ -77,7 +79,7 @@ class SlopesGroup:
                     cells=Layout(layout.n[at], layout.total[at], layout.start[at]),
                     z=np.concatenate([np.ones_like(kept[..., :1]), kept], axis=-1)
                     if pattern.any()
-                    else np.ones((*laid.n[at].shape, 1)),
+                    else np.ones((*profiles.n[at].shape, 1)),
                     varying=np.flatnonzero(pattern),
                     constant=np.where(pattern, 0.0, z[at, 0]),
                 )
@@ -112,8 +114,8 @@ class SlopesGroup:
         nodes : pair of int
             Number of nodes for an intercept alone, and per dimension if there are slopes.
         """
-        known = (slope_sd[:, None, :] * self.constant) ** 2
-        between_sd = np.sqrt(between_sd**2 + known.sum(axis=-1))
+        constant_variance = (slope_sd[:, None, :] * self.constant) ** 2
+        between_sd = np.sqrt(between_sd**2 + constant_variance.sum(axis=-1))
         size = self.z.shape[-1]
         points = nodes[0] if size == 1 else nodes[1] ** size
         values = np.empty(level.shape)
@@ -191,15 +193,15 @@ def _find_mode(
     u[..., 0] = cells.start - (cells.n * offset).sum(axis=-1) / cells.n.sum(axis=-1)
     for step in range(NEWTON_STEPS + 1):
         eta = offset + (z * u[..., None, :]).sum(axis=-1)
-        score, known = density.score_and_information(eta, cells.n, cells.total, shape, scale)
+        score, information = density.score_and_information(eta, cells.n, cells.total, shape, scale)
         if step == 0:  # start from a compromise between data and prior
-            share = known.sum(axis=-1) / (known.sum(axis=-1) + own[..., 0, 0])
+            share = information.sum(axis=-1) / (information.sum(axis=-1) + own[..., 0, 0])
             u[..., 0] = share * u[..., 0] + (1 - share) * level
             continue
         deviation = u.copy()
         deviation[..., 0] -= level
         slope = (score[..., None] * z).sum(axis=-2) - deviation / sd**2
-        precision = (known[..., None] * z).swapaxes(-1, -2) @ z + own
+        precision = (information[..., None] * z).swapaxes(-1, -2) @ z + own
         move = np.linalg.solve(precision, slope[..., None])[..., 0]
         longest = np.abs((z * move[..., None, :]).sum(axis=-1)).max(axis=-1)
         u = u + move * np.minimum(1.0, most / np.maximum(longest, most))[..., None]

@@ -83,13 +83,13 @@ class ClusterCells:
         starts = np.searchsorted(cluster, np.arange(cells.n_clusters))
         slot = np.arange(len(cluster)) - starts[cluster]
         width = int(slot.max()) + 1
-        laid = np.zeros((cells.n_clusters, width, 2 + x.shape[1]))
-        laid[cluster, slot] = np.column_stack([cells.n, cells.total, x])[order]
-        flat = np.column_stack([group, laid.reshape(cells.n_clusters, -1)])
+        padded = np.zeros((cells.n_clusters, width, 2 + x.shape[1]))
+        padded[cluster, slot] = np.column_stack([cells.n, cells.total, x])[order]
+        flat = np.column_stack([group, padded.reshape(cells.n_clusters, -1)])
         _, first, profile, count = np.unique(
             flat, axis=0, return_index=True, return_inverse=True, return_counts=True
         )
-        kept = laid[first]
+        kept = padded[first]
         return cls(
             n=kept[..., 0],
             total=kept[..., 1],
@@ -224,16 +224,16 @@ def find_mode(
     precision = 1 / between_sd**2
     n = cells.n.sum(axis=-1)
     a = cells.start - (cells.n * offset).sum(axis=-1) / n
-    _, known = _derivatives(family, cells, a, offset, shape, scale)
-    a = (known * a + precision * level) / (known + precision)
+    _, information = _derivatives(family, cells, a, offset, shape, scale)
+    a = (information * a + precision * level) / (information + precision)
     longest = largest_step(family, scale)[..., 0]
     for _ in range(NEWTON_STEPS):
-        score, known = _derivatives(family, cells, a, offset, shape, scale)
-        step = (score - precision * (a - level)) / (known + precision)
+        score, information = _derivatives(family, cells, a, offset, shape, scale)
+        step = (score - precision * (a - level)) / (information + precision)
         a = a + np.clip(step, -longest, longest)
-        if (np.abs(step) * np.sqrt(known + precision) < MODE_TOLERANCE).all():
+        if (np.abs(step) * np.sqrt(information + precision) < MODE_TOLERANCE).all():
             break
-    return a, 1 / np.sqrt(known + precision)
+    return a, 1 / np.sqrt(information + precision)
 
 
 def largest_step(family: Family, scale: Any) -> Any:
@@ -254,8 +254,8 @@ def _derivatives(
 ) -> tuple[Any, Any]:
     eta = a[..., None] + offset
     density = density_of(family)
-    score, known = density.score_and_information(eta, cells.n, cells.total, shape, scale)
-    return score.sum(axis=-1), known.sum(axis=-1)
+    score, information = density.score_and_information(eta, cells.n, cells.total, shape, scale)
+    return score.sum(axis=-1), information.sum(axis=-1)
 
 
 def grid(nodes: int) -> tuple[Floats, Floats]:

@@ -115,22 +115,22 @@ def _kernel(family: str, nodes: int, njit: Callable[..., Any]) -> Callable[..., 
             for p in range(width):
                 units += n[k, p]
                 shift += n[k, p] * offset[k, p]
-            a, known = start[k] - shift / units, 0.0
+            a, information = start[k] - shift / units, 0.0
             for step in range(NEWTON_STEPS + 1):
-                score, known = 0.0, 0.0
+                score, information = 0.0, 0.0
                 for p in range(width):
                     if n[k, p] > 0:
                         s, i = derivatives(a + offset[k, p], n[k, p], total[k, p], phi)
                         score += s
-                        known += i
+                        information += i
                 if step == 0:
-                    a = (known * a + precision * level[k]) / (known + precision)
+                    a = (information * a + precision * level[k]) / (information + precision)
                     continue
-                move = (score - precision * (a - level[k])) / (known + precision)
+                move = (score - precision * (a - level[k])) / (information + precision)
                 a += min(max(move, -MAX_STEP), MAX_STEP)
-                if abs(move) * np.sqrt(known + precision) < MODE_TOLERANCE:
+                if abs(move) * np.sqrt(information + precision) < MODE_TOLERANCE:
                     break
-            scale = 1 / np.sqrt(known + precision)
+            scale = 1 / np.sqrt(information + precision)
             largest = -np.inf
             for q in range(nodes):
                 points[q] = a + scale * stretched[q]

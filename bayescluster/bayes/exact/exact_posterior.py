@@ -180,7 +180,7 @@ class ExactPosterior(Tidy):
         Raises
         ------
         FitError
-            Where the integral does not converge.
+            If the integral does not converge.
         """
         conditional = Conditional.of(data, priors, stratum)
         names, reference = conditional.names, conditional.reference
@@ -235,7 +235,7 @@ class ExactPosterior(Tidy):
         Raises
         ------
         ValueError
-            Where there is no such parameter.
+            If there is no such parameter.
         """
         grid, log_sd = self.grid, self.conditional.log_sd
         match name:

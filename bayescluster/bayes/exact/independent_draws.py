@@ -10,7 +10,7 @@ from ..gaussian.conditional_posterior import Conditional, solve
 from .sd_grid import (
     Field,
     Grid,
-    in_u,
+    density_in_u,
     log_tau,
 )
 from .student_priors import Mixing
@@ -50,7 +50,7 @@ def draw_scales(
         while count < n and greatest <= envelope:
             tried = int((n - count) * envelope * 1.05) + 20
             u, offset, log_proposal = _propose(grid, tried, rng)
-            log_density, fields = in_u(field, grid.center, u, offset)
+            log_density, fields = density_in_u(field, grid.center, u, offset)
             ratio = np.exp(log_density - grid.log_integral - log_proposal)
             greatest = max(greatest, float(ratio.max()))
             take = rng.uniform(size=tried) * envelope < ratio

@@ -102,7 +102,7 @@ def to_u(center: float, log_taus: Floats) -> Floats:
     return shifted + special.wrightomega(-shifted)
 
 
-def in_u(field: Field, center: float, u: Floats, offset: Floats) -> tuple[Floats, Floats]:
+def density_in_u(field: Field, center: float, u: Floats, offset: Floats) -> tuple[Floats, Floats]:
     """Evaluate the density of (u, l), from that of (log tau, l), and the further fields."""
     log_density, fields = field(log_tau(center, u), offset)
     return log_density + np.log1p(np.exp(-u)), fields
@@ -133,7 +133,7 @@ def integrate(
     FitError
         If the rule does not converge on a grid of acceptable size.
     """
-    grid = _hold(field, _first_grid(field, scan, scales))
+    grid = _extend(field, _first_grid(field, scan, scales))
     for _ in range(MAX_ROUNDS):
         failing = _unresolved(grid, moments)
         if not failing:
@@ -230,7 +230,7 @@ def _evaluate(field: Field, center: float, u: Floats, offset: Floats) -> Grid:
     if len(u) * len(offset) > MAX_NODES:
         raise _failure(f"it needs a grid of {len(u):,} x {len(offset):,} nodes")
     points = (axis.ravel() for axis in np.meshgrid(u, offset, indexing="ij"))
-    log_density, fields = in_u(field, center, *points)
+    log_density, fields = density_in_u(field, center, *points)
     shape = (len(u), len(offset))
     return Grid(center, u, offset, log_density.reshape(shape), fields.reshape(-1, *shape))
 
@@ -253,7 +253,7 @@ def _halve(field: Field, grid: Grid, axis: int) -> Grid:
     return _join(grid, _evaluate(field, grid.center, *axes), axis)
 
 
-def _hold(field: Field, grid: Grid) -> Grid:
+def _extend(field: Field, grid: Grid) -> Grid:
     """Extend a grid until the density at its edges is negligible, then trim it."""
     for _ in range(MAX_ROUNDS):
         full = [(axis, end) for axis in (0, 1) for end in (0, -1) if _edge(grid, axis, end) > EDGE]
