@@ -12,7 +12,7 @@ from .._support.arrays import Booleans, Floats
 from ..data.cluster_moments import ClusterMoments
 from ..data.experiment import Experiment
 from ..errors import BayesClusterError, DataError
-from ..exposure.collaborators import Touches
+from ..exposure.collaborators import Collaborators
 from ..exposure.expose import Exposure
 from ..exposure.mappings import ExposureMapping
 from ..spec.model_spec import ModelSpec
@@ -75,11 +75,11 @@ class Reanalysis:
         recentred_ols(exp)
         return cls(declared, exp, exp.regressors(), exp.outcomes(), draws, seed)
 
-    def under(self, touches: Touches, mapping: ExposureMapping) -> Reanalysed:
+    def under(self, collaborators: Collaborators, mapping: ExposureMapping) -> Reanalysed:
         """Return the effects under another graph or mapping, or why there are none."""
         try:
             exposure = Exposure.of(
-                touches,
+                collaborators,
                 self.declared.assignment,
                 mapping,
                 self.declared.mechanism,
@@ -123,8 +123,8 @@ class Reanalysis:
         for name, values in columns.items():
             if name in known.names:
                 X[:, known.column(name)] = values
-        touches = exposure.touches
-        labels = touches.clusters[touches.cluster[used]]
+        collaborators = exposure.collaborators
+        labels = collaborators.clusters[collaborators.cluster[used]]
         strata = None
         if known.strata is not None:
             strata = known.strata[np.searchsorted(known.clusters, labels)]
@@ -152,24 +152,24 @@ def _estimates(
             yield ("posterior, integrated", name), table.loc[name].to_numpy(float)
 
 
-def thinned(touches: Touches, keep: float, rng: np.random.Generator) -> Touches:
+def thinned(collaborators: Collaborators, keep: float, rng: np.random.Generator) -> Collaborators:
     """Return the graph after random loss of ties, each user's side on its own.
 
     Parameters
     ----------
-    touches : Touches
+    collaborators : Collaborators
         The graph.
     keep : float
         Probability that a collaborator is kept.
     rng : numpy.random.Generator
         Source of randomness.
     """
-    count = rng.binomial(touches.count, keep)
+    count = rng.binomial(collaborators.count, keep)
     kept = count > 0
     return replace(
-        touches,
-        start=np.concatenate([[0], np.cumsum(kept)])[touches.start],
-        other=touches.other[kept],
+        collaborators,
+        start=np.concatenate([[0], np.cumsum(kept)])[collaborators.start],
+        other=collaborators.other[kept],
         count=count[kept].astype(np.int32),
-        weight=(touches.weight * (count / touches.count))[kept],
+        weight=(collaborators.weight * (count / collaborators.count))[kept],
     )
