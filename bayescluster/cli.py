@@ -223,7 +223,7 @@ def _analyse(
     with step("Writing the report", not quiet):
         written = _or_fail(analysis.report, output)
     if not quiet:
-        for sentence in analysis.verdict:
+        for sentence in analysis.conclusions:
             typer.echo(f"- {sentence}", err=True)
     typer.echo(str(written))
 

@@ -1,13 +1,13 @@
-"""The package's errors: one tree under :class:`BayesClusterError`.
+"""The package's errors, all subclasses of :class:`BayesClusterError`.
 
-Every message says what is wrong, where (column, cluster, how many rows) and what to do about it.
+Each message says what is wrong, where (column, cluster, number of rows) and what to do about it.
 """
 
 from __future__ import annotations
 
 
 class BayesClusterError(Exception):
-    """Base of every error that bayescluster raises on purpose."""
+    """Base class of all errors that bayescluster raises on purpose."""
 
 
 class SpecError(BayesClusterError, ValueError):
@@ -15,7 +15,7 @@ class SpecError(BayesClusterError, ValueError):
 
 
 class DataError(BayesClusterError, ValueError):
-    """The data cannot be analysed as they are."""
+    """The data are not valid for the analysis."""
 
 
 class MissingColumnError(DataError):
@@ -35,11 +35,11 @@ class TreatmentError(DataError):
 
 
 class SpilloverError(DataError):
-    """The spillover exposure lies outside [0, 1], or treated units carry it."""
+    """The spillover exposure is outside [0, 1], or not 0 for treated units."""
 
 
 class OutcomeError(DataError):
-    """The outcome holds values that its family does not have."""
+    """The outcome holds values outside its family's support."""
 
 
 class DuplicateUnitError(DataError):
@@ -47,7 +47,7 @@ class DuplicateUnitError(DataError):
 
 
 class StrataError(DataError):
-    """A cluster lies in more than one stratum, or a stratum is null."""
+    """A cluster belongs to more than one stratum, or a stratum is null."""
 
 
 class DesignError(DataError):

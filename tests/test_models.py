@@ -189,6 +189,6 @@ def test_data_are_known_by_the_files_name(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text((MODELS / "dose.toml").read_text("utf-8"))
     with pytest.raises(
-        bc.errors.SpecError, match=r"mine.toml: no example data go by this name; there are"
+        bc.errors.SpecError, match=r"mine.toml: there are no example data with this name, only for"
     ):
         bc.simulate.example(path)

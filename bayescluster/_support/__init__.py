@@ -1,1 +1,1 @@
-"""What every room may use: display, whole files, progress, the door to figures and reports."""
+"""Helpers for all packages: array types, display, atomic file writes and progress."""

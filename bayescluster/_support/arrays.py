@@ -1,4 +1,4 @@
-"""Array types, and the size of the blocks that large computations are cut into."""
+"""Array types, and the block size of large computations."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Booleans = NDArray[np.bool_]
 
-#: Numbers that one temporary array may hold: 32 megabytes of float64.
+#: Largest size of a temporary array: 32 megabytes of float64.
 BLOCK_ELEMENTS = 4_000_000

@@ -1,4 +1,4 @@
-"""How results show themselves: from one tidy table, as text and as HTML."""
+"""Display of numbers, and of results as text and HTML tables."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def number(value: float, scale: float | None = None) -> str:
     value : float
         The number; NaN shows as a dash.
     scale : float, optional
-        Size of the differences that matter, such as a standard deviation: digits are then counted
-        from there, so that numbers around a large offset stay apart.
+        Size of the differences that matter, such as a standard deviation. Significant digits are
+        then counted from this size, so that numbers around a large offset remain distinct.
     """
     if np.isnan(value):
         return "–"
@@ -38,7 +38,7 @@ def percent(probability: float) -> str:
 
 
 def probability(value: float) -> str:
-    """Format a probability; draws never show certainty."""
+    """Format a probability; never as 0% or 100%, because draws cannot show certainty."""
     if np.isnan(value):
         return "–"
     if value > 0.999:
@@ -48,8 +48,18 @@ def probability(value: float) -> str:
     return f"{value:.1%}"
 
 
+def capital(text: str) -> str:
+    """Return a text that begins with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
+def sentence(text: str) -> str:
+    """Return a text as a sentence; an empty one stays empty."""
+    return capital(text) + ("." if text else "")
+
+
 class Tidy(ABC):
-    """A result that gives one tidy table, from which its text and HTML derive."""
+    """A result with one tidy table, from which its text and HTML are made."""
 
     @abstractmethod
     def to_dataframe(self) -> pd.DataFrame:

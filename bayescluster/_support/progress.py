@@ -1,4 +1,4 @@
-"""Progress in the terminal: a line a step, with the time that it took."""
+"""Progress in the terminal: one line per step, with its duration."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def step(words: str, shown: bool = True) -> Iterator[None]:
-    """Print `words` on standard error before a step, and its time after it."""
+    """Print `words` on standard error before a step, and the elapsed time after it."""
     if not shown:
         yield
         return

@@ -41,7 +41,7 @@ class Analysis(Tidy):
     comparison : Comparison
         All methods side by side.
     checks : DataFrame
-        Columns check, figure, verdict, advice; see :func:`bayescluster.checks.diagnose.diagnose`.
+        Columns about, check, value, verdict, advice; see :func:`diagnose`.
     """
 
     experiment: Experiment
@@ -135,9 +135,9 @@ class Analysis(Tidy):
         return prior_sensitivity(self.experiment, self.posterior, fitter=refit)
 
     @property
-    def verdict(self) -> list[str]:
-        """The answer in words, a sentence an item; every number is in the tables."""
-        return write("sentences.verdict", self)
+    def conclusions(self) -> list[str]:
+        """The answer as sentences; every number is in the tables."""
+        return write("first_screen.conclusions", self)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return `estimates`."""
@@ -164,17 +164,17 @@ class Analysis(Tidy):
     def to_dict(self) -> dict[str, Any]:
         """Return all results as plain lists, dictionaries, numbers and text, ready for JSON.
 
-        Keys title, question, decision, verdict, effects, lights, checks, estimates, agreement,
+        Keys title, question, decision, conclusions, effects, lights, checks, estimates, agreement,
         estimands, convergence, specification, provenance; numbers are unrounded, None where there
         is none.
         """
-        return write("report_files.as_dict", self)
+        return write("json_results.as_dict", self)
 
     def __repr__(self) -> str:
         return f"Analysis({self.experiment!r})"
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.spec.title}", *(f"- {text}" for text in self.verdict)])
+        return "\n".join([f"{self.spec.title}", *(f"- {text}" for text in self.conclusions)])
 
     def _repr_html_(self) -> str:
         return write("html_page.card", self)

@@ -1,2 +1,2 @@
-from .method_comparison import BiasAccounting as BiasAccounting
+from .bias_accounting import BiasAccounting as BiasAccounting
 from .rollout import Rollout as Rollout

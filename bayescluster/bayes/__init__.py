@@ -1,4 +1,4 @@
-"""The hierarchical model: its sufficient statistics, its PyMC code and its posterior."""
+"""The hierarchical model: sufficient statistics, PyMC code and posterior."""
 
 from lazy_loader import attach_stub
 

@@ -1,4 +1,4 @@
-"""Models compiled once and refitted: data of the same shape of model share its compiled code."""
+"""Compiled models, shared by experiments whose models have the same structure."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from .model_inputs import (
 if TYPE_CHECKING:
     import pymc as pm
 
-#: Compiled models that a process keeps; the least recently used one goes first.
+#: Compiled models that a process keeps; the least recently used one is dropped first.
 MAX_COMPILED = 16
 _COMPILED: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
 
 
 def compiled_model(exp: Experiment) -> Any:
-    """Return nutpie's compiled model of an experiment, holding its data.
+    """Return nutpie's compiled model of an experiment, with its data.
 
-    The first experiment of a structure (see `structure`) compiles it, for some ten seconds; later
-    ones of the same process reuse the code and bring their data and priors' parameters only.
+    The first experiment of a structure (see `structure`) compiles the code, which takes about ten
+    seconds. Later ones in the same process reuse it and only replace data and prior parameters.
     """
     model = build_model(exp, as_data=True)
     key = structure(exp)
@@ -43,7 +43,7 @@ def compiled_model(exp: Experiment) -> Any:
 
 
 def structure(exp: Experiment) -> tuple[Any, ...]:
-    """Return what the code of an experiment's model depends on: not its numbers."""
+    """Return what determines the code of an experiment's model, apart from its numbers."""
     spec, moments, kind = exp.spec, exp.moments(), model_kind(exp)
     if kind in (ModelKind.GAUSSIAN, ModelKind.GAUSSIAN_SLOPES):
         family = ""  # one model serves the outcome and its logarithm
@@ -62,7 +62,7 @@ def structure(exp: Experiment) -> tuple[Any, ...]:
 def _compile(model: pm.Model, exp: Experiment) -> Any:
     import nutpie
 
-    # Slopes of covariates start at their prior's centre: a step of one from there could be far out.
+    # Slopes of covariates start at their prior's centre: a random start could be far from the data.
     fixed = set(exp.covariates)
     jittered = {variable for variable in model.free_RVs if variable.name not in fixed}
     return nutpie.compile_pymc_model(model, jitter_rvs=jittered)

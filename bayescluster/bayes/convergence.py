@@ -1,4 +1,4 @@
-"""Whether a posterior can be believed: convergence as data, verdicts and advice in words."""
+"""Convergence of a posterior: diagnostics as data, with verdicts and advice."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from .._support.checks import Check, Subject, judged
+
 if TYPE_CHECKING:
     import xarray as xr
 
 #: Limits of Vehtari, Gelman, Simpson, Carpenter & Burkner (2021), Bayesian Analysis 16: 667-718.
 MAX_R_HAT = 1.01
 MIN_ESS_PER_CHAIN = 100
-#: Estimated Bayesian fraction of missing information below which the sampler explores the energy
-#: too slowly (Betancourt 2016, arXiv:1604.00695; the limit is Stan's and ArviZ's).
+#: Below this estimated fraction of missing information the sampler explores the energy too slowly
+#: (Betancourt 2016, arXiv:1604.00695; the limit is Stan's and ArviZ's).
 MIN_BFMI = 0.3
-#: Share of iterations that may end at the largest tree depth before it costs efficiency.
+#: Share of iterations that may reach the largest tree depth before sampling becomes inefficient.
 MAX_SATURATED = 0.01
-
-Check = tuple[str, str, str, str]
 
 
 def convergence(tree: xr.DataTree) -> pd.DataFrame:
-    """Summarise the convergence of every parameter but those of single clusters.
+    """Return the convergence diagnostics of each parameter except those of single clusters.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def convergence(tree: xr.DataTree) -> pd.DataFrame:
     -------
     DataFrame
         Columns parameter, mean, sd, mcse_mean, ess_bulk, ess_tail, r_hat (rank-normalised, split).
-        ``attrs`` holds n_chains, n_draws, n_divergences and, where the sampler recorded them, bfmi
-        (the smallest of the chains' E-BFMI) and saturated (share of iterations that ended at the
+        ``attrs`` holds n_chains, n_draws, n_divergences and, if the sampler recorded them, bfmi
+        (the smallest E-BFMI of the chains) and saturated (share of iterations that reached the
         largest tree depth).
     """
     import arviz as az
@@ -59,35 +59,38 @@ def convergence(tree: xr.DataTree) -> pd.DataFrame:
 
 
 def sampler_checks(table: pd.DataFrame) -> list[Check]:
-    """Judge what `convergence` found: check, figure, verdict (ok, caution, problem), advice."""
+    """Judge what `convergence` found."""
     divergences = table.attrs["n_divergences"]
     r_hat = table.loc[table["r_hat"].fillna(np.inf).idxmax()]
     ess = table[["ess_bulk", "ess_tail"]].fillna(0).min(axis=1)
-    least = MIN_ESS_PER_CHAIN * table.attrs["n_chains"]
+    minimum = MIN_ESS_PER_CHAIN * table.attrs["n_chains"]
     fewest = str(table.loc[ess.idxmin(), "parameter"])
     iterations = max(table.attrs["n_draws"] * table.attrs["n_chains"], 1)
     return [
-        (
+        Check(
+            Subject.SAMPLER,
             "R-hat (largest)",
             f"{r_hat['r_hat']:.4f} ({r_hat['parameter']})",
-            "ok" if r_hat["r_hat"] <= MAX_R_HAT else "problem",
-            f"above {MAX_R_HAT} the chains disagree: run them longer (tune and draws both); "
+            judged(r_hat["r_hat"] <= MAX_R_HAT, False),
+            f"above {MAX_R_HAT} the chains disagree: run them longer (both tune and draws); "
             f"{_remedy(str(r_hat['parameter']))}",
         ),
-        (
+        Check(
+            Subject.SAMPLER,
             "effective sample size (smallest)",
             f"{ess.min():,.0f} ({fewest})",
-            "ok" if ess.min() >= least else "caution",
-            f"below {least}: take {_times_more(least, ess.min())} the draws before reading the "
+            judged(ess.min() >= minimum),
+            f"below {minimum}: take {_times_more(minimum, ess.min())} the draws before using the "
             f"tails; {_remedy(fewest)}",
         ),
-        (
+        Check(
+            Subject.SAMPLER,
             "divergent transitions",
             f"{divergences:,}" + f" ({divergences / iterations:.1%} of draws)" * bool(divergences),
-            "ok" if not divergences else "problem",
-            "the sampler cannot follow the posterior, mostly where a standard deviation nears 0: "
-            "use tighter priors on the standard deviations, or more clusters"
-            + "; so few may be false alarms: see whether more tuning removes them"
+            judged(not divergences, False),
+            "the sampler cannot follow the posterior, usually where a standard deviation is near "
+            "0: use tighter priors on the standard deviations, or more clusters"
+            + "; so few may be false alarms: check whether more tuning removes them"
             * (divergences / iterations < 0.001),
         ),
         *_energy_checks(table),
@@ -95,63 +98,63 @@ def sampler_checks(table: pd.DataFrame) -> list[Check]:
 
 
 def _energy_checks(table: pd.DataFrame) -> list[Check]:
-    """Judge what only a Hamiltonian sampler records."""
+    """Judge the diagnostics that only a Hamiltonian sampler records."""
     checks: list[Check] = []
     if "bfmi" in table.attrs:
         bfmi = table.attrs["bfmi"]
         checks.append(
-            (
+            Check(
+                Subject.SAMPLER,
                 "energy (smallest E-BFMI)",
                 f"{bfmi:.2f}",
-                "ok" if bfmi >= MIN_BFMI else "caution",
+                judged(bfmi >= MIN_BFMI),
                 f"below {MIN_BFMI} the sampler moves too slowly between the tails and the centre "
-                "of the posterior: a prior with a heavy tail (half_cauchy, student_t with few "
-                "degrees of freedom) is the usual cause; use a half_normal or normal one",
+                "of the posterior: the usual cause is a prior with a heavy tail (half_cauchy, "
+                "student_t with few degrees of freedom); use half_normal or normal",
             )
         )
     if "saturated" in table.attrs:
         share = table.attrs["saturated"]
         checks.append(
-            (
+            Check(
+                Subject.SAMPLER,
                 "iterations at the largest tree depth",
                 f"{share:.1%}",
-                "ok" if share <= MAX_SATURATED else "caution",
-                "trajectories are cut short, which costs draws and not correctness: two parameters "
-                "are nearly exchangeable; look for collinear covariates, or centre them",
+                judged(share <= MAX_SATURATED),
+                "trajectories are cut short, which makes sampling slower but not wrong: two "
+                "parameters are nearly exchangeable; look for collinear covariates, or centre them",
             )
         )
     return checks
 
 
 def _remedy(parameter: str) -> str:
-    """Say what to do about a parameter that mixes badly."""
+    """Return advice about a parameter that mixes badly."""
     name = parameter.split("[")[0]
     if name == "between_sd":
         return (
-            "between_sd has a long tail towards 0 where clusters are few: a tighter prior on it "
+            "between_sd has a long tail towards 0 if there are few clusters: a tighter prior on it "
             "(half_normal) helps more than longer chains"
         )
     if name in ("direct_sd", "spillover_sd"):
         return (
-            f"few clusters show how {name.removesuffix('_sd')} varies: give {name} a tighter "
-            "prior, or leave the effect out of heterogeneity.slopes"
+            f"few clusters inform how {name.removesuffix('_sd')} varies: give {name} a tighter "
+            "prior, or remove the effect from heterogeneity.slopes"
         )
     if name == "stratum_effect":
-        return "a stratum of few clusters knows little of its level: merge small strata"
+        return "a stratum with few clusters hardly informs its effect: merge small strata"
     if name == "degrees_of_freedom":
-        return (
-            "the tails are not heavy enough to tell degrees_of_freedom: the gaussian family may do"
-        )
+        return "the tails are too light to estimate degrees_of_freedom: the gaussian family may do"
     if name == "overdispersion":
-        return "there may be no overdispersion to speak of: compare with the poisson family"
+        return "there may be no notable overdispersion: compare with the poisson family"
     if name in ("intercept_mean", "direct"):
         return (
-            "level and direct effect are known from the clusters only: with few of them they mix "
-            "as slowly as between_sd"
+            "only differences between clusters inform the level and the direct effect: with few "
+            "clusters they mix as slowly as between_sd"
         )
     if name in ("spillover", "interaction", "within_spillover"):
-        return f"few units tell {name} from the rest: look at how many there are in each condition"
-    return f"look at {name}'s prior and at what else in the model could stand in for it"
+        return f"few units inform {name}: check the number of units in each condition"
+    return f"check {name}'s prior, and whether other parameters could explain the same data"
 
 
 def _times_more(wanted: float, found: float) -> str:

@@ -1,4 +1,4 @@
-"""From an experiment to its posterior: sampling by NUTS, then everything that follows exactly."""
+"""Posterior of an experiment: parameters sampled by NUTS, then all exact follow-up quantities."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._support.checks import Verdict
 from ..data.experiment import Experiment
 from ..data.sources import first_lines
 from ..errors import FitError
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-#: Packages whose versions a posterior records.
+#: Packages whose versions are recorded with a posterior.
 RECORDED_PACKAGES = ("bayescluster", "pymc", "nutpie", "arviz", "numpy", "ibis-framework", "duckdb")
-#: Above the sampler's default of 0.8: a few clusters leave between_sd a long left tail.
+#: Above the sampler's default of 0.8, because few clusters give between_sd a long left tail.
 TARGET_ACCEPT = 0.95
 
 
@@ -36,43 +37,43 @@ def fit(
 ) -> xr.DataTree:
     """Sample the posterior of an experiment's PyMC model by NUTS (nutpie).
 
-    The model's code is compiled once a process for experiments of the same structure: later fits,
-    of other outcomes or simulated data, start at once.
+    The model's code is compiled once per process for experiments of the same structure, so later
+    fits, of other outcomes or simulated data, start at once.
 
     Parameters
     ----------
     exp : Experiment
         Data and specification.
     draws, tune : int
-        Kept and warm-up iterations a chain.
+        Kept and warm-up iterations per chain.
     chains : int
         Number of chains.
     seed : int
-        Seed of the sampler and of every draw made after it.
+        Seed of the sampler and of all later draws.
     progressbar : bool
         Whether to show the sampler's progress.
 
     Returns
     -------
     DataTree
-        ``posterior`` (the model's parameters; intercept[cluster] and, for effects that vary,
-        direct_of_cluster[cluster] and spillover_of_cluster[cluster], drawn from their exact
-        distribution given the parameters or sampled with them), ``sample_stats``,
+        ``posterior`` (the model's parameters; intercept[cluster] and, for varying effects,
+        direct_of_cluster[cluster] and spillover_of_cluster[cluster], sampled with the parameters or
+        drawn from their exact distribution given these), ``sample_stats``,
         ``log_likelihood`` (outcome[cluster]: all units of a cluster, its intercept integrated out),
         ``posterior_predictive`` and ``prior_predictive`` (cluster_mean[cluster] of a replicated
         experiment), ``prior``, ``observed_data`` and ``constant_data``. Effects and intercepts are
-        in the outcome's unit or, for families with a link, on the link scale. Its attributes record
+        in the outcome's unit or, for families with a link, on the link scale. Attributes record
         the specification's hash, the data's fingerprint, the seed and the versions.
 
     Raises
     ------
     FitError
-        Where the model cannot be built or sampled.
+        If the model cannot be built or sampled.
 
     Warns
     -----
     UserWarning
-        Where the chains have not converged; the message says in what.
+        If the chains have not converged; the message says which diagnostics failed.
 
     Examples
     --------
@@ -85,9 +86,9 @@ def fit(
     """
     import nutpie
 
-    for name, value, least in (("draws", draws, 4), ("tune", tune, 1), ("chains", chains, 1)):
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}; given {value}")
+    for name, value, minimum in (("draws", draws, 4), ("tune", tune, 1), ("chains", chains, 1)):
+        if value < minimum:
+            raise ValueError(f"{name} must be at least {minimum}; given {value}")
     try:
         tree = nutpie.sample(
             compiled_model(exp),
@@ -103,14 +104,15 @@ def fit(
         raise FitError(f"the sampler failed: {first_lines(error, 1)}") from error
     complete(tree, exp, np.random.default_rng(seed))
     tree.attrs.update(provenance(exp, seed), tune=tune)
-    for check, figure, verdict, advice in sampler_checks(convergence(tree)):
-        if verdict != "ok":
-            warnings.warn(f"{check}: {figure}; {advice}", UserWarning, stacklevel=2)
+    for check in sampler_checks(convergence(tree)):
+        if check.verdict is not Verdict.OK:
+            message = f"{check.name}: {check.value}; {check.advice}"
+            warnings.warn(message, UserWarning, stacklevel=2)
     return tree
 
 
 def provenance(exp: Experiment, seed: int | None) -> dict[str, Any]:
-    """Return what identifies a result: specification and data, seed, versions."""
+    """Return what identifies a result: specification, data, seed and versions."""
     return {
         "spec_hash": exp.spec.hash,
         "model_hash": exp.spec.model_hash,
@@ -121,5 +123,5 @@ def provenance(exp: Experiment, seed: int | None) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that determine a result."""
+    """Return the versions of the packages that affect a result."""
     return {name: metadata.version(name) for name in RECORDED_PACKAGES}

@@ -1,9 +1,9 @@
-"""The PyMC models, to be read: few observed nodes, whatever the number of units.
+"""The PyMC models: few observed nodes for any number of units.
 
-:mod:`.gaussian.gaussian_likelihood` derives the gaussian one's three,
-:mod:`.cells.intercept_quadrature` the integrals of the others. Linear predictors are
-written as elementwise products and sums: a matrix product would bring BLAS into the graph and make
-its compilation several times as long.
+:mod:`.gaussian.gaussian_likelihood` derives the three nodes of the gaussian model,
+:mod:`.cells.intercept_quadrature` the integrals of the others. Linear predictors are elementwise
+products and sums, because a matrix product would bring BLAS into the graph and multiply its
+compilation time.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ def build_model(exp: Experiment, *, as_data: bool = False) -> pm.Model:
         Data and specification.
     as_data : bool
         Whether the data and the priors' parameters are ``pm.Data``, so that one compiled model
-        serves other data; else they are constants, and the model's graph is the plainer.
+        serves other data; otherwise they are constants, which gives a simpler graph.
 
     Returns
     -------
     pymc.Model
-        Free variables intercept_mean, direct, spillover (where there is one), interaction and
-        within_spillover (likewise), one per covariate under its own name, stratum_effect[stratum]
-        (where there are strata; it sums to zero), between_sd (by arm, where asked for), within_sd
-        (gaussian, lognormal, student_t), direct_sd and spillover_sd (of effects that vary between
-        clusters), overdispersion or degrees_of_freedom; in the outcome's unit or on the link scale.
-        The cluster intercepts are integrated out and :func:`fit` recovers them; only where that
-        costs more than it saves are they sampled (see `model_kind`).
+        Free variables: intercept_mean; direct; spillover, interaction and within_spillover, if the
+        design has them; one per covariate under its own name; stratum_effect[stratum] (with strata;
+        it sums to zero); between_sd (by arm, if specified); within_sd (gaussian, lognormal,
+        student_t); direct_sd and spillover_sd (of varying effects); overdispersion or
+        degrees_of_freedom. They are in the outcome's unit or on the link scale.
+        The cluster intercepts are integrated out and :func:`fit` recovers them. They are sampled
+        only if integrating them would be slower (see `model_kind`).
 
     Raises
     ------
     FitError
-        Where the outcome has no residual variation within clusters.
+        If the outcome has no residual variation within clusters.
     """
     import pymc as pm
 
@@ -86,7 +86,7 @@ def add_gaussian_likelihood(exp: Experiment, parameters: Parameters, hold: Holde
     )
 
 
-#: What observes the data in each kind of model.
+#: The likelihood of each kind of model.
 LIKELIHOODS: dict[ModelKind, Callable[[Experiment, Parameters, Holder], None]] = {
     ModelKind.GAUSSIAN: add_gaussian_likelihood,
     ModelKind.GAUSSIAN_SLOPES: add_slopes_likelihood,
@@ -96,7 +96,7 @@ LIKELIHOODS: dict[ModelKind, Callable[[Experiment, Parameters, Holder], None]] =
 
 
 def _coords(exp: Experiment) -> dict[str, Any]:
-    """Return coordinates by position: labels of any type are put on the posterior afterwards."""
+    """Return coordinates by position; :func:`fit` later replaces them by labels of any type."""
     coords: dict[str, Any] = {"cluster": np.arange(exp.moments().n_clusters)}
     if exp.spec.design.strata:
         coords["stratum"] = np.arange(len(exp.moments().stratum_levels))

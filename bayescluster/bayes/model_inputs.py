@@ -1,4 +1,4 @@
-"""What a model is built from: sufficient statistics and priors in the outcome's unit, no PyMC."""
+"""The inputs of a model: sufficient statistics, and priors in the outcome's unit; no PyMC."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from .cells.cell_likelihood import CellLikelihood
 from .cells.intercept_quadrature import NODES
 from .gaussian.gaussian_likelihood import GaussianStatistics
 
-#: More evaluations of a cell's density than this for one of the likelihood, and integrating the
-#: intercepts out costs more than sampling them.
+#: Intercepts are sampled if one evaluation of the integrated likelihood would take more than this
+#: number of evaluations of a cell's density.
 MAX_EVALUATIONS = 50_000
-#: Likewise where a cluster has more cells than this: it then knows its intercept well.
+#: Intercepts are also sampled if a cluster has more cells, which then determine them well.
 MAX_CELLS = 40
 
 
 class ModelKind(StrEnum):
-    """The kinds of model, by what is observed and what becomes of the cluster intercepts."""
+    """The kinds of model, by type of data and by treatment of the cluster intercepts."""
 
     #: Moments of gaussian outcomes (or of logarithms); intercepts integrated out.
     GAUSSIAN = "gaussian"
-    #: The same with effects that vary between clusters, integrated out too.
+    #: As above, with effects that vary between clusters, integrated out too.
     GAUSSIAN_SLOPES = "gaussian with varying effects"
     #: Cells; intercepts integrated out by quadrature.
     CELLS_INTEGRATED = "cells, intercepts integrated out"
-    #: Cells; intercepts (and effects that vary) sampled.
+    #: Cells; intercepts (and varying effects) sampled.
     CELLS_SAMPLED = "cells, intercepts sampled"
 
 
 def model_kind(exp: Experiment) -> ModelKind:
-    """Return the kind of model that an experiment has: the one place that chooses it."""
+    """Return the kind of an experiment's model; all other code uses this choice."""
     if exp.spec.family.cells is None:
         slopes = exp.spec.heterogeneity.slopes
         return ModelKind.GAUSSIAN_SLOPES if slopes else ModelKind.GAUSSIAN
@@ -49,20 +49,19 @@ def gaussian_statistics(exp: Experiment) -> GaussianStatistics:
     return GaussianStatistics.of(exp.moments(), _center(exp))
 
 
-@lru_cache(maxsize=8)  # the layout and the number of nodes are asked for in several places
+@lru_cache(maxsize=8)  # layout and number of nodes are needed in several places
 def cell_likelihood(exp: Experiment) -> CellLikelihood:
-    """Return the cells of any other model, covariates centred at their means.
+    """Return the cell likelihood of a model that is not gaussian, covariates centred at means.
 
     Raises
     ------
     FitError
-        Where units scatter within clusters by a parameter of their own, and every cluster has a
-        single unit.
+        If the family has a within_sd, and every cluster has a single unit.
     """
     if exp.spec.family.has_within_sd and exp.n_units == exp.moments().n_clusters:
         raise FitError(
-            f"every one of the {exp.n_units:,} clusters has a single unit: variation between and "
-            "within clusters cannot be told apart; use the cluster-level methods"
+            f"each of the {exp.n_units:,} clusters has a single unit: variation between clusters "
+            "cannot be separated from variation within; use the cluster-level methods"
         )
     center = _center(exp)
     points = np.array([center.get(name, 0.0) for name in exp.moments().names])
@@ -76,31 +75,31 @@ def cell_likelihood(exp: Experiment) -> CellLikelihood:
 
 
 def _samples_intercepts(exp: Experiment) -> bool:
-    """Whether a model of cells samples the cluster intercepts, rather than integrating them out.
+    """Whether a model of cells samples the cluster intercepts instead of integrating them out.
 
-    It does where effects vary between clusters, where the family has no kernel (student_t), and
-    where continuous covariates leave so many cells that integration costs more than it saves.
+    It does if effects vary between clusters, if the family has no kernel (student_t), or if
+    continuous covariates give so many cells that integration is slower than sampling.
     """
     data = cell_likelihood(exp)
     if data.density.kernel is None or exp.spec.heterogeneity.slopes:
         return True
     cells, most = data.laid.n.size, data.laid.n.shape[1]
-    if most > MAX_CELLS or cells * NODES[0] > MAX_EVALUATIONS:  # before counting nodes takes time
+    if most > MAX_CELLS or cells * NODES[0] > MAX_EVALUATIONS:  # counting nodes is slow
         return True
     return cells * data.nodes > MAX_EVALUATIONS
 
 
 def intercept_groups(exp: Experiment) -> Integers:
-    """Return a code of stratum and, where `between_sd` differs, of arm, of each cluster; (J,)."""
+    """Return a code of each cluster's stratum and, if `between_sd` differs, arm; (J,)."""
     code = 2 * exp.moments().stratum_code
     return code + exp.treated if exp.spec.heterogeneity.between_sd_by_arm else code
 
 
 def resolved_priors(exp: Experiment) -> dict[str, Prior]:
-    """Return the prior of every parameter in the outcome's own unit, or on the link scale.
+    """Return the prior of each parameter in the outcome's own unit, or on the link scale.
 
-    Priors in units of the outcome's SD use the SD of all units (1 on a link scale); that of
-    ``intercept_mean`` counts from the mean of all units, that of a covariate per SD of the
+    Priors in units of the outcome's SD use the SD of all units (1 on a link scale). The prior of
+    ``intercept_mean`` is relative to the mean of all units; that of a covariate is per SD of the
     covariate.
     """
     moments, spec = exp.moments(), exp.spec

@@ -1,4 +1,4 @@
-"""What every PyMC model is made of: its data, its parameters, its linear predictor."""
+"""Parts of every PyMC model: data, parameters, and linear predictor."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ class Holder:
     as_data: bool
 
     def __call__(self, name: str, value: Any) -> Any:
-        """Return what the model holds under a name."""
+        """Return the model's variable or constant for a value."""
         values = np.asarray(value)
-        # As float64: PyTensor holds a bare number that float32 can represent as float32.
+        # As float64, because PyTensor stores a bare number as float32 if that represents it.
         values = values if values.dtype.kind == "i" else values.astype(np.float64)
         if not self.as_data:
             return values
         import pymc as pm
 
-        return pm.Data(f"data: {name}", values)  # a covariate may have the same name
+        return pm.Data(f"data: {name}", values)  # the prefix avoids names of covariates
 
 
 @dataclass(frozen=True, eq=False)
 class Parameters:
-    """The variables that every model has.
+    """The variables that all models share.
 
     Parameters
     ----------
     level : variable
-        Mean of the cluster intercepts; a scalar, or of shape (J,) where there are strata.
+        Mean of the cluster intercepts; a scalar, or of shape (J,) with strata.
     effects : list of variable
         Coefficients, in the order of the regressors.
     between_sd : variable
-        A scalar, or of shape (J,) where it differs between arms.
+        A scalar, or of shape (J,) if it differs between arms.
     within_sd, shape : variable or None
         See `build_model`; `shape` is the family's extra parameter.
     slope_sd : dict of str to variable
-        Standard deviations of the effects that vary between clusters.
+        Standard deviations of the varying effects.
     """
 
     level: Any
@@ -57,7 +57,7 @@ class Parameters:
 
     @classmethod
     def declare(cls, exp: Experiment, hold: Holder) -> Parameters:
-        """Declare priors in the current model."""
+        """Declare the parameters, with their priors, in the current model."""
         import pymc as pm
 
         priors, moments, spec = resolved_priors(exp), exp.moments(), exp.spec

@@ -1,4 +1,4 @@
-"""Draws of a model's parameters as arrays, whatever they were drawn by."""
+"""Draws of a model's parameters as arrays, from any sampler."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def check_posterior(exp: Experiment, tree: xr.DataTree, *, recorded: bool = False) -> None:
-    """Raise where a posterior is of other data or of another model than an experiment's.
+    """Raise if a posterior belongs to other data or to another model than an experiment's.
 
     Parameters
     ----------
@@ -25,12 +25,12 @@ def check_posterior(exp: Experiment, tree: xr.DataTree, *, recorded: bool = Fals
     tree : DataTree
         The posterior.
     recorded : bool
-        Whether the posterior has to say what it is of, as those of :func:`fit` do.
+        Whether the posterior must record its experiment, as those of :func:`fit` do.
 
     Raises
     ------
     ValueError
-        Where it is of another experiment.
+        If it belongs to another experiment.
     """
     expected = {"data_fingerprint": exp.fingerprint, "model_hash": exp.spec.model_hash}
     for name, value in expected.items():
@@ -53,13 +53,13 @@ class ParameterDraws:
     effects : ndarray, shape (..., p)
         Coefficients of the regressors.
     between_sd : ndarray, shape (...) or (..., J)
-        Standard deviation of the cluster intercepts; by cluster where it differs between arms.
+        Standard deviation of the cluster intercepts; by cluster if it differs between arms.
     within_sd : ndarray, shape (...), optional
         Standard deviation (student_t: scale) of units within a cluster.
     shape : ndarray, shape (...), optional
         overdispersion or degrees_of_freedom.
     slope_sd : ndarray, shape (..., q), optional
-        Standard deviations of the effects that vary between clusters.
+        Standard deviations of the varying effects.
     """
 
     level: Floats
@@ -92,7 +92,7 @@ class ParameterDraws:
 
     @property
     def shape_of_draws(self) -> tuple[int, ...]:
-        """The leading axes."""
+        """Shape of the axes of draws."""
         return self.effects.shape[:-1]
 
     def between_sd_of(self, clusters: int) -> Floats:
@@ -103,12 +103,12 @@ class ParameterDraws:
 
     @property
     def shape_or_one(self) -> Floats:
-        """`shape`, or ones where the family has none."""
+        """`shape`, or ones if the family has none."""
         return np.ones(self.shape_of_draws) if self.shape is None else self.shape
 
     @property
     def within_or_one(self) -> Floats:
-        """`within_sd`, or ones where the family has none."""
+        """`within_sd`, or ones if the family has none."""
         return np.ones(self.shape_of_draws) if self.within_sd is None else self.within_sd
 
     def flattened(self) -> ParameterDraws:

@@ -1,4 +1,4 @@
-"""What follows from sampled parameters: intercepts, log-likelihoods, predictions, labels."""
+"""Quantities derived from sampled parameters: intercepts, log-likelihoods, predictions, labels."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-#: Draws from the prior that a posterior is accompanied by.
+#: Number of prior draws that are added to a posterior.
 PRIOR_DRAWS = 1_000
-#: Dimensions of a quantity of each cluster.
+#: Dimensions of a quantity with one value per cluster.
 DIMS = ("chain", "draw", "cluster")
 
 
 class ClusterLikelihood(Protocol):
-    """What the posterior is completed by, whatever the family."""
+    """The methods of a likelihood, of any family, that complete a posterior."""
 
     def log_likelihood(self, draws: ParameterDraws) -> Floats:
         """Return the log-density of each cluster's units; shape (..., J)."""
 
     def draw_cluster_means(self, rng: np.random.Generator, draws: ParameterDraws) -> Floats:
-        """Draw cluster means of new experiments with the same design; shape (..., J)."""
+        """Draw the cluster means of new experiments with the same design; shape (..., J)."""
 
 
 class GaussianLikelihood:
-    """:class:`GaussianStatistics` behind the methods that every family has."""
+    """:class:`GaussianStatistics` with the methods of :class:`ClusterLikelihood`."""
 
     def __init__(self, data: GaussianStatistics) -> None:
         self.data = data
@@ -52,16 +52,16 @@ class GaussianLikelihood:
         return self.data.log_likelihood(*_arrays(draws))
 
     def draw_cluster_means(self, rng: np.random.Generator, draws: ParameterDraws) -> Floats:
-        """Draw cluster means of new experiments with the same design; shape (..., J)."""
+        """Draw the cluster means of new experiments with the same design; shape (..., J)."""
         return self.data.draw_cluster_means(rng, *_arrays(draws))
 
     def draw_intercepts(self, rng: np.random.Generator, draws: ParameterDraws) -> Floats:
-        """Draw the cluster intercepts given all else; shape (..., J)."""
+        """Draw the cluster intercepts given the parameters; shape (..., J)."""
         return self.data.draw_intercepts(rng, *_arrays(draws))
 
 
 def likelihood_of(exp: Experiment) -> ClusterLikelihood:
-    """Return the likelihood that an experiment's model has."""
+    """Return the likelihood of an experiment's model."""
     match model_kind(exp):
         case ModelKind.GAUSSIAN:
             return GaussianLikelihood(gaussian_statistics(exp))
@@ -72,7 +72,7 @@ def likelihood_of(exp: Experiment) -> ClusterLikelihood:
 
 
 def complete(tree: xr.DataTree, exp: Experiment, rng: np.random.Generator) -> None:
-    """Label the groups, and add all that follows from the parameters."""
+    """Label the groups, and add all quantities that follow from the parameters."""
     import xarray as xr
 
     moments, likelihood = exp.moments(), likelihood_of(exp)
@@ -114,7 +114,7 @@ def _varying(
     sampled: xr.Dataset,
     draws: ParameterDraws,
 ) -> dict[str, Floats]:
-    """Return intercepts, and effects that vary, of each cluster: sampled ones, or drawn exactly."""
+    """Return each cluster's intercept and varying effects: the sampled ones, or exact draws."""
     slopes = [f"{name}_of_cluster" for name in exp.spec.heterogeneity.slopes]
     if isinstance(likelihood, SlopesLikelihood):
         values = likelihood.draw_varying(rng, draws)
@@ -128,7 +128,7 @@ def _varying(
 
 
 def labels_of(values: NDArray[Any]) -> NDArray[Any]:
-    """Return labels as coordinates that can be stored: numbers, text and times, else their text."""
+    """Return labels that can be stored as coordinates: numbers, text and times; others as text."""
     return values if values.dtype.kind in "iufbM" else np.array([str(label) for label in values])
 
 
@@ -150,7 +150,7 @@ def draw_prior(
             dim, coords[axes[name][0]] = axes[name]
             shape, dims = (*shape, len(coords[dim])), (*dims, dim)
         values = prior.draw(rng, shape)
-        if name == "stratum_effect":  # a zero-sum normal is a normal less its mean
+        if name == "stratum_effect":  # a zero-sum normal is a normal minus its mean
             values -= values.mean(axis=-1, keepdims=True)
         drawn[name] = (dims, values)
     return xr.Dataset(drawn, coords=coords)

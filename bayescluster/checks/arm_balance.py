@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats
+from .._support.checks import Verdict, judged
 from .._support.display import Tidy
 from .._support.doors import draw
 from ..data.experiment import Experiment
@@ -49,11 +50,9 @@ class Balance(Tidy):
     draws: int
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """Ok, caution or problem, by the omnibus p-value."""
-        return (
-            "ok" if self.p_value >= CAUTION else "caution" if self.p_value >= PROBLEM else "problem"
-        )
+        return judged(self.p_value >= CAUTION, self.p_value >= PROBLEM)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return `table`."""

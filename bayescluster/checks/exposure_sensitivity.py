@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats
+from .._support.checks import Verdict, worst
 from .._support.display import Tidy, number, percent
 from .._support.doors import draw
 from ..assignment.mechanisms import Mechanism
@@ -69,9 +70,9 @@ class ExposureSensitivity(Tidy):
     repeats: int
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """The worst of the verdicts."""
-        return max(self.table["verdict"], key=("ok", "caution", "problem").index)
+        return worst(self.table["verdict"])
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return `table`."""

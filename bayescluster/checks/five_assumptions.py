@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats
+from .._support.checks import Check, Subject, Verdict, judged
 from .._support.display import Tidy, number
 from ..data.experiment import Experiment
 from ..errors import DataError, DesignError
@@ -19,31 +20,24 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-#: What checks are about: the assumptions, in the order of the report, then the computation.
-ASSIGNMENT = "cluster random assignment"
-INTERFERENCE = "partial interference"
-SUTVA = "cluster-level SUTVA"
-EXCHANGEABILITY = "exchangeability"
-CLUSTERS = "cluster count"
+#: What each of the five assumptions says, in the order of the report.
 ASSUMPTIONS = {
-    ASSIGNMENT: "The arms differ by chance alone: the design's coins assigned whole clusters.",
-    INTERFERENCE: (
+    Subject.ASSIGNMENT: "The arms differ by chance alone: whole clusters were assigned at random.",
+    Subject.INTERFERENCE: (
         "What reaches a user from other clusters is the modelled spillover, and nothing else."
     ),
-    SUTVA: (
+    Subject.SUTVA: (
         "There is one treatment: it is the same in every treated cluster, and so is the absence of "
         "it in the others."
     ),
-    EXCHANGEABILITY: (
+    Subject.EXCHANGEABILITY: (
         "Before treatment, nothing that is not in the model tells one cluster from another: their "
         "levels scatter around one mean, like draws from one normal distribution."
     ),
-    CLUSTERS: "There are clusters enough, and none so large that it decides alone.",
+    Subject.CLUSTERS: "There are clusters enough, and none so large that it decides alone.",
 }
 #: p-values below these are a reason for caution, and a problem.
 CAUTION, PROBLEM = 0.05, 0.001
-
-Row = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,19 +161,21 @@ def balance_of(exp: Experiment) -> Balance | None:
         return None
 
 
-def assignment_rows(found: Balance | None) -> Iterator[Row]:
+def assignment_rows(found: Balance | None) -> Iterator[Check]:
     """Judge the balance of the arms."""
     if found is None:
-        yield (
+        yield Check(
+            Subject.ASSIGNMENT,
             "balance of the arms",
             "not tested: the specification does not say how whole clusters were assigned, or the "
             "data contradict what it says",
-            "caution",
+            Verdict.CAUTION,
             "name the mechanism that was used, so that the arms can be compared with what it makes",
         )
         return
     worst = found.table.loc[found.table["difference"].abs().idxmax()]
-    yield (
+    yield Check(
+        Subject.ASSIGNMENT,
         "balance of the arms",
         f"omnibus p = {number(found.p_value)}; largest standardised difference "
         f"{worst['difference']:+.2f} ({worst['covariate']})",
@@ -189,62 +185,67 @@ def assignment_rows(found: Balance | None) -> Iterator[Row]:
     )
 
 
-def interference_rows(exp: Experiment, spillover: pd.Series | None) -> Iterator[Row]:
+def interference_rows(exp: Experiment, spillover: pd.Series | None) -> Iterator[Check]:
     """Say what is known of interference: the effect, where it is modelled, and from what."""
     if spillover is None:
-        yield (
+        yield Check(
+            Subject.INTERFERENCE,
             "spillover between clusters",
             "not modelled: the specification names no spillover column"
             + " (spillover within clusters is)" * ("within_spillover" in exp.spec.design.effects),
-            "caution",
+            Verdict.CAUTION,
             "if users of different clusters work together, control users are partly treated and "
             "the effect is understated; bring their exposure, or a collaboration graph",
         )
         return
     low, high = spillover["ci_lower"], spillover["ci_upper"]
     known = exp.exposure is not None
-    yield (
+    yield Check(
+        Subject.INTERFERENCE,
         "spillover between clusters",
         f"effect {number(spillover['mean'])} ({number(low)} to {number(high)}) on exposed control "
         f"users; exposure {'from the collaboration graph' if known else 'as the data have it'}",
-        "ok" if known else "caution",
+        judged(known),
         "exposure that users choose (opting in, collaborating more) is no exposure of the design: "
         "the effect is an association unless it follows from a graph that was there before",
     )
 
 
-def spread_rows(exp: Experiment, found: ClusterLevels) -> Iterator[Row]:
+def spread_rows(exp: Experiment, found: ClusterLevels) -> Iterator[Check]:
     """Judge the spread of the clusters by arm."""
     by_arm = exp.spec.heterogeneity.between_sd_by_arm
     p = found.spread_p_value
-    yield (
+    yield Check(
+        Subject.SUTVA,
         "spread of the clusters, by arm",
         f"SD {number(found.sd_treated)} treated, {number(found.sd_control)} control (p = "
         f"{number(p)})",
-        "ok" if not p < CAUTION or by_arm else "caution" if p >= PROBLEM else "problem",
+        judged(not p < CAUTION or by_arm, p >= PROBLEM),
         "treated clusters scatter differently: the treatment's effect may vary between them "
         "(adoption, versions); let between_sd differ by arm, and look for what tells them apart",
     )
 
 
-def level_rows(found: ClusterLevels) -> Iterator[Row]:
+def level_rows(found: ClusterLevels) -> Iterator[Check]:
     """Judge outlying clusters, and levels that go with size."""
     p = found.largest_p_value
     far = found.table.loc[found.table["deviation"].abs().idxmax()]
-    yield (
+    yield Check(
+        Subject.EXCHANGEABILITY,
         "most distant cluster",
         f"{far['cluster']}, {found.largest:.1f} SDs from its arm's mean (p = {number(p)} among "
         f"{len(found.table):,} normal draws)",
-        "ok" if p >= CAUTION else "caution" if p >= PROBLEM else "problem",
+        judged(p >= CAUTION, p >= PROBLEM),
         "that cluster is not like the others: find out why, and see the estimate without it",
     )
     if np.isnan(found.size_correlation):
         return
     p = found.size_p_value
-    yield (
+    yield Check(
+        Subject.EXCHANGEABILITY,
         "levels and cluster sizes",
         f"rank correlation {found.size_correlation:+.2f} (p = {number(p)})",
-        "ok" if p >= CAUTION else "caution",
+        judged(p >= CAUTION),
         "large clusters have other levels: the mean over users and the mean over clusters are then "
         "different questions; add a covariate that size stands for",
     )

@@ -1,4 +1,4 @@
-"""How well models predict a cluster that they have not seen: leave-one-cluster-out."""
+"""Leave-one-cluster-out: how well models predict a cluster that they have not seen."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 Fitter = Callable[[Experiment], Any]
 
-#: Differences in elpd below this say nothing (Sivula, Magnusson, Matamoros & Vehtari 2025, Bayesian
-#: Analysis; arXiv:2008.10296).
+#: Smaller differences in elpd are not meaningful (Sivula, Magnusson, Matamoros & Vehtari 2025,
+#: Bayesian Analysis; arXiv:2008.10296).
 SMALL_DIFFERENCE = 4.0
-#: Standard errors that a difference must have to be called clear.
+#: Number of standard errors from which a difference is clear.
 CLEAR_ERRORS = 2.0
 
 
@@ -48,9 +48,9 @@ class LeaveOneOut(Tidy):
     good_k : float
         Pareto k above which the importance sampling of a cluster is not reliable.
     verdict, advice : str
-        Whether `elpd` can be relied on, and what to do where it cannot.
+        Whether `elpd` is reliable, and what to do if it is not.
     data : arviz.ELPDData
-        What ArviZ computed.
+        ArviZ's result.
     """
 
     elpd: float
@@ -74,8 +74,8 @@ class LeaveOneOut(Tidy):
 def loo(tree: xr.DataTree) -> LeaveOneOut:
     """Estimate how well the model predicts each cluster from all others.
 
-    A cluster's users are left out together, its intercept integrated out: what is predicted is a
-    new cluster, as the design treats them.
+    A cluster's users are left out together, with its intercept integrated out. The prediction is
+    therefore for a new cluster, as in the design.
 
     Parameters
     ----------
@@ -113,10 +113,10 @@ def loo(tree: xr.DataTree) -> LeaveOneOut:
     advice = (
         f"Pareto k exceeds {good_k:.2f} for {bad:,} of {len(k):,} clusters ({named}"
         + ", ..." * (bad > 3)
-        + "): each of them moves the posterior so far that its prediction by the others is not "
-        "known from these draws. Fit without it to see, and compare models by differences much "
-        "larger than such a cluster's elpd; a family with heavier tails or a looser prior of "
-        "between_sd would mind it less"
+        + "): each of them moves the posterior so far that its prediction from the others cannot "
+        "be estimated from these draws. Refit without it to check, and compare models only by "
+        "differences much larger than such a cluster's elpd; a family with heavier tails or a "
+        "wider prior of between_sd is less sensitive"
     )
     return LeaveOneOut(
         elpd=float(data.elpd),
@@ -131,7 +131,7 @@ def loo(tree: xr.DataTree) -> LeaveOneOut:
 
 
 def _elpd(tree: xr.DataTree) -> Any:
-    """Return ArviZ's result; what it warns of is in the result."""
+    """Return ArviZ's result, without its warnings, which the result contains."""
     import arviz as az
 
     with warnings.catch_warnings():
@@ -141,21 +141,21 @@ def _elpd(tree: xr.DataTree) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class ModelComparison(Tidy):
-    """Models of the same data, by how well they predict clusters that they have not seen.
+    """Models of the same data, compared by how well they predict unseen clusters.
 
     Parameters
     ----------
     table : DataFrame
-        A row a model, the best first: model, family, elpd, se, elpd_diff and dse (difference from
-        the best, and its standard error), p (effective number of parameters), parameters (how many
-        the model has besides those of single clusters), weight (stacking), bad_k (clusters whose
-        Pareto k is too large), verdict (ok, caution, problem) and conclusion.
+        One row per model, the best first: model, family, elpd, se, elpd_diff and dse (difference
+        from the best, and its standard error), p (effective number of parameters), parameters
+        (number of parameters, without those of single clusters), weight (stacking), bad_k (clusters
+        whose Pareto k is too large), verdict (ok, caution, problem) and conclusion.
     preferred : str
-        The model with fewest parameters among those that predict about as well as the best.
+        The model with the fewest parameters among those that predict about as well as the best.
     fits : dict of tuple
         Experiment and posterior of each model.
     data : DataFrame
-        ``arviz.compare``'s table.
+        The table of ``arviz.compare``.
     """
 
     table: pd.DataFrame
@@ -168,8 +168,8 @@ class ModelComparison(Tidy):
         return self.table
 
     @property
-    def verdict(self) -> list[str]:
-        """The conclusions in words, a sentence an item."""
+    def conclusions(self) -> list[str]:
+        """The conclusions in words, one sentence per model."""
         rows = self.table.itertuples()
         return [f"{row.model}: {row.conclusion}" for row in rows]
 
@@ -188,10 +188,10 @@ def compare_models(
     data : DataFrame, Table, path or ibis.Table
         See :class:`Experiment`.
     specs : mapping of str to ModelSpec
-        The specifications, by the models' names.
+        The specifications, by model name.
     fitter : callable, optional
-        From an experiment to its posterior; by default :func:`fit_exact` where the posterior is an
-        integral, else :func:`fit`.
+        Function from an experiment to its posterior; by default :func:`fit_exact` if the posterior
+        is an integral, otherwise :func:`fit`.
 
     Returns
     -------
@@ -201,9 +201,9 @@ def compare_models(
     Raises
     ------
     SpecError
-        Where the models are not of the same outcome, or of incomparable families.
+        If the models have different outcomes, or incomparable families.
     DataError
-        Where the data cannot be analysed, or the models are of different users.
+        If the data cannot be analysed, or the models have different users.
     """
     _check_specs(specs)
     return compare_fits({name: Experiment(data, spec) for name, spec in specs.items()}, fitter)
@@ -212,12 +212,12 @@ def compare_models(
 def compare_fits(
     fits: Mapping[str, Experiment | tuple[Experiment, xr.DataTree]], fitter: Fitter | None = None
 ) -> ModelComparison:
-    """Compare how well models of the same data predict a cluster that they have not seen.
+    """Compare how well models of the same data predict an unseen cluster.
 
     Parameters
     ----------
     fits : mapping of str to Experiment or (Experiment, DataTree)
-        Experiments, with their posteriors where there are any yet.
+        Experiments, with their posteriors if they have been fitted.
     fitter : callable, optional
         See :func:`compare_models`.
 
@@ -229,18 +229,18 @@ def compare_fits(
     Raises
     ------
     SpecError
-        Where the models are not of the same outcome, or of incomparable families.
+        If the models have different outcomes, or incomparable families.
     DataError
-        Where the models are of different clusters or users.
+        If the models have different clusters or users.
 
     Notes
     -----
-    Differences in elpd below 4 say nothing, and larger ones little where they are within two of
-    their standard errors (Sivula et al. 2025, arXiv:2008.10296); the simpler model then is
-    preferred. The lognormal family has a density of log y; less the sum of log y over a cluster's
-    users it is one of y, as the gaussian's. Probabilities of counts and densities are not
-    comparable. Whether an effect exists is not the question here: a spillover effect that the
-    posterior is sure of may improve predictions of whole clusters by little.
+    Differences in elpd below 4 are not meaningful, and larger ones hardly if they are within two
+    standard errors (Sivula et al. 2025, arXiv:2008.10296); the simpler model is then preferred. The
+    lognormal family has a density of log y; subtracting the sum of log y over a cluster's users
+    makes it a density of y, like the gaussian's. Probabilities of counts and densities are not
+    comparable. The comparison does not answer whether an effect exists: a spillover effect that is
+    certain a posteriori may improve predictions of whole clusters only a little.
     """
     import arviz as az
 
@@ -250,7 +250,7 @@ def compare_fits(
     run = fitter or fit_of
     trees = {k: run(v) if isinstance(v, Experiment) else v[1] for k, v in fits.items()}
     elpds = {name: _elpd(_on_the_outcome(exp, trees[name])) for name, exp in experiments.items()}
-    with warnings.catch_warnings():  # what it warns of is said in the conclusions
+    with warnings.catch_warnings():  # the conclusions state what it warns about
         warnings.simplefilter("ignore", UserWarning)
         compared = az.compare(elpds, round_to="none")
     rows = []
@@ -282,24 +282,24 @@ def compare_fits(
 
 
 def fit_of(exp: Experiment) -> xr.DataTree:
-    """Integrate the posterior where that is possible, else sample it."""
+    """Integrate the posterior if possible, otherwise sample it."""
     return fit_exact(exp) if is_integrable(exp.spec) else fit(exp, progressbar=False)
 
 
 def _check_specs(specs: Mapping[str, ModelSpec]) -> None:
     if len(specs) < 2:
-        raise SpecError(f"a comparison needs two models or more; given {len(specs)}")
+        raise SpecError(f"a comparison needs at least two models; given {len(specs)}")
     columns = {name: spec.outcome.column for name, spec in specs.items()}
     if len(set(columns.values())) > 1:
-        raise SpecError(f"the models are of different outcomes: {columns}")
+        raise SpecError(f"the models have different outcomes: {columns}")
     kinds = {name: spec.family.is_discrete for name, spec in specs.items()}
     if len(set(kinds.values())) > 1:
         families = {name: spec.outcome.family for name, spec in specs.items()}
         discrete = [name for name, family in FAMILIES.items() if family.is_discrete]
         raise SpecError(
             f"families {families} are not comparable: {', '.join(discrete)} give outcomes "
-            "probabilities, the others densities per unit of the outcome; choose between them by "
-            "what the outcome is, and by posterior_predictive_check"
+            "probabilities, the others densities per unit of the outcome; choose by the type of "
+            "outcome, and with posterior_predictive_check"
         )
 
 
@@ -310,24 +310,24 @@ def _check_same_data(experiments: Mapping[str, Experiment]) -> None:
         other = exp.moments()
         if not np.array_equal(m.clusters, other.clusters):
             raise DataError(
-                f"models {first_name!r} and {name!r} are of different clusters "
+                f"models {first_name!r} and {name!r} have different clusters "
                 f"({m.n_clusters:,} and {other.n_clusters:,})"
             )
         if not np.array_equal(m.n, other.n):
             raise DataError(
-                f"models {first_name!r} and {name!r} are of different users "
-                f"({m.n_units:,} and {other.n_units:,}): drop the rows that are missing a "
-                "covariate of either model first"
+                f"models {first_name!r} and {name!r} have different users "
+                f"({m.n_units:,} and {other.n_units:,}): first drop the rows that lack a "
+                "covariate of either model"
             )
         if exp.spec.family.log_outcome != first.spec.family.log_outcome:
             continue
         ours, theirs = (x.means[:, -1] for x in (m, other))
         if not np.allclose(ours, theirs, rtol=1e-6, atol=1e-9 * float(m.sd[-1])):
-            raise DataError(f"models {first_name!r} and {name!r} are of different outcomes")
+            raise DataError(f"models {first_name!r} and {name!r} have different outcomes")
 
 
 def _on_the_outcome(exp: Experiment, tree: xr.DataTree) -> xr.DataTree:
-    """Return the groups that LOO reads, with the log-likelihood as a density of the outcome."""
+    """Return the groups that LOO needs, with the log-likelihood as a density of the outcome."""
     import xarray as xr
 
     values = tree["log_likelihood"].to_dataset()
@@ -340,7 +340,7 @@ def _on_the_outcome(exp: Experiment, tree: xr.DataTree) -> xr.DataTree:
 
 
 def _parameters(tree: xr.DataTree) -> int:
-    """Count the parameters that are not of single clusters; strata are so many less one."""
+    """Count the parameters, without those of single clusters; S strata count as S - 1."""
     count = 0
     for name, values in tree["posterior"].to_dataset().items():
         if "cluster" not in values.dims:
@@ -362,7 +362,7 @@ def _conclusion(row: Mapping[str, Any], best: str, preferred: str) -> tuple[str,
         text = f"predicts as well as {best}: the difference in elpd, {gap:.1f}, is below 4"
     elif gap < CLEAR_ERRORS * dse:
         text = (
-            f"cannot be told from {best}: the difference in elpd, {gap:.1f}, is within two of its "
+            f"not clearly different from {best}: the difference in elpd, {gap:.1f}, is within two "
             f"standard errors ({dse:.1f})"
         )
     else:
@@ -374,7 +374,7 @@ def _conclusion(row: Mapping[str, Any], best: str, preferred: str) -> tuple[str,
             else f"predicts clearly worse than {best}: the difference in elpd is {gap:.1f}"
         )
     if row["model"] == preferred:
-        text += "; preferred" + ", being the simpler" * (preferred != best)
+        text += "; preferred" + ", because it is simpler" * (preferred != best)
     if row["bad_k"]:
         verdict = "caution" if verdict == "ok" else verdict
         text += f"; its elpd is unreliable for {row['bad_k']:,} clusters (Pareto k)"

@@ -1,4 +1,4 @@
-"""Predictive checks: what the model expects data to look like, before and after seeing them."""
+"""Predictive checks: the data compared with predictions of the prior and of the fitted model."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats
+from .._support.checks import Verdict, worst
 from .._support.display import Tidy
 from .._support.doors import draw
 from ..bayes.parameter_draws import ParameterDraws, check_posterior
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-#: Two-sided tail probabilities below which what was observed is a surprise, and a misfit.
+#: Two-sided tail probabilities below which an observed value is surprising, and is a misfit.
 SURPRISING, MISFIT = 0.05, 0.01
-#: Share of absurd cluster means that a prior may imply, before caution and before it is a problem.
+#: Shares of absurd cluster means in the prior from which the verdict is caution, and problem.
 MAX_ABSURD, MOSTLY_ABSURD = 0.2, 0.5
-#: What absurd is: conversion rates this near 0 or 1 (of rare events: so many times nearer than the
+#: Absurd are conversion rates this near 0 or 1 (for rare events: this many times nearer than the
 #: observed rate), ...
 EXTREME_RATE, RARER = 0.01, 10.0
 #: ... counts and money this many times above or below the observed mean, ...
@@ -43,9 +44,9 @@ ABSURD_RATIO = 100.0
 #: ... and other means this many standard deviations of users away from it.
 ABSURD_SDS = 10.0
 
-#: The row on all cluster means that the priors imply.
+#: Name of the row for all cluster means that the priors imply.
 ALL_MEANS = "all cluster means"
-#: The prior that each aspect of the cluster means goes back to.
+#: The prior that determines each aspect of the cluster means.
 PRIOR_OF = {
     Aspect.LEVEL: "intercept_mean",
     Aspect.BETWEEN: "between_sd",
@@ -53,30 +54,30 @@ PRIOR_OF = {
     Aspect.CONTRAST: "direct (and the other effects)",
 }
 _EFFECTS = (
-    "an effect is not what the model says it is: look for an interaction, a dose or a covariate "
-    "that is left out, and at the effects' priors"
+    "an effect differs from the model's: look for an interaction, a dose or an omitted covariate, "
+    "and check the effects' priors"
 )
-#: What to do where a fitted model misses each aspect.
+#: Advice if a fitted model misses an aspect.
 MISFITS = {
-    Aspect.LEVEL: "a prior pulls the level away from the data; look at intercept_mean's",
-    Aspect.BETWEEN: "look at the prior of between_sd, and at slopes that vary between clusters",
-    Aspect.BETWEEN_BY_ARM: "the arms differ in how much clusters vary; set between_sd_by_arm",
+    Aspect.LEVEL: "a prior pulls the level away from the data; check that of intercept_mean",
+    Aspect.BETWEEN: "check the prior of between_sd, and slopes that vary between clusters",
+    Aspect.BETWEEN_BY_ARM: "clusters vary more in one arm than in the other; set between_sd_by_arm",
     Aspect.WITHIN: (
-        "users of the two arms vary by different amounts; read a cluster-robust interval beside "
-        "the posterior, and ask what treatment does to the spread"
+        "users vary more in one arm than in the other; compare with a cluster-robust interval, and "
+        "check how the treatment affects the spread"
     ),
     Aspect.EXTREME: (
-        "one cluster lies apart from the normal distribution of the others; look at it, and "
-        "report the effect without it too"
+        "one cluster is far from the normal distribution of the others; inspect it, and also "
+        "report the effect without it"
     ),
     Aspect.CONTRAST: _EFFECTS,
     Aspect.CONDITION: _EFFECTS,
 }
-#: What to do where counts vary less than the family allows.
+#: Advice if counts vary less than the family allows.
 TOO_EVEN = (
-    "the counts vary less than the family allows, so that intervals are too wide rather than too "
-    "short; ask what evens them out (a cap, a quota), and read a cluster-robust interval beside "
-    "the posterior"
+    "the counts vary less than the family allows, so intervals are too wide rather than too "
+    "short; check what limits the counts (a cap, a quota), and compare with a cluster-robust "
+    "interval"
 )
 
 COLUMNS = ["statistic", "observed", "predicted", "ci_lower", "ci_upper", "ci_prob", "tail_prob"]
@@ -85,16 +86,16 @@ COLUMNS += ["verdict", "advice"]
 
 @dataclass(frozen=True, eq=False)
 class PredictiveCheck(Tidy):
-    """Statistics of the data beside those of experiments that the model predicts.
+    """Statistics of the data, compared with those of experiments that the model predicts.
 
     Parameters
     ----------
     kind : {"prior", "posterior"}
-        What the parameters of the predicted experiments were drawn from.
+        Source of the parameters of the predicted experiments.
     table : DataFrame
         Columns statistic, observed, predicted (median), ci_lower, ci_upper, ci_prob (equal-tailed),
-        tail_prob (probability that a predicted experiment has more, ties counted half), verdict
-        (ok, caution, problem), advice (empty where ok).
+        tail_prob (probability that a predicted experiment has a larger value, ties counted half),
+        verdict (ok, caution, problem), advice (empty if ok).
     draws : dict of ndarray
         The statistics of the predicted experiments, by name.
     scale : str
@@ -107,7 +108,7 @@ class PredictiveCheck(Tidy):
     scale: str
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """The worst of the verdicts."""
         return worst(self.table["verdict"])
 
@@ -123,10 +124,10 @@ class PredictiveCheck(Tidy):
 def prior_predictive_check(
     exp: Experiment, tree: xr.DataTree | None = None, *, seed: int = 0
 ) -> PredictiveCheck:
-    """Check what the priors imply for the clusters' means, on the outcome's scale.
+    """Check what the priors imply for the cluster means, on the outcome's scale.
 
-    Needs no fit: where there is none, parameters are drawn from their priors. The data then give
-    the scale and the design, and what was observed is for comparison.
+    Needs no fit: without a tree, parameters are drawn from their priors. The data only give the
+    scale, the design and the observed values for comparison.
 
     Parameters
     ----------
@@ -135,26 +136,26 @@ def prior_predictive_check(
     tree : DataTree, optional
         The result of :func:`fit`, whose prior draws are used.
     seed : int
-        Seed of draws where there is no tree.
+        Seed of the draws, if there is no tree.
 
     Returns
     -------
     PredictiveCheck
-        Of the clusters' means (lognormal: geometric means; bernoulli: rates): all of them together,
-        their mean over clusters, spread, smallest and largest, and the difference (lognormal:
-        ratio) between treated and control clusters. The row "all cluster means" has as observed the
-        observed mean and is judged by the share of absurd means, in its advice; the others by
-        whether the prior allows for what was observed: a standard deviation is in conflict only
-        where the prior's are too small, as priors are wider than posteriors by intention.
+        For the cluster means (lognormal: geometric means; bernoulli: rates): all of them together,
+        their mean, spread, smallest and largest, and the difference (lognormal: ratio) between
+        treated and control clusters. The row "all cluster means" shows the observed mean, and its
+        verdict depends on the share of absurd means, which the advice gives. The other verdicts
+        depend on whether the prior allows the observed value. A standard deviation conflicts only
+        if the prior's values are too small, because priors are meant to be wider than posteriors.
 
     Notes
     -----
     Tail probabilities are those of Box (1980, Journal of the Royal Statistical Society A 143:
-    383-430). Absurd are rates below 1% or above 99% (of events that are rarer than 10%, or more
-    frequent than 90%: ten times as near to 0 or 1 as the observed rate), counts and money 100 times
-    the observed mean or a hundredth of it, and other means 10 standard deviations of users away.
-    Rates and counts are judged by what is expected of a cluster, since the share of a few users is
-    0 or 1 by chance.
+    383-430). Absurd values are rates below 1% or above 99% (for events rarer than 10%, or more
+    frequent than 90%: ten times nearer to 0 or 1 than the observed rate), counts and money 100
+    times above or below the observed mean, and other means 10 standard deviations of users away.
+    Rates and counts are judged by a cluster's expected value, because the share among a few users
+    is 0 or 1 by chance.
     """
     drawn, expected = _prior_means(exp, tree, seed)
     observed = _observed_means(exp)
@@ -177,7 +178,7 @@ def prior_predictive_check(
 def posterior_predictive_check(
     exp: Experiment, tree: xr.DataTree, *, draws: int = 1_000, seed: int = 0
 ) -> PredictiveCheck:
-    """Check whether experiments that the fitted model predicts look like the one observed.
+    """Check whether experiments that the fitted model predicts look like the observed one.
 
     Parameters
     ----------
@@ -186,27 +187,27 @@ def posterior_predictive_check(
     tree : DataTree
         The result of :func:`fit` or :func:`fit_exact`.
     draws : int
-        Replicated experiments; posterior draws are thinned to as many.
+        Number of replicated experiments; posterior draws are thinned to this number.
     seed : int
         Seed of the replicates.
 
     Returns
     -------
     PredictiveCheck
-        Of the mean over users; the standard deviation between clusters (by arm, where whole
+        For the mean over users; the standard deviation between clusters (by arm, if whole
         clusters are treated); the smallest and largest cluster mean; the mean over users in each
-        exposure condition (in each arm, where spillover is a dose and the outcome gaussian); of
-        gaussian outcomes the standard deviation within clusters by arm; of counts the share of
+        exposure condition (in each arm, if spillover is a dose and the outcome gaussian); for
+        gaussian outcomes, the standard deviation within clusters by arm; for counts, the share of
         zeros and the ratio of variance to mean over all users. Lognormal outcomes are checked on
         the log scale.
 
     Notes
     -----
     A replicate has the same design, covariates and cluster sizes but new clusters. Posterior
-    predictive p-values (Gelman, Meng & Stern 1996, Statistica Sinica 6: 733-807) are conservative:
-    parameters were fitted to the data that they are compared with, so that values near 0 or 1 mean
-    a misfit and values near 1/2 are no proof of a fit. With S replicates their Monte Carlo error is
-    at most 1 / (2 sqrt(S)).
+    predictive p-values (Gelman, Meng & Stern 1996, Statistica Sinica 6: 733-807) are conservative
+    because the parameters were fitted to the same data: values near 0 or 1 indicate a misfit, but
+    values near 1/2 do not prove a good fit. With S replicates their Monte Carlo error is at most
+    1 / (2 sqrt(S)).
     """
     check_posterior(exp, tree)
     rng = np.random.default_rng(seed)
@@ -229,17 +230,12 @@ def posterior_predictive_check(
     return PredictiveCheck("posterior", pd.DataFrame(rows, columns=COLUMNS), draws_by_name, scale)
 
 
-def worst(verdicts: Any) -> str:
-    """Return the worst of verdicts: problem, then caution, then ok."""
-    return max(verdicts, key=("ok", "caution", "problem").index, default="ok")
-
-
 def _prior_means(
     exp: Experiment, tree: xr.DataTree | None, seed: int
 ) -> tuple[Floats, Floats | None]:
     """Return cluster means (S, J) of experiments with parameters from the prior.
 
-    For families with a link also the expected ones, (S, J).
+    For families with a link, also return the expected means, (S, J).
     """
     rng = np.random.default_rng(seed)
     if tree is not None:
@@ -260,7 +256,7 @@ def _prior_means(
 
 
 def _observed_means(exp: Experiment) -> Floats:
-    """Return the clusters' means, to the last digit where they are means of counts: ties count."""
+    """Return the cluster means; those of counts are exact, because ties count."""
     if exp.spec.family.has_link:
         cells = exp.cells()
         return np.bincount(cells.cluster, cells.total) / np.bincount(cells.cluster, cells.n)
@@ -268,9 +264,9 @@ def _observed_means(exp: Experiment) -> Floats:
 
 
 def _from_logs(statistic: Statistic) -> tuple[Statistic, Any]:
-    """Return a statistic on the outcome's own scale, and how to get there from logarithms.
+    """Return a statistic on the outcome's own scale, and the function that maps it from logs.
 
-    Quantiles of an increasing function are that function of the quantiles.
+    Quantiles of an increasing function are this function of the quantiles.
     """
     match statistic.aspect:
         case Aspect.BETWEEN:
@@ -288,7 +284,7 @@ def _exp(values: Floats) -> Floats:
 def _row(name: str, observed: float, values: Floats, ci_prob: float) -> dict[str, Any]:
     values = values[~np.isnan(values)]
     tail = (1 - ci_prob) / 2
-    # By order statistics: draws may be infinite.
+    # By order statistics, because draws may be infinite.
     lower, middle, upper = np.quantile(values, [tail, 0.5, 1 - tail], method="inverted_cdf")
     more = float(np.mean(values > observed) + 0.5 * np.mean(values == observed))
     return {
@@ -303,7 +299,7 @@ def _row(name: str, observed: float, values: Floats, ci_prob: float) -> dict[str
 
 
 def _absurd_row(exp: Experiment, means: Floats, expected: Floats | None) -> dict[str, Any]:
-    """Describe all cluster means that the prior implies, and judge whether they can be."""
+    """Summarise all cluster means that the prior implies, and judge whether they are plausible."""
     judged = means if expected is None else expected
     m, family = exp.moments(), exp.spec.family
     center, sd = float(m.grand_means[-1]), float(m.sd[-1])
@@ -323,7 +319,7 @@ def _absurd_row(exp: Experiment, means: Floats, expected: Floats | None) -> dict
             absurd = np.abs(judged - center) > ABSURD_SDS * sd
             what = f"means {ABSURD_SDS:.0f} standard deviations of users from the observed one"
         case other:
-            raise ValueError(f"no means are known to be absurd under a {other} link: say which")
+            raise ValueError(f"define absurd means for the {other} link")
     share = float(absurd.mean())
     verdict = "ok" if share <= MAX_ABSURD else "caution"
     verdict = "problem" if share > MOSTLY_ABSURD else verdict
@@ -342,8 +338,8 @@ def _prior_verdict(statistic: Statistic, tail: float) -> dict[str, str]:
     side = "below" if tail < 0.5 else "above"
     advice = (
         f"nearly all experiments that the priors imply have their {statistic.name} {side} the "
-        f"observed one: the prior of {PRIOR_OF[statistic.aspect]} conflicts with the data; state "
-        "where it comes from, or widen it"
+        f"observed one: the prior of {PRIOR_OF[statistic.aspect]} conflicts with the data; justify "
+        "it, or widen it"
     )
     return {"verdict": verdict, "advice": "" if verdict == "ok" else advice}
 
@@ -356,15 +352,15 @@ def _verdict(surprise: float) -> str:
 
 def _posterior_verdict(exp: Experiment, statistic: Statistic, tail: float) -> dict[str, str]:
     verdict = _verdict(2 * min(tail, 1 - tail))
-    more = "more" if tail < 0.5 else "less"
+    size = "larger" if tail < 0.5 else "smaller"
     return {
         "verdict": verdict,
-        "advice": "" if verdict == "ok" else _misfit_advice(exp, statistic, more),
+        "advice": "" if verdict == "ok" else _misfit_advice(exp, statistic, size),
     }
 
 
-def _misfit_advice(exp: Experiment, statistic: Statistic, more: str) -> str:
-    start = f"the data have {more} of it than the model predicts: "
+def _misfit_advice(exp: Experiment, statistic: Statistic, size: str) -> str:
+    start = f"the observed value is {size} than the model predicts: "
     if statistic.aspect is not Aspect.DISPERSION:
         return start + MISFITS[statistic.aspect]
-    return start + (TOO_EVEN if more == "less" else exp.spec.family.words.too_variable)
+    return start + (TOO_EVEN if size == "smaller" else exp.spec.family.words.too_variable)

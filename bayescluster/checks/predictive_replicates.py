@@ -1,8 +1,8 @@
-"""Replicated experiments: the same clusters' sizes and regressors, new intercepts and new users.
+"""Replicated experiments: the same cluster sizes and regressors, new intercepts and new users.
 
-Users of a cluster in one exposure condition are kept together. For outcomes counted in cells these
-are the cells; for gaussian ones they are recovered from the moments, which hold the sum of the
-outcome, and of every regressor, over the users with a binary regressor equal to 1.
+Users of a cluster in the same exposure condition form a group. For outcomes counted in cells,
+groups are cells. For gaussian outcomes, groups are recovered from the moments, which hold the sum
+of the outcome, and of each regressor, over the users with a binary regressor equal to 1.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-#: Units x draws above which the outcomes of counts are drawn as frequencies of values.
+#: Units x draws above which counts are drawn as frequencies of their values.
 MAX_UNITS_DRAWN = 40_000_000
-#: Distinct values of a count that frequencies may be drawn of.
+#: Largest number of distinct values of a count for which frequencies are drawn.
 MAX_VALUES = 4_000
 
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Users of one cluster that share their exposure condition (and cell); C of them.
+    """C groups of users of one cluster with the same exposure condition (and cell).
 
     Parameters
     ----------
     cluster : ndarray, shape (C,)
         Position of each group's cluster.
     x : ndarray, shape (C, p)
-        Mean regressors of each group, as the model has them (covariates centred).
+        Mean regressors of each group, on the model's scale (covariates centred).
     n : ndarray, shape (C,)
-        Users.
+        Number of users.
     total : ndarray, shape (C,)
         Sum of their outcomes (lognormal: of the logarithms).
     condition : ndarray of str, shape (C,)
-        Exposure condition; "treated" and "control" where a dose of spillover is known by its
-        moments only.
+        Exposure condition; "treated" and "control" if only the moments of a spillover dose are
+        known.
     """
 
     cluster: Integers
@@ -63,7 +63,7 @@ class Groups:
             data = cell_likelihood(exp)
             cells = data.cells
             condition = _conditions(exp, cells.x, None)
-            if cells.by_value:  # users with one outcome are drawn apart
+            if cells.by_value:  # each user is a group
                 at = np.repeat(np.arange(cells.n_cells), cells.n.astype(np.int64))
                 one = np.ones(len(at))
                 mean = (cells.total / cells.n)[at]
@@ -73,7 +73,7 @@ class Groups:
 
     @property
     def conditions(self) -> list[str]:
-        """Conditions that have users."""
+        """Conditions that occur."""
         return list(dict.fromkeys(self.condition.tolist()))
 
     @cached_property
@@ -83,15 +83,15 @@ class Groups:
 
     @cached_property
     def n_of_cluster(self) -> Floats:
-        """Users of each cluster; shape (J,)."""
+        """Number of users in each cluster; shape (J,)."""
         return np.bincount(self.cluster, self.n, self.n_clusters)
 
     def cluster_means(self, totals: Floats) -> Floats:
-        """Return the clusters' means of totals (..., C); shape (..., J)."""
+        """Return the cluster means from group totals (..., C); shape (..., J)."""
         return totals @ self._membership / self.n_of_cluster
 
     def condition_means(self, totals: Floats, condition: str) -> Floats:
-        """Return the mean over a condition's users of totals (..., C); shape (...)."""
+        """Return the mean over a condition's users from totals (..., C); shape (...)."""
         there = self.condition == condition
         return totals[..., there].sum(axis=-1) / self.n[there].sum()
 
@@ -111,9 +111,9 @@ class Replicates:
     Parameters
     ----------
     totals : ndarray, shape (S, C)
-        Sum of the outcomes of each group.
+        Total outcome of each group.
     zeros, squares : ndarray, shape (S,), optional
-        Of counts: users whose outcome is 0, and the sum of all users' squared outcomes.
+        For counts: number of users whose outcome is 0, and sum of the squared outcomes.
     """
 
     totals: Floats
@@ -141,7 +141,7 @@ def replicate(
 def expected_means(
     rng: np.random.Generator, exp: Experiment, groups: Groups, draws: ParameterDraws
 ) -> Floats:
-    """Return the expected means of new clusters, whatever their users happen to do; (S, J)."""
+    """Return the expected means of new clusters, without the variation of users; (S, J)."""
     mean = exp.spec.family.link.mean
     parts = [
         groups.n * mean(_linear_predictor(rng, exp, groups, part))
@@ -167,7 +167,7 @@ def _linear_predictor(
 def _draw_counts(
     rng: np.random.Generator, family: Family, eta: Floats, n: Floats, shape: Floats, draws: int
 ) -> tuple[Floats, ...]:
-    """Draw totals (S, C), and zeros and squares (S,) where the counts are small enough for it."""
+    """Draw totals (S, C), and zeros and squares (S,) if the counts are small enough."""
     units = round(float(n.sum()))
     if units * draws <= MAX_UNITS_DRAWN:
         return _draw_units(rng, family, eta, n, shape)
@@ -197,7 +197,7 @@ def _draw_units(
 def _draw_frequencies(
     rng: np.random.Generator, family: Family, eta: Floats, n: Floats, shape: Floats, largest: int
 ) -> tuple[Floats, ...]:
-    """Draw how often each value occurs: multinomial in every group, whatever its size."""
+    """Draw the frequency of each value in each group: multinomial, for any group size."""
     from scipy import special
 
     density = density_of(family)
@@ -220,10 +220,10 @@ def _blocks(draws: ParameterDraws, width: int) -> Iterator[ParameterDraws]:
 
 
 def _from_moments(exp: Experiment) -> Groups:
-    """Split each cluster by its binary regressors, exactly, from its moments."""
+    """Split each cluster exactly by its binary regressors, using its moments."""
     m, data = exp.moments(), gaussian_statistics(exp)
     design = exp.spec.design
-    # Sums over the users with v = 1 of v's product with every variable, in the variables' own unit.
+    # For users with v = 1: sums of each variable, in its own unit.
     mean = np.column_stack([data.regressor_mean, data.outcome_mean])
 
     def sums(name: str) -> tuple[Floats, Floats]:
@@ -260,7 +260,7 @@ def _from_moments(exp: Experiment) -> Groups:
 
 
 def _is_binary(exp: Experiment, name: str) -> bool:
-    """Whether a regressor in [0, 1] is 0 or 1 throughout: its variance is then m (1 - m)."""
+    """Whether a regressor in [0, 1] takes only 0 and 1; its variance is then m (1 - m)."""
     m, at = exp.moments(), exp.moments().column(name)
     mean = m.means[:, at]
     return bool(np.abs(m.cross[:, at, at] / m.n - mean * (1 - mean)).max() < 1e-9)
@@ -274,7 +274,7 @@ def _conditions(exp: Experiment, x: Floats, flags: NDArray[Any] | None) -> NDArr
         return x[:, names.index(name)] if name in names else np.zeros(len(x))
 
     treated = column("direct") > 0.5 if flags is None else flags[:, 0].astype(bool)
-    if flags is not None and flags.shape[1] == 1:  # how many users have a dose is not known
+    if flags is not None and flags.shape[1] == 1:  # the number of users with a dose is unknown
         return np.where(treated, "treated", "control")
     exposed = column("spillover") > 0 if flags is None else flags[:, 1].astype(bool)
     within = column("within_spillover") > 1e-9 if design.saturation else np.zeros(len(x), bool)

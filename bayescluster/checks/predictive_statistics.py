@@ -1,4 +1,4 @@
-"""Statistics of experiments by which predictive checks compare data with what a model predicts."""
+"""Statistics that predictive checks compare between the data and predicted experiments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .predictive_replicates import Groups, Replicates
 
 
 class Aspect(StrEnum):
-    """What a statistic tells of an experiment, and with it what to do where it is a surprise."""
+    """What a statistic describes; determines the advice if its value is surprising."""
 
     LEVEL = "level"
     BETWEEN = "spread of the clusters"
@@ -29,14 +29,14 @@ class Aspect(StrEnum):
 
 @dataclass(frozen=True)
 class Statistic:
-    """One number that an experiment has.
+    """One statistic of an experiment.
 
     Parameters
     ----------
     name : str
-        Its label.
+        Label of the statistic.
     aspect : Aspect
-        What it tells.
+        What it describes.
     """
 
     name: str
@@ -54,7 +54,7 @@ DISPERSION = Statistic("variance / mean of users", Aspect.DISPERSION)
 
 
 def of_cluster_means(exp: Experiment) -> dict[Statistic, Callable[[Floats], Floats]]:
-    """Return functions of cluster means (..., J)."""
+    """Return the statistics as functions of cluster means (..., J)."""
     treated = exp.treated
     functions: dict[Statistic, Callable[[Floats], Floats]] = {
         MEAN_OVER_CLUSTERS: lambda m: m.mean(axis=-1),
@@ -68,14 +68,14 @@ def of_cluster_means(exp: Experiment) -> dict[Statistic, Callable[[Floats], Floa
 
 
 def _sd(values: Floats) -> Floats:
-    """Return standard deviations; infinite where a value is, as counts of a wide prior may be."""
+    """Return standard deviations; infinite if a value is, as for counts under a wide prior."""
     with np.errstate(invalid="ignore", over="ignore"):
         sd = values.std(axis=-1, ddof=1)
     return np.where(np.isnan(sd), np.inf, sd)
 
 
 def _difference(means: Floats, treated: Booleans) -> Floats:
-    """Return the difference between the arms; NaN where both are infinite."""
+    """Return the difference between the arms; NaN if both are infinite."""
     with np.errstate(invalid="ignore"):
         return means[..., treated].mean(axis=-1) - means[..., ~treated].mean(axis=-1)
 
@@ -105,7 +105,7 @@ def of_groups(exp: Experiment, groups: Groups, data: Replicates) -> dict[Statist
 
 
 def observed_totals(exp: Experiment, groups: Groups, like: Replicates) -> Replicates:
-    """Return the data as one experiment, with what the replicates `like` them hold; S = 1."""
+    """Return the data as one experiment, S = 1, with the same fields as the replicates `like`."""
     totals = groups.total[None]
     if like.zeros is None:
         return Replicates(totals)
@@ -116,7 +116,7 @@ def observed_totals(exp: Experiment, groups: Groups, like: Replicates) -> Replic
 
 
 def _arms(exp: Experiment) -> dict[Statistic, Booleans]:
-    """Return the SD within clusters of each arm, and its clusters; none for cells."""
+    """Return, for each arm, its SD within clusters and a mask of its clusters; none for cells."""
     if exp.spec.family.cells is not None:
         return {}
     name = "SD within clusters"
@@ -139,9 +139,9 @@ def observed_within_sd(exp: Experiment) -> dict[Statistic, Floats]:
 def draw_within_sd(
     rng: np.random.Generator, exp: Experiment, draws: ParameterDraws
 ) -> dict[Statistic, Floats]:
-    """Draw that SD: sums of squares are sigma^2 times noncentral chi-squares.
+    """Draw the pooled SD: sums of squares are sigma^2 times noncentral chi-squares.
 
-    The noncentrality is the variation of the linear predictor within the clusters, over sigma^2.
+    The noncentrality is the variation of the linear predictor within the clusters over sigma^2.
     """
     m, slopes = exp.moments(), exp.spec.heterogeneity.slopes
     found: dict[Statistic, Floats] = {}

@@ -1,4 +1,4 @@
-"""How much of a posterior is the priors' doing: by power-scaling, and by refitting."""
+"""Sensitivity of a posterior to its priors: by power-scaling, and by refitting."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from .._support.checks import Verdict, worst
 from .._support.display import Tidy
 from .._support.doors import draw
 from ..answers.estimands import estimand_draws, summarise
@@ -18,7 +19,6 @@ from ..data.experiment import Experiment
 from ..errors import SpecError
 from ..spec.priors import Prior, PriorsSpec
 from .leave_one_out import Fitter, fit_of
-from .predictive_check import worst
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 #: Sensitivity above which the posterior is said to depend on a component (Kallioinen et al. 2024).
 SENSITIVE = 0.05
-#: Prior sensitivity up to which a conflict is a reason for caution, and no problem yet.
+#: Prior sensitivity from which a conflict is a problem rather than a reason for caution.
 SEVERE = 0.1
-#: Shift in posterior SDs, and change of the SD, that other priors may make unremarked ...
+#: Largest shift in posterior SDs, and change of the SD, under other priors that is still ok ...
 MAX_SHIFT, MAX_SD_RATIO = 0.25, 1.25
-#: ... and the shift at which they decide the answer.
+#: ... and the shift from which the prior decides the answer.
 DECISIVE_SHIFT = 1.0
-#: Change of a probability that draws of the posterior may show by chance.
+#: Change of a probability that may be due to Monte Carlo error.
 MARGIN = 0.02
-#: Factors on the scales of effects and between_sd where no alternatives are declared.
+#: Factors on the scales of effects and between_sd if no alternatives are declared.
 STANDARD_SETS = {"half": 0.5, "double": 2.0}
 
 
@@ -49,14 +49,14 @@ class PowerScaling(Tidy):
         Columns parameter, prior, likelihood (sensitivities), diagnosis (prior-data conflict; strong
         prior or weak data; none), verdict (ok, caution, problem) and advice.
     tree : DataTree
-        The posterior with its ``log_prior`` group, as ``arviz.plot_psense_dist`` takes it.
+        The posterior with its ``log_prior`` group, as needed by ``arviz.plot_psense_dist``.
     """
 
     table: pd.DataFrame
     tree: xr.DataTree
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """The worst of the verdicts."""
         return worst(self.table["verdict"])
 
@@ -70,7 +70,7 @@ class PowerScaling(Tidy):
 
 
 def power_scaling(exp: Experiment, tree: xr.DataTree) -> PowerScaling:
-    """Measure how the posterior moves if the priors, or the likelihood, count a little more.
+    """Measure how the posterior changes if the priors, or the likelihood, get slightly more weight.
 
     Needs no refit: draws are reweighted.
 
@@ -84,23 +84,23 @@ def power_scaling(exp: Experiment, tree: xr.DataTree) -> PowerScaling:
     Returns
     -------
     PowerScaling
-        A row a parameter. Where both sensitivities are high, prior and data pull in different
-        directions (a conflict); where only the prior's is, the prior is strong or the data weak.
+        One row per parameter. If both sensitivities are high, prior and data pull in different
+        directions (a conflict); if only the prior's is, the prior is strong or the data are weak.
 
     Notes
     -----
     Kallioinen, Paananen, Burkner & Vehtari (2024), Statistics and Computing 34: 57, through
     ``arviz.psense_summary``: the gradient of the cumulative Jensen-Shannon distance in log2 of the
-    power, 0.05 and more being high; from a prior sensitivity of 0.1 a conflict is a problem. All
-    top-level priors are scaled together; the distribution of the clusters' intercepts is part of
-    the likelihood.
+    power. Values of 0.05 and more are high; from a prior sensitivity of 0.1 a conflict is a
+    problem. All top-level priors are scaled together; the distribution of the cluster intercepts is
+    part of the likelihood.
     """
     import arviz as az
 
     check_posterior(exp, tree)
     full = with_log_prior(exp, tree)
     names = list(full["log_prior"].data_vars)
-    # Without its own diagnosis, which it logs: that is data here.
+    # Without ArviZ's own diagnosis, which it logs.
     found = az.psense_summary(full, var_names=names, threshold=np.inf, round_to=12)
     rows = []
     for label, row in found.iterrows():
@@ -122,9 +122,9 @@ def power_scaling(exp: Experiment, tree: xr.DataTree) -> PowerScaling:
 def with_log_prior(exp: Experiment, tree: xr.DataTree) -> xr.DataTree:
     """Return a copy of a posterior with the log-density of each parameter's prior at each draw.
 
-    The group ``log_prior`` has the parameters' names and dimensions: by-arm standard deviations
-    have one term an arm; the terms of stratum_effect sum, up to a constant, to the density of a
-    normal distribution that is held to sum to zero.
+    The group ``log_prior`` has the parameters' names and dimensions. Standard deviations by arm
+    have one term per arm. The terms of stratum_effect sum, up to a constant, to the density of a
+    normal distribution with sum zero.
     """
     import xarray as xr
 
@@ -149,25 +149,24 @@ def _power_verdict(parameter: str, prior: float, likelihood: float) -> tuple[str
         verdict = "problem" if prior >= SEVERE else "caution"
         advice = (
             f"priors and data disagree on {name}, and the posterior lies between them. Check the "
-            "data, then say where the prior comes from; prior_sensitivity shows what others would "
-            "give"
+            "data, then justify the prior; prior_sensitivity shows the results under other priors"
         )
         return "prior-data conflict", verdict, advice
     advice = (
-        f"the prior decides much of {name}. Report what other priors give (prior_sensitivity), or "
-        "collect more clusters"
+        f"the prior decides much of {name}. Report results under other priors (prior_sensitivity), "
+        "or collect more clusters"
     )
     return "strong prior or weak data", "caution", advice
 
 
 @dataclass(frozen=True, eq=False)
 class PriorSensitivity(Tidy):
-    """The effects under other priors than the declared ones.
+    """The effects under priors other than the declared ones.
 
     Parameters
     ----------
     table : DataFrame
-        A row a set of priors and effect: priors, effect, mean, sd, ci_lower, ci_upper, ci_prob,
+        One row per set of priors and effect: priors, effect, mean, sd, ci_lower, ci_upper, ci_prob,
         prob_beyond_threshold, shift (of the mean, in posterior SDs under the declared priors),
         sd_ratio, verdict and advice. Effects are on the scale of :func:`estimand_draws`.
     sets : dict of dict of Prior
@@ -178,7 +177,7 @@ class PriorSensitivity(Tidy):
     sets: Mapping[str, Mapping[str, Prior]]
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """The worst of the verdicts."""
         return worst(self.table["verdict"])
 
@@ -198,22 +197,22 @@ def prior_sensitivity(
     alternatives: Mapping[str, Mapping[str, Prior]] | None = None,
     fitter: Fitter | None = None,
 ) -> PriorSensitivity:
-    """Refit under other sets of priors, and say how far the effects move.
+    """Refit under other sets of priors, and measure how far the effects move.
 
     Parameters
     ----------
     exp : Experiment
         Data and specification.
     tree : DataTree, optional
-        The posterior under the declared priors; fitted where there is none.
+        The posterior under the declared priors; fitted if not given.
     alternatives : mapping of str to (mapping of str to Prior), optional
-        Sets of priors, each replacing some of the declared ones; by default the specification's
-        `alternatives`, and where there are none "half" and "double": the scale of the priors of
-        every effect and of between_sd halved and doubled.
+        Sets of priors, each replacing some of the declared ones. The default is the specification's
+        `alternatives`; without any, "half" and "double", which halve and double the scale of the
+        priors of the effects and of between_sd.
     fitter : callable, optional
-        From an experiment to its posterior; by default :func:`fit_exact` where the posterior is an
-        integral, else :func:`fit`, which compiles again only where a prior is of another
-        distribution.
+        Function from an experiment to its posterior; by default :func:`fit_exact` if the posterior
+        is an integral, otherwise :func:`fit`, which compiles again only if the distribution of a
+        prior changes.
 
     Returns
     -------
@@ -223,9 +222,10 @@ def prior_sensitivity(
     Raises
     ------
     SpecError
-        Where a set names a parameter that the model does not have, or a prior does not fit one.
+        If a set names a parameter that the model does not have, or a prior does not suit its
+        parameter.
     ValueError
-        Where the posterior is of another experiment.
+        If the posterior belongs to another experiment.
     """
     sets = alternatives or exp.spec.alternatives or standard_alternatives(exp)
     run = fitter or fit_of
@@ -268,9 +268,9 @@ def with_priors(exp: Experiment, priors: Mapping[str, Prior]) -> Experiment:
     Raises
     ------
     SpecError
-        Where a name is not of the model, or a prior does not fit its parameter.
+        If the model has no such parameter, or a prior does not suit its parameter.
     """
-    # Every default is written out: a family's own would otherwise come back.
+    # Every prior is written out, because missing ones would get the family's defaults.
     given = {name: getattr(exp.spec.priors, name) for name in PriorsSpec.model_fields}
     changed = PriorsSpec(**(given | dict(priors)))
     known = {*resolved_priors(exp), *(("covariate", "covariates") if exp.covariates else ())}
@@ -286,7 +286,7 @@ def with_priors(exp: Experiment, priors: Mapping[str, Prior]) -> Experiment:
 
 
 def _scaled(prior: Prior, factor: float) -> Prior:
-    """Multiply the scale of a prior, leaving its centre and shape."""
+    """Multiply the scale of a prior; its centre and shape stay the same."""
     changed = {
         name: value * factor
         for name, value in prior.parameters.items()
@@ -296,7 +296,7 @@ def _scaled(prior: Prior, factor: float) -> Prior:
 
 
 def _effects(exp: Experiment, tree: xr.DataTree) -> pd.DataFrame:
-    """Summarise the design's effects under the names of `PriorSensitivity.table`."""
+    """Summarise the design's effects, with the column names of `PriorSensitivity.table`."""
     draws = estimand_draws(exp, tree)
     draws = {name: draws[name] for name in exp.spec.design.effects}
     report = exp.spec.report
@@ -308,7 +308,7 @@ def _effects(exp: Experiment, tree: xr.DataTree) -> pd.DataFrame:
 
 
 def _side(beyond: Any, decision_prob: float) -> int:
-    """Return which of the three conclusions a probability of passing the threshold allows."""
+    """Return which of three conclusions follows from a probability of passing the threshold."""
     return int(beyond >= decision_prob) - int(beyond <= 1 - decision_prob)
 
 
@@ -322,7 +322,7 @@ def _shift_verdict(
         f"SDs and its SD is {ratio:.2f} times as large"
     )
     if abs(shift) >= DECISIVE_SHIFT:
-        return "problem", f"{moved}: the prior decides; say which one is right and why"
+        return "problem", f"{moved}: the prior decides; choose one and justify it"
     if flips:
         return "caution", (
             f"{moved}, which changes whether it clearly passes the threshold: report both"

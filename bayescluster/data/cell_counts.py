@@ -1,8 +1,8 @@
-"""Exact sufficient statistics of outcomes that are not gaussian: like units counted together.
+"""Exact sufficient statistics for outcomes that are not gaussian: counts of like units.
 
-:class:`CellCounts` is to the families with a link what :class:`bayescluster.ClusterMoments` is to
+:class:`CellCounts` serves the families with a link as :class:`bayescluster.ClusterMoments` serves
 the gaussian one. Its size depends on the numbers of clusters and of distinct regressor patterns,
-not on the number of units; a continuous covariate makes every unit a pattern of its own.
+not on the number of units. A continuous covariate gives each unit a pattern of its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .cluster_moments import ClusterMoments
 
 @dataclass(frozen=True, eq=False)
 class CellCounts(Tidy):
-    """Units, and the total of their outcomes, by cluster and regressor pattern.
+    """Number of units, and the total of their outcomes, by cluster and regressor pattern.
 
     With J clusters, C cells, V distinct (cluster, outcome) pairs and p regressors:
 
@@ -40,8 +40,8 @@ class CellCounts(Tidy):
     total : ndarray, shape (C,)
         Sum of their outcomes.
     value_cluster, value, value_count : ndarray, shape (V,)
-        Position of a cluster, an outcome that occurs in it, and how often: counts need them for
-        their normalising constants and dispersion, which do not depend on the regressors.
+        Position of a cluster, an outcome that occurs in it, and its frequency. Count families need
+        them for terms that do not depend on the regressors: constants and dispersion.
     names : tuple of str, length p
         Names of the regressors.
     outcome : str
@@ -49,14 +49,14 @@ class CellCounts(Tidy):
     strata : ndarray, shape (J,), optional
         Stratum of each cluster.
     by_value : bool
-        Whether cells are keyed by the outcome too.
+        Whether the outcome is part of a cell's key.
 
     Notes
     -----
     A bernoulli, poisson or negative binomial likelihood depends on the outcomes of a cell only
-    through `n` and `total`, but for terms in the outcomes alone, which the values carry. Cells of a
-    family that does not compress (student_t) are keyed by the outcome too, so that ``total / n`` is
-    each unit's outcome.
+    through `n` and `total`, except for terms in the outcomes alone, which need the values. For a
+    family that does not compress (student_t) the outcome is part of the key, so that ``total / n``
+    is each unit's outcome.
     """
 
     clusters: NDArray[Any]
@@ -84,7 +84,7 @@ class CellCounts(Tidy):
         strata: ArrayLike | None = None,
         by_value: bool = False,
     ) -> CellCounts:
-        """Count rows.
+        """Count rows by cell.
 
         Parameters
         ----------
@@ -101,12 +101,12 @@ class CellCounts(Tidy):
         strata : array-like, shape (N,), optional
             Stratum label of each row, constant within a cluster.
         by_value : bool
-            Key the cells by the outcome too.
+            Whether the outcome is part of a cell's key.
 
         Raises
         ------
         DataError
-            As :meth:`ClusterMoments.from_arrays`.
+            As in :meth:`ClusterMoments.from_arrays`.
         """
         checked = ClusterMoments.from_arrays(y, X, cluster, names, outcome=outcome, strata=strata)
         rows = pd.DataFrame(np.asarray(X, dtype=float).reshape(len(np.asarray(y)), -1))
@@ -116,7 +116,7 @@ class CellCounts(Tidy):
         keys = ["cluster", *(f"x{i}" for i in range(len(names)))]
         cells = rows.groupby([*keys, "y"] if by_value else keys, sort=True)["y"]
         counted = cells.agg(n="size", total="sum").reset_index()
-        if by_value:  # not by summing: exactly n times the outcome
+        if by_value:  # exactly n times the outcome, without the rounding of a sum
             counted["total"] = counted["n"] * counted["y"]
         values = rows.groupby(["cluster", "y"], sort=True).size().reset_index(name="count")
         return cls(
@@ -140,7 +140,7 @@ class CellCounts(Tidy):
         Raises
         ------
         DataError
-            As :meth:`ClusterMoments.merge`.
+            As in :meth:`ClusterMoments.merge`.
         """
         if self.by_value != other.by_value:
             raise DataError("cells keyed by the outcome cannot be added to cells that are not")
@@ -177,7 +177,7 @@ class CellCounts(Tidy):
         return cells, pd.DataFrame(values)
 
     def _value_of_cells(self) -> Floats:
-        """Return the outcome of each cell: the one among its cluster's that total / n rounds to."""
+        """Return each cell's outcome: the value in its cluster that is nearest to total / n."""
         values = pd.DataFrame({"cluster": self.value_cluster, "value": self.value})
         cells = pd.DataFrame({"cluster": self.cluster, "rounded": self.total / self.n})
         cells = cells.reset_index().sort_values("rounded", kind="stable")
@@ -207,7 +207,7 @@ class CellCounts(Tidy):
         return round(float(self.n.sum()))
 
     def to_moments(self) -> ClusterMoments:
-        """Return the moments of the same units: the counts hold more."""
+        """Return the moments of the same units, which hold less information."""
         groups, k = self.n_clusters, len(self.names) + 1
         n = np.bincount(self.cluster, self.n, groups)
         v = np.column_stack([self.x, self.total / self.n])
@@ -233,7 +233,7 @@ class CellCounts(Tidy):
         )
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row a cell: its cluster, regressors, units and total of the outcome."""
+        """Return one row per cell: cluster, regressors, number of units and total outcome."""
         frame = pd.DataFrame({"cluster": self.clusters[self.cluster]})
         regressors = dict(zip(self.names, self.x.T, strict=True))
         return frame.assign(**regressors, n=self.n.astype(np.int64), total=self.total)

@@ -1,7 +1,7 @@
-"""Exact sufficient statistics per cluster: compress once, infer everything.
+"""Exact sufficient statistics per cluster.
 
-:class:`ClusterMoments` is all that a Gaussian analysis needs of the data. Its size depends on the
-number of clusters, not of units, and moments of parts of the data add.
+:class:`ClusterMoments` holds all that a Gaussian analysis needs of the data. Its size depends on
+the number of clusters, not of units, and the moments of parts of the data can be added.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class ClusterMoments(Tidy):
     n : ndarray, shape (J,)
         Units per cluster; with weights, the sum of the weights.
     mean : ndarray, shape (J, k)
-        Means per cluster, as deviations from `origin`: a large common offset of a variable costs no
-        digit.
+        Means per cluster, as deviations from `origin`, so that a large common offset of a variable
+        loses no digits.
     cross : ndarray, shape (J, k, k)
         Cross-products about the cluster's own means: sums of (v - v_mean)(v - v_mean)'.
     origin : ndarray, shape (k,)
-        The point that `mean` is measured from, near the grand mean.
+        The point from which `mean` is measured, near the grand mean.
     names : tuple of str
         Names of the regressors (without the intercept), length k - 1.
     outcome : str
@@ -47,12 +47,12 @@ class ClusterMoments(Tidy):
     strata : ndarray, shape (J,), optional
         Stratum of each cluster.
     observations : ndarray, shape (J,), optional
-        Rows per cluster, where they differ from `n` because rows are weighted.
+        Rows per cluster, if they differ from `n` because rows are weighted.
 
     Notes
     -----
     Merging uses the pairwise update of Chan, Golub & LeVeque (1983, The American Statistician 37:
-    242-247), so that no raw sum of squares is ever formed. ``+`` is associative and commutative to
+    242-247), which never forms a raw sum of squares. ``+`` is associative and commutative up to
     rounding, and ``ClusterMoments.empty`` is its zero.
     """
 
@@ -95,14 +95,14 @@ class ClusterMoments(Tidy):
         strata : array-like, shape (N,), optional
             Stratum label of each row, constant within a cluster.
         weights : array-like, shape (N,), optional
-            Positive weights (inverse variances): least squares on the moments is then weighted.
+            Positive weights (inverse variances) for weighted least squares.
 
         Raises
         ------
         DataError
-            Where shapes disagree, names repeat or there are no rows.
+            If shapes disagree, names repeat or there are no rows.
         MissingValueError
-            Where a value is NaN or infinite, or a label is null.
+            If a value is NaN or infinite, or a label is null.
         """
         values, labels = _checked_rows(y, X, cluster, names, outcome)
         weight = _checked_weights(weights, len(values))
@@ -114,7 +114,7 @@ class ClusterMoments(Tidy):
         centred = (values - origin)[order]
         mean = np.add.reduceat(weight * centred, starts, axis=0) / n[:, None]
         centred -= mean[code[order]]
-        # Zero but for rounding: corrects the mean.
+        # Zero except for rounding errors, which it corrects in the mean.
         rest = np.add.reduceat(weight * centred, starts, axis=0)
         k = values.shape[1]
         cross = np.empty((len(n), k, k))
@@ -164,8 +164,7 @@ class ClusterMoments(Tidy):
         Raises
         ------
         DataError
-            Where the variables differ, labels are of different types, or a cluster lies in two
-            strata.
+            If the variables differ, labels have different types, or a cluster is in two strata.
         """
         if (self.names, self.outcome) != (other.names, other.outcome):
             raise DataError(
@@ -196,7 +195,7 @@ class ClusterMoments(Tidy):
         )
 
     def _spread_over(self, clusters: NDArray[Any], origin: Floats) -> tuple[Floats, Floats, Floats]:
-        """Lay the moments out over a larger set of clusters, absent ones with n = 0."""
+        """Return n, mean and cross over a larger set of clusters, with n = 0 for absent ones."""
         at = np.searchsorted(clusters, self.clusters)
         n = np.zeros(len(clusters))
         mean = np.zeros((len(clusters), self.mean.shape[1]))
@@ -277,7 +276,7 @@ class ClusterMoments(Tidy):
         Raises
         ------
         DataError
-            Where there is no such regressor.
+            If there is no such regressor.
         """
         if name not in self.names:
             raise DataError(f"no regressor {name!r}; there are {', '.join(self.names) or 'none'}")
@@ -295,14 +294,14 @@ class ClusterMoments(Tidy):
         )
 
     def without(self, name: str) -> ClusterMoments:
-        """Return the moments without one regressor; unchanged where it is not among them."""
+        """Return the moments without one regressor; unchanged if there is no such regressor."""
         return self.select([x for x in self.names if x != name]) if name in self.names else self
 
     def between(self) -> ClusterMoments:
-        """Return the moments of the cluster means, one observation a cluster, weighted by its size.
+        """Return the moments of the cluster means, with one observation per cluster.
 
-        Least squares on them is the regression of cluster means weighted by cluster size.
-        Regressors whose cluster means do not vary are left out: they have nothing to say there.
+        Least squares on them is the regression of cluster means, weighted by cluster size.
+        Regressors whose cluster means do not vary are left out.
         """
         deviation = self.mean - self.grand_mean
         spread = np.sqrt(self.n @ deviation**2 / self.n.sum())
@@ -343,8 +342,8 @@ class ClusterMoments(Tidy):
     def fingerprint(self) -> str:
         """Sixteen hexadecimal digits that identify the compressed data.
 
-        Made from labels, counts and, to nine significant digits, means and cross-products: the same
-        for any row order and any engine, but for the rare value that rounds the other way.
+        Computed from labels, counts and, to nine significant digits, means and cross-products. It
+        is the same for any row order and engine, unless a value happens to round differently.
         """
         strata = None if self.strata is None else self.strata.tolist()
         digest = hashlib.sha256(repr((self.variables, self.clusters.tolist(), strata)).encode())
@@ -355,7 +354,7 @@ class ClusterMoments(Tidy):
         return digest.hexdigest()[:16]
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row a cluster: its label, units and the mean of each variable."""
+        """Return one row per cluster: label, number of units and mean of each variable."""
         frame = pd.DataFrame({"cluster": self.clusters, "n": self.n.astype(np.int64)})
         if self.strata is not None:
             frame["stratum"] = self.strata
@@ -378,7 +377,7 @@ def _checked_rows(
     labels = np.asarray(cluster)
     outcome_values = np.atleast_1d(outcome_values)
     if "intercept" in names:
-        raise DataError("'intercept' is added by itself; leave it out of X and the names")
+        raise DataError("'intercept' is added automatically; leave it out of X and the names")
     if regressors.ndim == 1:
         regressors = regressors[:, None]
     if len({*names, outcome}) != len(names) + 1:
@@ -391,7 +390,7 @@ def _checked_rows(
             f"{len(names)} names; expected (N,), (N, {len(names)}), (N,)"
         )
     if not rows:
-        raise DataError("there are no rows")
+        raise DataError("the data have no rows")
     if null := int(pd.isna(labels).sum()):
         raise MissingValueError(f"the cluster label is null in {null:,} of {rows:,} rows")
     values = np.column_stack([regressors, outcome_values])
@@ -440,7 +439,7 @@ def _label_per_cluster(
 
 def _sorted_union(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
     kinds = {left.dtype.kind, right.dtype.kind}
-    if kinds == {"i", "u"}:  # NumPy would match them through float64, and merge large labels
+    if kinds == {"i", "u"}:  # NumPy would convert them to float64 and merge large labels
         union = sorted({*left.tolist(), *right.tolist()})
         return np.array(union, dtype=np.int64 if union[-1] <= np.iinfo(np.int64).max else object)
     if len(kinds) > 1 or (kinds == {"O"} and type(left[0]) is not type(right[0])):

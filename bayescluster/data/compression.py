@@ -1,4 +1,4 @@
-"""The queries that compress units, written in Ibis and run where the data live."""
+"""Ibis queries that compress units to sufficient statistics in the database."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .sources import first_lines
 if TYPE_CHECKING:
     import ibis
 
-#: Stands for a slash in the names of levels.
+#: Replaces a slash in the names of levels.
 DIVISION = "\N{DIVISION SLASH}"
 #: Column of the prepared units that holds each effect of the design.
 EFFECT_COLUMNS = {
@@ -38,9 +38,9 @@ def columns_of_roles(spec: ModelSpec) -> dict[str, str]:
 
 
 def category_levels(table: ibis.Table, roles: Mapping[str, str]) -> dict[str, list[Any]]:
-    """Return the levels of each covariate of text, the most frequent (the reference) first.
+    """Return the levels of each text covariate, the most frequent (the reference) first.
 
-    The query stops at one level more than `validation.check_levels` allows.
+    The query returns at most one level more than `validation.check_levels` allows.
     """
     levels = {}
     for role in roles:
@@ -54,12 +54,12 @@ def category_levels(table: ibis.Table, roles: Mapping[str, str]) -> dict[str, li
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """Units as one table expression with numbers in float64, NaN as null.
+    """The units as one table expression, with numbers as float64 and NaN as null.
 
     Parameters
     ----------
     table : ibis.Table
-        Columns cluster, strata and unit (where there are such), treatment, the other effects'
+        Columns cluster, strata and unit (if there are any), treatment, the other effects'
         columns, covariates, outcome (its logarithm for the lognormal family), and used.
     regressors : dict of str to str
         Column of each regressor, by its name.
@@ -77,10 +77,10 @@ class Units:
         return [name for name in self.regressors.values() if name not in constant] + ["outcome"]
 
     def aggregated(self, spec: ModelSpec) -> ibis.Table:
-        """Express moments and checks of every cluster (and stratum) as one aggregated query.
+        """Return the query of the moments and checks of each cluster (and stratum).
 
         Outcome and covariates are measured from their grand means, so that a large common offset
-        costs no digit; engines compute (co)variances stably, and no raw sum of squares is formed.
+        loses no digits. Engines compute (co)variances stably, without raw sums of squares.
         """
         units, varying = self.table, self.varying(spec)
         offset = [*self.covariates, "outcome"]
@@ -104,14 +104,14 @@ class Units:
         return t.group_by(keys).aggregate(**results)
 
     def counted(self) -> ibis.Table:
-        """Express the number of rows, and of null and distinct units."""
+        """Return the query of the numbers of rows, null units and distinct units."""
         t = self.table
         return t.aggregate(
             n_rows=t.count(), n_null=t.unit.isnull().sum(), n_distinct=t.unit.nunique()
         )
 
     def conditions(self, spec: ModelSpec) -> ibis.Table:
-        """Express outcome and exposure condition of the units that are used."""
+        """Return the query of the outcome and exposure condition of the used units."""
         import ibis
 
         t = self.table.filter(self.table.used)
@@ -156,17 +156,17 @@ class Units:
         )
 
     def to_cells(self, moments: ClusterMoments, spec: ModelSpec) -> CellCounts:
-        """Count the used units by cluster and regressors, and by outcome where the family asks."""
+        """Count the used units by cluster, regressors and, if the family needs it, outcome."""
         t = self.table.filter(self.table.used)
         family = spec.family
         by_value = family.cells is not None and family.cells.by_value
         columns = list(self.regressors.values())
         keys = ["cluster", *columns, *(["outcome"] if by_value else [])]
         cells = run(t.group_by(keys).aggregate(n=t.count(), total=t.outcome.sum()))
-        if by_value:  # n x value: exactly the outcome for a unit alone
+        if by_value:  # n x value is exactly the outcome for a single unit
             cells["total"] = cells["n"] * cells["outcome"]
         cells = _ordered(cells, moments, [*columns, "outcome" if by_value else "total"])
-        if family.is_binary:  # the cells say how often
+        if family.is_binary:  # the cells determine the frequencies
             values = _binary_values(cells)
         else:
             grouped = t.group_by(["cluster", "outcome"]).aggregate(n=t.count())
@@ -188,7 +188,7 @@ class Units:
 
 
 def _ordered(frame: pd.DataFrame, moments: ClusterMoments, then: list[str]) -> pd.DataFrame:
-    """Replace clusters by their positions, and sort: the result of any engine is then the same."""
+    """Replace clusters by their positions, and sort, so that all engines give the same result."""
     at = pd.Index(moments.clusters).get_indexer(pd.Index(frame["cluster"]))
     return frame.assign(cluster=at).sort_values(["cluster", *then], ignore_index=True)
 
@@ -204,7 +204,7 @@ def _binary_values(cells: pd.DataFrame) -> pd.DataFrame:
 def prepare(
     table: ibis.Table, spec: ModelSpec, roles: Mapping[str, str], levels: Mapping[str, list[Any]]
 ) -> Units:
-    """Make numbers float64 and NaN null, form the design's regressors, mark the usable rows."""
+    """Return units with numbers as float64, NaN as null, regressors, and usable rows marked."""
     labels = {role: _label(table[role]) for role in table.columns if role in validation.LABEL_ROLES}
     columns: dict[str, Any] = {}
     regressors = {name: EFFECT_COLUMNS[name] for name in spec.design.effects}
@@ -214,7 +214,7 @@ def prepare(
             continue
         names = [roles[role]]
         if role in levels:
-            # A slash would be a path within the posterior's tree; levels such as "N/A" are common.
+            # The DataTree reads a slash as a path; levels such as "N/A" are common.
             names = [
                 f"{roles[role]}[{str(level).replace('/', DIVISION)}]" for level in levels[role][1:]
             ]
@@ -256,7 +256,7 @@ def _number(column: Any) -> Any:
 
 
 def run(query: ibis.Table) -> pd.DataFrame:
-    """Run a query where its data live, its failures told as a DataError."""
+    """Run a query in its database; failures raise DataError."""
     import duckdb
     from ibis.common.exceptions import IbisError, OperationNotDefinedError
 
@@ -264,8 +264,8 @@ def run(query: ibis.Table) -> pd.DataFrame:
         return query.to_pyarrow().to_pandas()
     except OperationNotDefinedError as error:
         raise DataError(
-            f"this Ibis backend lacks an aggregate that is needed ({first_lines(error)}); hand "
-            "over the table by .to_pyarrow(), or through DuckDB"
+            f"this Ibis backend lacks a required aggregate ({first_lines(error)}); convert the "
+            "table with .to_pyarrow(), or use DuckDB"
         ) from None
     except (duckdb.Error, IbisError) as error:
         raise DataError(f"the data cannot be read: {first_lines(error)}") from None

@@ -58,7 +58,7 @@ class Decision(Tidy):
         return self.table
 
     @property
-    def verdict(self) -> list[str]:
+    def conclusions(self) -> list[str]:
         """The conclusions in words, a sentence an item."""
         return [str(text) for text in self.table["conclusion"]]
 

@@ -1,4 +1,4 @@
-"""Simulation-based calibration: whether the posterior holds the truth as often as it says."""
+"""Simulation-based calibration: whether posterior probabilities of the truth are correct."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from ..simulate.synthetic_experiment import SyntheticExperiment
 
 
-#: Probability of a false alarm over all parameters together at which the verdict changes.
+#: Probability of a false alarm, over all parameters together, at which the verdict changes.
 FALSE_ALARM = 0.01
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration(Tidy):
-    """Where the truth lay in the posteriors of simulated experiments.
+    """Position of the truth in the posteriors of simulated experiments.
 
     Parameters
     ----------
     pit : DataFrame
-        A row a simulation, a column a parameter: the posterior probability of being below the
-        parameter's true value, which is uniform where the posterior is right.
+        One row per simulation, one column per parameter: the posterior probability of a value below
+        the parameter's true value, which is uniform if the posterior is correct.
     spec : ModelSpec
         The specification.
     seed : int
@@ -52,11 +52,12 @@ class Calibration(Tidy):
     seed: int
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return a row a parameter: parameter, n_simulations, mean, largest_gap, p_value, verdict.
+        """Return one row per parameter.
 
-        `mean` is of the probabilities, 0.5 where they are uniform; `largest_gap` is between their
-        empirical and the uniform distribution, `p_value` Kolmogorov & Smirnov's for it. The verdict
-        is problem where p falls below 0.01 over the number of parameters.
+        Columns are parameter, n_simulations, mean, largest_gap, p_value and verdict. `mean` is that
+        of the probabilities, 0.5 if they are uniform; `largest_gap` is the largest distance of
+        their empirical distribution from the uniform one, `p_value` that of the Kolmogorov-Smirnov
+        test. The verdict is problem if p is below 0.01 / number of parameters.
         """
         from scipy import stats
 
@@ -83,35 +84,35 @@ def calibrate(
     chains: int = 4,
     seed: int = 0,
 ) -> Calibration:
-    """Draw parameters from the prior, data from the model, and look where the truth lies.
+    """Simulate parameters from the prior and data from the model, and locate the truth.
 
     Each experiment has the same design (clusters, treatment, exposure), drawn once. Gaussian and
-    lognormal posteriors are integrated, so that the probabilities are exact; others are sampled,
-    with one compiled model for all.
+    lognormal posteriors are integrated, so the probabilities are exact; others are sampled, with
+    one compiled model for all.
 
     Parameters
     ----------
     generator : SyntheticExperiment
-        The design and its specification. Every prior must be in the outcome's own unit
-        (unit = "outcome"): one that takes its scale from the data is not a prior to draw from.
+        The design and its specification. Each prior must be in the outcome's own unit
+        (unit = "outcome"), because a prior scaled by the data cannot be drawn before them.
         Covariates, strata and varying effects are not simulated.
     n_simulations : int
         Number of experiments.
     draws, tune, chains : int
-        Of each sampled posterior; see :func:`fit`.
+        Settings of each sampled posterior; see :func:`fit`.
     seed : int
-        Seed of everything.
+        Random seed.
 
     Returns
     -------
     Calibration
-        The probabilities, a verdict a parameter, and a plot.
+        The probabilities, one verdict per parameter, and a plot.
 
     Raises
     ------
     SpecError
-        Where a prior takes its scale from the data, the design is not simulated, or outcomes drawn
-        from the priors are all alike or beyond what counts hold.
+        If a prior takes its scale from the data, the design cannot be simulated, or outcomes drawn
+        from the priors are all alike or too large for a count.
 
     References
     ----------
@@ -140,7 +141,7 @@ def calibrate(
 
 
 def _compressed(spec: ModelSpec, y: Floats, x: Floats, cluster: Integers) -> partial[Experiment]:
-    """Return what builds the experiment of simulated units, compressed as its family asks."""
+    """Return a builder of the experiment of simulated units, compressed as its family needs."""
     names, outcome = spec.design.effects, spec.outcome.column
     if spec.family.cells is None:
         values = spec.family.transformed(y)
@@ -152,22 +153,22 @@ def _compressed(spec: ModelSpec, y: Floats, x: Floats, cluster: Integers) -> par
 
 
 def _own_priors(spec: ModelSpec) -> dict[str, Prior]:
-    """Return the prior of each parameter, all of them in the outcome's unit."""
+    """Return the prior of each parameter; all must be in the outcome's unit."""
     varying, design = spec.heterogeneity, spec.design
     if spec.outcome.adjusted_for or design.strata or varying.slopes or varying.between_sd_by_arm:
-        raise SpecError("calibrate simulates neither covariates nor strata nor varying effects")
+        raise SpecError("calibrate does not simulate covariates, strata or varying effects")
     names = ["intercept_mean", *design.effects, "between_sd", *spec.family.parameters]
     priors = {name: getattr(spec.priors, name) for name in names}
     if scaled := [name for name, prior in priors.items() if prior.unit != "outcome"]:
         raise SpecError(
-            f"the prior of {', '.join(scaled)} takes its scale from the data: give it "
+            f"the prior of {', '.join(scaled)} takes its scale from the data: set "
             "unit = 'outcome' to calibrate"
         )
     return priors
 
 
 def _design(generator: SyntheticExperiment, seed: int) -> tuple[Integers, Floats]:
-    """Return cluster and regressors of every unit, drawn once; shapes (N,) and (N, p)."""
+    """Return cluster and regressors of each unit, drawn once; shapes (N,) and (N, p)."""
     spec = generator.spec
     rows = generator.simulate(seed)
     columns = {"direct": rows[spec.design.treatment].to_numpy(float)}
@@ -189,7 +190,7 @@ def _simulate(
     x: Floats,
     count: int,
 ) -> Iterator[tuple[dict[str, float], Floats]]:
-    """Yield parameters drawn from the prior, and outcomes drawn given them."""
+    """Yield parameters drawn from the prior, and outcomes drawn given the parameters."""
     family, clusters = spec.family, int(cluster.max()) + 1
     for simulation in range(count):
         truth = {name: float(prior.draw(rng, (1,))[0]) for name, prior in priors.items()}
@@ -201,8 +202,8 @@ def _simulate(
         if not (np.isfinite(y).all() and np.ptp(y) > 0):
             what = "all alike" if np.isfinite(y).all() else "too large"
             raise SpecError(
-                f"the priors allow for outcomes that are {what} (simulation {simulation + 1:,}), "
-                "which no analysis starts from: give narrower priors, or more clusters and units"
+                f"the priors allow outcomes that are {what} (simulation {simulation + 1:,}), "
+                "which cannot be analysed: use narrower priors, or more clusters and units"
             )
         yield truth, y
 

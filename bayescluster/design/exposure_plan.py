@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats
+from .._support.checks import Check, Subject, Verdict, check_table, judged
 from .._support.display import Tidy, number
 from .._support.doors import draw
 from ..assignment.block_probabilities import Blocks
@@ -285,36 +286,41 @@ def _crossing(ties: Collaborators, assignments: Booleans) -> Floats:
 def _checks(
     found: ExposureProbabilities, conditions: pd.DataFrame, shares: tuple[float, float, float]
 ) -> pd.DataFrame:
-    rows = [*_who(found), *_expected(conditions), _smallest(conditions), *_ties(*shares)]
-    table = pd.DataFrame(rows, columns=["check", "figure", "verdict", "advice"])
-    table.loc[table["verdict"] == "ok", "advice"] = ""
-    return table
+    checks = [*_who(found), *_expected(conditions), _smallest(conditions), *_ties(*shares)]
+    return check_table(checks).drop(columns="about")
 
 
-def _who(found: ExposureProbabilities) -> list[tuple[str, str, str, str]]:
+def _who(found: ExposureProbabilities) -> list[Check]:
     never, always = found.of("spillover") == 0, found.of("pure_control") == 0
     n, both = len(never), int((~never & ~always).sum())
     seen = f" in {found.draws:,} drawn assignments" * (found.method == "simulation")
     return [
-        (
+        Check(
+            Subject.INTERFERENCE,
             "users who can be exposed, and not",
             f"{both:,} of {n:,} ({both / n:.1%}){seen}",
-            "ok" if both >= 0.5 * n else "caution" if both else "problem",
+            judged(both >= 0.5 * n, both > 0),
             "the spillover effect will be one of these users only: decide now whether that is the "
             "question",
         ),
-        ("users who can never be exposed", f"{int(never.sum()):,} of {n:,}", "ok", ""),
-        (
+        Check(
+            Subject.INTERFERENCE,
+            "users who can never be exposed",
+            f"{int(never.sum()):,} of {n:,}",
+            Verdict.OK,
+        ),
+        Check(
+            Subject.INTERFERENCE,
             "users who are always exposed while untreated",
             f"{int(always.sum()):,} of {n:,}",
-            "ok" if always.sum() <= 0.05 * n else "caution",
+            judged(bool(always.sum() <= 0.05 * n)),
             "no assignment shows their outcome without exposure: group clusters that share ties "
             "(group_clusters), treat fewer, or ask for a higher threshold of exposure",
         ),
     ]
 
 
-def _expected(conditions: pd.DataFrame) -> list[tuple[str, str, str, str]]:
+def _expected(conditions: pd.DataFrame) -> list[Check]:
     advice = {
         "pure_control": "few users will be untouched by the treatment, so that there is little to "
         "compare with: group clusters that share ties (group_clusters), or treat fewer",
@@ -326,34 +332,42 @@ def _expected(conditions: pd.DataFrame) -> list[tuple[str, str, str, str]]:
     for row in conditions.itertuples():
         few = row.share < MIN_SHARE or row.users < 2 * row.sd
         rows.append(
-            (
+            Check(
+                Subject.INTERFERENCE,
                 f"expected users: {row.condition}",
                 f"{row.users:,.1f} ({row.share:.1%}), SD {row.sd:,.1f}",
-                "problem" if row.users < 1 else "caution" if few else "ok",
+                judged(row.users >= 1 and not few, row.users >= 1),
                 advice.get(str(row.condition), other),
             )
         )
     return rows
 
 
-def _smallest(conditions: pd.DataFrame) -> tuple[str, str, str, str]:
+def _smallest(conditions: pd.DataFrame) -> Check:
     lowest = conditions.loc[conditions["min_probability"].idxmin()]
     p = float(lowest["min_probability"])
-    return (
+    return Check(
+        Subject.INTERFERENCE,
         "smallest probability of a condition that is possible",
         f"{number(p)} ({lowest['condition']})",
-        "ok" if p >= MIN_PROBABILITY else "caution",
+        judged(p >= MIN_PROBABILITY),
         f"users below {MIN_PROBABILITY:g} would carry weighted means, and are set apart by default",
     )
 
 
-def _ties(across: float, arms: float, sd: float) -> list[tuple[str, str, str, str]]:
+def _ties(across: float, arms: float, sd: float) -> list[Check]:
     return [
-        ("ties that cross clusters", f"{across:.1%}", "ok", ""),
-        (
+        Check(
+            Subject.INTERFERENCE,
+            "ties that cross clusters",
+            f"{across:.1%}",
+            Verdict.OK,
+        ),
+        Check(
+            Subject.INTERFERENCE,
             "ties expected to cross arms",
             f"{arms:.1%}, SD {sd:.1%}",
-            "ok" if arms <= MAX_CROSS_ARMS else "caution",
+            judged(arms <= MAX_CROSS_ARMS),
             "arms share many ties: group_clusters shows groupings of clusters that cut fewer",
         ),
     ]

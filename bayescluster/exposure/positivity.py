@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats, Integers
+from .._support.checks import Check, Subject, Verdict, check_table, judged
 from .._support.display import Tidy, number
 from .._support.doors import draw
 from .mapped_exposure import MappedExposure
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 MIN_EFFECTIVE_SHARE = 0.2
 #: Correlation of the exposure with degree above which comparing exposed users with others misleads.
 MAX_CORRELATION = 0.1
+#: The check of whether exposed users are simply those with more ties.
+DEGREE = "exposure against degree, untreated users"
 #: Upper ends of the degree classes; the last one is open.
 DEGREES = (0, 1, 2, 5, 10, 20, 50)
 
@@ -31,8 +35,8 @@ class Positivity(Tidy):
 
     Parameters
     ----------
-    checks : DataFrame
-        Columns check, figure, verdict (ok, caution, problem), advice.
+    found : tuple of Check
+        What was checked, all of it about interference.
     conditions : DataFrame
         A row a condition: condition, users (in it), never (users with probability 0),
         min_probability (of those who can be in it), effective (Kish's effective number of the
@@ -46,7 +50,7 @@ class Positivity(Tidy):
         source).
     """
 
-    checks: pd.DataFrame
+    found: tuple[Check, ...]
     conditions: pd.DataFrame
     by_degree: pd.DataFrame
     contamination: pd.DataFrame
@@ -56,11 +60,16 @@ class Positivity(Tidy):
         """Report on one exposure."""
         conditions = _conditions(exposure)
         return cls(
-            _checks(exposure, conditions),
+            tuple(_checks(exposure, conditions)),
             conditions,
             _by_degree(exposure),
             _contamination(exposure),
         )
+
+    @property
+    def checks(self) -> pd.DataFrame:
+        """The checks as a table: columns check, value, verdict (ok, caution, problem), advice."""
+        return check_table(self.found).drop(columns="about")
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return `checks`."""
@@ -89,14 +98,14 @@ def _conditions(exposure: MappedExposure) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _checks(exposure: MappedExposure, conditions: pd.DataFrame) -> pd.DataFrame:
-    rows = [*_who(exposure), *_weights(conditions), _confounding(exposure), _graph(exposure)]
-    table = pd.DataFrame(rows, columns=["check", "figure", "verdict", "advice"])
-    table.loc[table["verdict"] == "ok", "advice"] = ""
-    return table
+def _checks(exposure: MappedExposure, conditions: pd.DataFrame) -> Iterator[Check]:
+    yield from _who(exposure)
+    yield from _weights(conditions)
+    yield _confounding(exposure)
+    yield _graph(exposure)
 
 
-def _who(exposure: MappedExposure) -> list[tuple[str, str, str, str]]:
+def _who(exposure: MappedExposure) -> list[Check]:
     p = exposure.probabilities.condition
     n = len(p)
     never = exposure.probabilities.of("spillover") == 0
@@ -105,39 +114,38 @@ def _who(exposure: MappedExposure) -> list[tuple[str, str, str, str]]:
     found = exposure.probabilities
     seen = f" in {found.draws:,} drawn assignments" * (found.method == "simulation")
     return [
-        (
+        Check(
+            Subject.INTERFERENCE,
             "users who can be exposed, and not",
             f"{both:,} of {n:,} ({both / n:.1%}){seen}",
-            "ok" if both >= 0.5 * n else "caution" if both else "problem",
+            judged(both >= 0.5 * n, both > 0),
             "the spillover effect is one of these users only: say so wherever it is told",
         ),
-        (
+        Check(
+            Subject.INTERFERENCE,
             "users who can never be exposed",
             f"{int(never.sum()):,} of {n:,}{seen}",
-            "ok",
-            "",
+            Verdict.OK,
         ),
-        (
+        Check(
+            Subject.INTERFERENCE,
             "users who are always exposed while untreated",
             f"{int(always.sum()):,} of {n:,}{seen}",
-            "ok" if always.sum() <= 0.05 * n else "caution",
+            judged(bool(always.sum() <= 0.05 * n)),
             "no assignment shows their outcome without exposure: they are set apart; fewer, larger "
             "units of assignment would help",
         ),
     ]
 
 
-def _weights(conditions: pd.DataFrame) -> list[tuple[str, str, str, str]]:
+def _weights(conditions: pd.DataFrame) -> list[Check]:
     return [
-        (
+        Check(
+            Subject.INTERFERENCE,
             f"effective sample size: {row.condition}",
             f"{row.effective:,.0f} of {row.users:,} users, lowest probability "
             f"{number(row.min_probability)}",
-            "problem"
-            if not row.users
-            else "ok"
-            if row.effective_share >= MIN_EFFECTIVE_SHARE
-            else "caution",
+            judged(row.users > 0 and row.effective_share >= MIN_EFFECTIVE_SHARE, row.users > 0),
             "a few users with small probabilities carry the weighted mean: read the recentred "
             "regression beside it, or ask for a lower threshold of exposure"
             if row.users
@@ -147,7 +155,7 @@ def _weights(conditions: pd.DataFrame) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def _confounding(exposure: MappedExposure) -> tuple[str, str, str, str]:
+def _confounding(exposure: MappedExposure) -> Check:
     """Compare the exposure of untreated users with what the design would have given them."""
     control = ~exposure.treated
     degree = exposure.collaborators.degree[control]
@@ -156,24 +164,25 @@ def _confounding(exposure: MappedExposure) -> tuple[str, str, str, str]:
     arm = (p.of("spillover") + p.of("pure_control"))[control]
     chance = p.expected[control, 0] / np.where(arm > 0, arm, 1.0)
     before, after = _correlation(raw, degree), _correlation(raw - chance, degree)
-    return (
-        "exposure against degree, untreated users",
+    return Check(
+        Subject.INTERFERENCE,
+        DEGREE,
         f"correlation {before:.2f}, {after:.2f} after subtracting what the design makes of it",
-        "ok" if abs(before) <= MAX_CORRELATION else "caution",
+        judged(abs(before) <= MAX_CORRELATION),
         "users with more ties are exposed more often, and differ otherwise: do not compare exposed "
         "with unexposed users without the expected exposure as a covariate (or the weights)",
     )
 
 
-def _graph(exposure: MappedExposure) -> tuple[str, str, str, str]:
+def _graph(exposure: MappedExposure) -> Check:
     t = exposure.collaborators if exposure.graph is None else exposure.graph.one_hop
     total = float(t.count.sum())
     outside = float(t.count[t.outside].sum())
-    return (
+    return Check(
+        Subject.INTERFERENCE,
         "ties that cross clusters",
         f"{outside / total:.1%} of {total:,.0f}" if total else "none",
-        "ok",
-        "",
+        Verdict.OK,
     )
 
 

@@ -1,4 +1,4 @@
-"""Every plot; results reach them by name."""
+"""All plots; results call them by name."""
 
 from lazy_loader import attach_stub
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from ..checks.arm_balance import Balance
     from ..checks.five_assumptions import ClusterLevels
 
-#: Most clusters that a caterpillar plot names on its axis.
+#: Largest number of clusters that a caterpillar plot labels on its axis.
 MAX_NAMED = 60
 
 
 def schematic(exp: Experiment, figure: Figure | None = None) -> Figure:
-    """Draw who can reach whom: treated and control clusters, and the users in between."""
+    """Draw the design as a diagram: treated and control clusters, and exposed users."""
     from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
     figure = figure or new_figure(7.2, 3.0)
@@ -43,12 +43,12 @@ def schematic(exp: Experiment, figure: Figure | None = None) -> Figure:
             "exposed users",
             "work with treated users:\nspillover effect",
         ),
-        (6.2, 0.5, 3.6, "pure_control", "other users", "nothing of it reaches them:\ncomparison"),
+        (6.2, 0.5, 3.6, "pure_control", "other users", "not exposed:\ncomparison"),
     ]
-    others = f"{control:,} control clusters" if whole else f"{control:,} clusters without any"
+    others = f"{control:,} control clusters" if whole else f"{control:,} clusters without treatment"
     within = "within_spillover" in exp.spec.design.effects
     if within:
-        teammates = "their teammates without it:\nspillover within clusters"
+        teammates = "teammates use the feature:\nspillover within clusters"
         boxes[0] = (0.2, 2.35, 3.6, "direct", "treated users", "use the feature:\ndirect effect")
         boxes.append((0.2, 0.5, 3.6, "within_spillover", "untreated users", teammates))
         ax.text(2.0, 4.05, left, ha="center", fontsize=10)
@@ -66,7 +66,7 @@ def schematic(exp: Experiment, figure: Figure | None = None) -> Figure:
         ax.text(x + width / 2, middle + 0.18, title, ha="center", fontsize=10, fontweight="bold")
         ax.text(x + width / 2, middle + 0.02, words, ha="center", va="top", fontsize=9)
     if exp.spec.design.interaction:
-        ax.text(2.0, 0.75, "of them, some exposed too: interaction", ha="center", fontsize=9)
+        ax.text(2.0, 0.75, "some are also exposed: interaction", ha="center", fontsize=9)
     if exp.has_spillover:
         arrow = FancyArrowPatch(
             (3.95, 3.1),
@@ -85,7 +85,7 @@ def schematic(exp: Experiment, figure: Figure | None = None) -> Figure:
 
 
 def sizes(exp: Experiment, figure: Figure | None = None) -> Figure:
-    """Draw the clusters' sizes, by arm."""
+    """Draw the sizes of the clusters, by arm."""
     figure = figure or new_figure(7.2, 1.9)
     ax = figure.subplots()
     n = exp.moments().n
@@ -102,13 +102,13 @@ def sizes(exp: Experiment, figure: Figure | None = None) -> Figure:
         ax.set_xscale("log")
     if n.max() == n.min():
         ax.set_xticks([n.max()], [f"{n.max():,.0f}"])
-    ax.set_xlabel("units in a cluster (a dot each; line: median)")
+    ax.set_xlabel("units per cluster (each dot is one cluster; line: median)")
     clean(ax)
     return figure
 
 
 def balance(found: Balance, figure: Figure | None = None) -> Figure:
-    """Draw the standardised differences of the arms' covariates, with what is large shaded."""
+    """Draw the standardised differences of covariates between arms, with small ones shaded."""
     from ..checks.arm_balance import MAX_DIFFERENCE
 
     table = found.table
@@ -123,13 +123,13 @@ def balance(found: Balance, figure: Figure | None = None) -> Figure:
     ax.set_ylim(-0.6, len(table) - 0.4)
     reach = max(1.15 * float(table["difference"].abs().max()), 1.5 * MAX_DIFFERENCE)
     ax.set_xlim(-reach, reach)
-    ax.set_xlabel("treated less control, in SDs of the cluster means; shaded: small")
+    ax.set_xlabel("treated minus control, in SDs of the cluster means; shaded: small")
     clean(ax)
     return figure
 
 
 def caterpillar(found: ClusterLevels, figure: Figure | None = None) -> Figure:
-    """Draw every cluster's intercept with its credible interval, in order, by arm."""
+    """Draw each cluster's intercept with its credible interval, sorted, by arm."""
     table = found.table.sort_values("intercept", ignore_index=True)
     named = len(table) <= MAX_NAMED
     figure = figure or new_figure(7.2, 0.6 + (0.13 * len(table) if named else 5.0))
@@ -145,7 +145,7 @@ def caterpillar(found: ClusterLevels, figure: Figure | None = None) -> Figure:
     else:
         ax.set_yticks([])
     ax.set_ylim(-1, len(table))
-    ax.set_xlabel("intercept: level of the cluster's users without treatment or exposure")
+    ax.set_xlabel("intercept: mean of the cluster's users without treatment or exposure")
     ax.legend(frameon=False, loc="lower right")
     clean(ax)
     return figure
@@ -173,7 +173,7 @@ def reached(exp: Experiment, figure: Figure | None = None) -> Figure:
 
 
 def spread(found: ClusterLevels, figure: Figure | None = None) -> Figure:
-    """Draw the intercepts of both arms beside each other, about their arm's mean."""
+    """Draw the intercepts of both arms side by side, centred at their arm's mean."""
     figure = figure or new_figure(7.2, 1.9)
     ax = figure.subplots()
     for y, (arm, kind) in enumerate((("control", "pure_control"), ("treated", "direct"))):
@@ -187,7 +187,7 @@ def spread(found: ClusterLevels, figure: Figure | None = None) -> Figure:
     ax.set_yticks([0, 1], ["control", "treated"])
     ax.set_ylim(-0.6, 1.6)
     ax.set_xlabel(
-        "intercept less its arm's mean, in SDs over all clusters (bar: one SD of the arm)"
+        "intercept minus its arm's mean, in SDs over all clusters (bar: one SD of the arm)"
     )
     clean(ax)
     return figure
@@ -221,7 +221,7 @@ def _points(ax: Axes, x: Any, y: Any, table: pd.DataFrame) -> None:
 
 
 def influence(exp: Experiment, effects: list[str], figure: Figure | None = None) -> Figure:
-    """Draw each effect without each cluster, and each cluster's share of what identifies it."""
+    """Draw each effect without each cluster, against the cluster's share of the information."""
     from ..frequentist.cluster_influence import influence as influence_of
 
     figure = figure or new_figure(7.2, 2.7 * len(effects))
@@ -243,9 +243,7 @@ def influence(exp: Experiment, effects: list[str], figure: Figure | None = None)
         )
         ax.xaxis.set_major_formatter(lambda x, _: f"{x:.1%}")
         ax.set_title(f"{effect.replace('_', ' ')} effect", loc="left", fontsize=10)
-        ax.set_ylabel("estimate without it", fontsize=9)
+        ax.set_ylabel("estimate without cluster", fontsize=9)
         ax.spines[["top", "right"]].set_visible(False)
-    panels[-1].set_xlabel(
-        "a cluster's share of what identifies the effect (dotted: an equal share)"
-    )
+    panels[-1].set_xlabel("cluster's share of the information on the effect (dotted: equal shares)")
     return figure

@@ -1,4 +1,4 @@
-"""Figures: made once, shown once."""
+"""Creation of figures, and labels that fit them."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Longer names are cut in figures; tables have them whole.
+#: Longer names are shortened in figures, but not in tables.
 MAX_LABEL = 64
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of a size in inches."""
+    """Return an empty figure; its size is in inches."""
     import matplotlib.pyplot as plt
 
     return shown_once(plt.figure(figsize=(width, height), layout="constrained"))
 
 
 def shown_once(figure: Figure) -> Figure:
-    """Take a figure from pyplot where a notebook shows it as a cell's value: not twice then."""
+    """Close a figure in a notebook, which would otherwise show it twice."""
     import matplotlib.pyplot as plt
 
     if "inline" in plt.get_backend().lower():
@@ -28,7 +28,7 @@ def shown_once(figure: Figure) -> Figure:
 
 
 def plain(text: str) -> str:
-    """Keep a column's name from being read as mathematics, and from leaving the figure no room."""
+    """Return a name that is short enough for a figure and is not read as mathematics."""
     if len(text) > MAX_LABEL:
         text = f"{text[: MAX_LABEL - 3]}..."
     return text.replace("$", r"\$")

@@ -42,7 +42,7 @@ WIDE = 4.0
 
 
 def forest(comparison: Comparison, figure: Figure | None = None) -> Figure:
-    """Draw every method's estimate and interval, one panel an effect.
+    """Draw the estimate and interval of each method, one panel per effect.
 
     Dashed line: zero. Dotted line: the truth, for simulated data. Shaded band: the ROPE.
     """
@@ -75,13 +75,13 @@ def _forest_panel(ax: Axes, rows: pd.DataFrame, effect: str, comparison: Compari
         heavy = path == "posterior"
         ends = np.clip(
             [row.ci_lower, row.ci_upper], left, right
-        )  # an unbounded one goes to the edge
+        )  # unbounded intervals extend to the edge
         ax.hlines(y, *ends, color=colour, lw=4 if heavy else 2)
         if left <= row.estimate <= right:
             ax.plot(row.estimate, y, "o", color=colour, ms=8 if heavy else 5, mec="white")
         ax.plot(
             ends, [y, y], "|", color=colour, ms=9, mew=1.4
-        )  # seen where the mark hides the line
+        )  # visible where the marker hides the line
         for end, mark in ((row.ci_lower, "<"), (row.ci_upper, ">")):
             if not left <= end <= right:
                 ax.plot(np.clip(end, left, right), y, mark, color=colour, ms=6, clip_on=False)
@@ -103,7 +103,7 @@ def _forest_panel(ax: Axes, rows: pd.DataFrame, effect: str, comparison: Compari
 
 
 def _reach(rows: pd.DataFrame) -> tuple[float, float]:
-    """Return the ends of the axis; intervals many times as wide as most run off it, with arrows."""
+    """Return the limits of the axis; much wider intervals than most are cut off, with arrows."""
     width = (rows["ci_upper"] - rows["ci_lower"]).to_numpy()
     usual = np.median(width[np.isfinite(width)])
     ends = rows.loc[width <= WIDE * usual, ["ci_lower", "ci_upper"]].to_numpy()
@@ -117,7 +117,7 @@ def _path_of(method: str) -> str:
 def distributions(exp: Experiment, figure: Figure | None = None, bins: int = 60) -> Figure:
     """Draw the outcome's distribution by exposure condition, from binned counts.
 
-    Densities integrate to one in each condition; a tick marks each mean.
+    The density of each condition integrates to one; a tick marks each mean.
     """
     counts, summary = exp.histogram(bins), exp.conditions.set_index("condition")
     shown = [name for name in CONDITIONS if name in summary.index]
@@ -141,9 +141,9 @@ def distributions(exp: Experiment, figure: Figure | None = None, bins: int = 60)
 
 
 def scorecard(card: Scorecard, figure: Figure | None = None) -> Figure:
-    """Draw every metric's effects, one panel an effect, in standard deviations of the outcome.
+    """Draw the effects of all metrics, one panel per effect, in SDs of the outcome.
 
-    Filled marks are discoveries at the scorecard's false discovery rate.
+    Filled markers are discoveries at the scorecard's false discovery rate.
     """
     table = card.table
     effects = list(dict.fromkeys(table["effect"]))
@@ -192,13 +192,13 @@ def rollout(found: Rollout, figure: Figure | None = None) -> Figure:
 
 
 def scalar_names(posterior: xr.DataTree) -> list[str]:
-    """Return the parameters but those of single clusters or strata, of which there are too many."""
+    """Return the names of the parameters, without those of single clusters or strata."""
     draws = posterior["posterior"].to_dataset()
     apart = {"cluster", "stratum"}
     return [str(name) for name in draws if not apart.intersection(draws[name].dims)]
 
 
 def clean(ax: Axes) -> None:
-    """Take the frame and the tick marks away."""
+    """Remove the frame and the tick marks."""
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)

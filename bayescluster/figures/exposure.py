@@ -1,4 +1,4 @@
-"""Plots of exposure plans, groupings of clusters and sensitivity to the mapping and the graph."""
+"""Plots of exposure plans, cluster groupings, and sensitivity to the mapping and the graph."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..design.exposure_plan import ExposurePlan
     from ..exposure.positivity import Positivity
 
-#: How far beyond all estimates an axis reaches, in widths of the declared interval.
+#: Distance of an axis limit from the estimates, in widths of the declared interval.
 REACH = 0.6
 #: Colours of the estimators.
 SHADES = (COLOURS["other"], COLOURS["posterior"])
@@ -26,8 +26,7 @@ SHADES = (COLOURS["other"], COLOURS["posterior"])
 def plan(found: ExposurePlan, figure: Figure | None = None) -> Figure:
     """Draw expected users by condition, with two SDs, and the probabilities of exposure.
 
-    The histogram shows the probability of being exposed while untreated, given that one is
-    untreated.
+    The histogram shows the probability of exposure given that the user is untreated.
     """
     table = found.conditions
     figure = figure or new_figure(8.4, 3.0)
@@ -49,9 +48,9 @@ def plan(found: ExposurePlan, figure: Figure | None = None) -> Figure:
 
 
 def groupings(found: Groupings, figure: Figure | None = None) -> Figure:
-    """Draw ties across units and arms by number of units, and intervals against ties across arms.
+    """Draw shares of ties across units and arms, and interval widths, for each grouping.
 
-    Filled marks, labelled by their number of units, are Pareto-optimal.
+    Filled markers, labelled by their number of units, are Pareto-optimal.
     """
     table = found.table
     figure = figure or new_figure(9.0, 3.4)
@@ -84,10 +83,10 @@ def groupings(found: Groupings, figure: Figure | None = None) -> Figure:
 
 
 def sensitivity(found: ExposureSensitivity, figure: Figure | None = None) -> Figure:
-    """Draw each effect at its mean dose under every assumption, one panel an effect.
+    """Draw each effect at its mean dose under each assumption, one panel per effect.
 
-    Thin bars: intervals, cut off where they are very wide. Thick bars: range over graphs with ties
-    lost. Shaded: the declared interval of the first estimator.
+    Thin bars: intervals, cut off where they are very wide. Thick bars: range over graphs with lost
+    ties. Shaded: the declared interval of the first estimator.
     """
     table = found.table
     effects, names = list(table["effect"].unique()), list(table["assumption"].unique())
@@ -125,7 +124,7 @@ def sensitivity(found: ExposureSensitivity, figure: Figure | None = None) -> Fig
 def positivity(found: Positivity, figure: Figure | None = None) -> Figure:
     """Draw the probability of spillover by degree, and the share of untreated users exposed.
 
-    Whiskers: lowest and highest probability of the class. Bars: users.
+    Whiskers: lowest and highest probability in the degree class.
     """
     table = found.by_degree
     figure = figure or new_figure(7.2, 3.2)
@@ -145,7 +144,7 @@ def positivity(found: Positivity, figure: Figure | None = None) -> Figure:
             f"{degree}\n{users:,}"
             for degree, users in zip(table["degree"], table["users"], strict=True)
         ],
-        xlabel="collaborators outside the own cluster, and users who have so many",
+        xlabel="collaborators in other clusters; below: number of such users",
         ylabel="probability",
         ylim=(-0.03, 1.03),
     )

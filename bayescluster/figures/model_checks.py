@@ -1,6 +1,6 @@
 """Plots of predictive checks, model comparisons and sensitivity; each returns a matplotlib figure.
 
-Where ArviZ has the plot, it draws it.
+ArviZ draws those that it provides.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ COLUMNS = 3
 
 
 def predictive(check: PredictiveCheck, figure: Figure | None = None) -> Figure:
-    """Draw a panel a statistic: its predicted distribution and interval, and the observed value."""
+    """Draw one panel per statistic: predicted distribution and interval, and observed value."""
     table = check.table
     rows = -(-len(table) // COLUMNS)
     figure = figure or new_figure(9.6, 2.0 * rows + 0.3)
@@ -66,7 +66,7 @@ def predictive(check: PredictiveCheck, figure: Figure | None = None) -> Figure:
 
 
 def pareto_k(result: LeaveOneOut, figure: Figure | None = None) -> Figure:
-    """Draw the Pareto k of every cluster with its limit; those beyond are named."""
+    """Draw the Pareto k of each cluster and its limit; clusters beyond it are labelled."""
     table = result.table
     figure = figure or new_figure(7.2, 3.0)
     ax = figure.subplots()
@@ -89,7 +89,7 @@ def pareto_k(result: LeaveOneOut, figure: Figure | None = None) -> Figure:
 
 
 def elpd_differences(comparison: ModelComparison, figure: Figure | None = None) -> Figure:
-    """Draw each model's difference in elpd from the best, with two standard errors each way."""
+    """Draw each model's difference in elpd from the best model, with two standard errors."""
     table = comparison.table
     figure = figure or new_figure(7.2, 0.5 * len(table) + 1.0)
     ax = figure.subplots()
@@ -101,7 +101,7 @@ def elpd_differences(comparison: ModelComparison, figure: Figure | None = None) 
     ax.axvline(0, color="#333333", ls="--", lw=1)
     ax.set_yticks(at, [plain(name) for name in table["model"]])
     ax.set_ylim(-0.6, len(table) - 0.4)
-    ax.set_xlabel("difference in elpd from the best, with 2 standard errors; shaded: too small")
+    ax.set_xlabel("difference in elpd from the best, with 2 SEs; shaded: not meaningful")
     ax.spines[["top", "right", "left"]].set_visible(False)
     return figure
 
@@ -119,7 +119,7 @@ def power_scaled(result: PowerScaling) -> Figure:
 
 
 def effects_by_prior(result: PriorSensitivity, figure: Figure | None = None) -> Figure:
-    """Draw a panel an effect: its mean and interval under each set of priors."""
+    """Draw one panel per effect: its mean and interval under each set of priors."""
     table = result.table
     effects, sets = list(dict.fromkeys(table["effect"])), list(dict.fromkeys(table["priors"]))
     figure = figure or new_figure(1.4 + 3.0 * len(effects), 0.4 * len(sets) + 1.0)

@@ -1,4 +1,4 @@
-"""Plots of the posterior: beside the bootstrap, and of its sampler (by ArviZ)."""
+"""Plots of the posterior: compared with the bootstrap, and sampler diagnostics (by ArviZ)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def densities(comparison: Comparison, figure: Figure | None = None) -> Figure:
-    """Draw posterior and bootstrap distribution of each effect over each other."""
+    """Draw the posterior and bootstrap distributions of each effect in one panel."""
     effects = comparison.effects
     figure = figure or new_figure(7.2, 2.1 * len(effects) + 0.5)
     axes = figure.subplots(len(effects), 1, squeeze=False)[:, 0]
@@ -55,7 +55,7 @@ def densities(comparison: Comparison, figure: Figure | None = None) -> Figure:
 
 
 def quantiles(comparison: Comparison, figure: Figure | None = None) -> Figure:
-    """Draw the quantiles of posterior and bootstrap of each effect against each other."""
+    """Draw posterior quantiles against bootstrap quantiles, for each effect."""
     effects = comparison.effects
     figure = figure or new_figure(min(3.3 * len(effects) + 0.4, 7.2), 3.2)
     axes = figure.subplots(1, len(effects), squeeze=False)[0]

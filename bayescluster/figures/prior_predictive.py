@@ -1,4 +1,4 @@
-"""What the priors expect to see, before any data: the prior predictive picture."""
+"""The prior predictive plot: experiments that the priors imply."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-#: Probability that the picture shows; the tails beyond are cut off.
+#: Central probability that the plot shows; the tails are cut off.
 SHOWN = 0.98
 #: Edges of the bars.
 BINS = 31
@@ -26,16 +26,16 @@ BINS = 31
 
 @dataclass(frozen=True, eq=False)
 class PriorPredictive:
-    """Replicated experiments from the prior beside the observed one.
+    """Replicated experiments from the prior, and the observed one.
 
     Parameters
     ----------
     cluster_mean : ndarray, shape (S, J)
         Cluster means of the outcome (lognormal: of its logarithm) in S replicated experiments.
     observed : ndarray, shape (J,)
-        Those in the data.
+        Cluster means in the data.
     treated : ndarray, shape (J,)
-        Which clusters are treated (in a partial rollout: in part).
+        Whether each cluster is treated (in a partial rollout: partly treated).
     """
 
     cluster_mean: Floats
@@ -44,7 +44,7 @@ class PriorPredictive:
 
     @classmethod
     def of(cls, exp: Experiment, seed: int = 0) -> PriorPredictive:
-        """Draw from the prior: nothing is compiled or sampled by MCMC."""
+        """Draw from the prior, without compilation or MCMC."""
         rng, moments = np.random.default_rng(seed), exp.moments()
         labels = {
             "cluster": labels_of(moments.clusters),
@@ -64,13 +64,13 @@ class PriorPredictive:
 
     @property
     def arm_difference(self) -> Floats:
-        """Mean of treated clusters less mean of control ones, in each replicate; shape (S,)."""
+        """Mean of treated minus mean of control clusters, in each replicate; shape (S,)."""
         treated, control = self.arms(self.cluster_mean)
         return treated - control
 
     @property
     def observed_difference(self) -> float:
-        """The same in the data."""
+        """Mean of treated minus mean of control clusters, in the data."""
         treated, control = self.arms(self.observed)
         return float(treated - control)
 
@@ -78,19 +78,19 @@ class PriorPredictive:
 def plot_prior_predictive(
     exp: Experiment, *, seed: int = 0, figure: Figure | None = None
 ) -> Figure:
-    """Draw what the priors expect: cluster means, and the difference between the arms.
+    """Draw the prior predictive distributions of cluster means and of the arms' difference.
 
-    Bars are replicated experiments, orange is observed. Counts are on logarithmic axes, and their
-    arms compared by ratio.
+    Bars are replicated experiments, orange is observed. Counts have logarithmic axes, and their
+    arms are compared by ratio.
 
     Parameters
     ----------
     exp : Experiment
-        Data and specification; the data mark where the observed values lie.
+        Data and specification; the plot marks the observed values.
     seed : int
         Seed of the draws.
     figure : Figure, optional
-        Where to draw.
+        Figure to draw into.
 
     Returns
     -------
@@ -111,10 +111,10 @@ def plot_prior_predictive(
         )
         ratio = treated[control > 0] / control[control > 0]
         _density(right, ratio, np.array([observed[0] / observed[1]]), logarithmic=True)
-        right.set_title("treated clusters' mean by control ones'", loc="left", fontsize=10)
+        right.set_title("mean of treated / mean of control clusters", loc="left", fontsize=10)
     else:
         _density(right, predicted.arm_difference, np.array([predicted.observed_difference]))
-        right.set_title("treated less control clusters", loc="left", fontsize=10)
+        right.set_title("treated minus control clusters", loc="left", fontsize=10)
     name = exp.spec.outcome.label or exp.spec.outcome.column
     figure.supxlabel(name.replace("$", r"\$"), fontsize=9)
     return figure

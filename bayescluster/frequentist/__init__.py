@@ -1,4 +1,4 @@
-"""The cluster-robust path: least squares from moments, and the cluster bootstrap."""
+"""Cluster-robust estimators: least squares from moments, bootstraps and randomisation tests."""
 
 from lazy_loader import attach_stub
 

@@ -1,4 +1,4 @@
-"""Resampling whole clusters: within which groups, and how often each is drawn."""
+"""Weights of the cluster bootstrap: resampling groups, and how often each cluster is drawn."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..errors import DesignError
 
 
 def resampling_groups(exp: Experiment, within_arm: bool) -> NDArray[Any] | None:
-    """Return the group within which each cluster is resampled; None where that is everything."""
+    """Return the group within which each cluster is resampled; None for all clusters."""
     moments = exp.moments()
     if moments.strata is None and not within_arm:
         return None
@@ -27,25 +27,25 @@ def resampling_groups(exp: Experiment, within_arm: bool) -> NDArray[Any] | None:
     if within_arm and single.any():
         where = f"an arm of {len(np.unique(code[single])):,} of {code.max() + 1:,} strata"
         raise DesignError(
-            f"within_arm resamples single clusters: {where}{_such_as(moments, single)} has one "
-            "cluster, which resampling cannot vary, so intervals would be too narrow or of no "
-            "width; leave within_arm out, which resamples the clusters of a stratum (the two of a "
-            "matched pair) whatever their arm"
+            f"within_arm resamples single clusters: {where}{_strata_text(moments, single)} has one "
+            "cluster, whose resampling adds no variation, so intervals would be too narrow or have "
+            "zero width; leave out within_arm to resample the clusters of a stratum (the two of a "
+            "matched pair) regardless of arm"
         )
     varying = np.einsum("jaa->ja", moments.cross)[:, : len(moments.names)].any(axis=1)
     if (alone := single & varying).any():
         warnings.warn(
-            f"{int(alone.sum()):,} of {code.max() + 1:,} strata{_such_as(moments, alone)} have one "
-            "cluster, which resampling within strata cannot vary: intervals of effects and "
-            "covariates that vary within clusters are too narrow; merge these strata with others",
+            f"{int(alone.sum()):,} of {code.max() + 1:,} strata{_strata_text(moments, alone)} have "
+            "one cluster, whose resampling adds no variation: intervals of effects and covariates "
+            "that vary within clusters are too narrow; merge these strata with others",
             UserWarning,
             stacklevel=3,
         )
     return group
 
 
-def _such_as(moments: ClusterMoments, clusters: Booleans) -> str:
-    """Name the first strata of some clusters; empty without strata."""
+def _strata_text(moments: ClusterMoments, clusters: Booleans) -> str:
+    """Return the first strata of the given clusters as text; empty without strata."""
     if moments.strata is None:
         return ""
     return f" (such as {', '.join(map(repr, np.unique(moments.strata[clusters])[:3].tolist()))})"
@@ -54,7 +54,7 @@ def _such_as(moments: ClusterMoments, clusters: Booleans) -> str:
 def resampling_weights(
     order: Integers, strata: NDArray[Any] | None, draws: int, seed: int | None, width: int = 1
 ) -> Iterator[Floats]:
-    """Yield blocks of multinomial cluster weights, shape (B, J), `draws` rows in all.
+    """Yield blocks of multinomial cluster weights, shape (B, J), with `draws` rows in total.
 
     Parameters
     ----------
@@ -67,12 +67,12 @@ def resampling_weights(
     seed : int or None
         Seed of the generator.
     width : int
-        Numbers that the caller holds per replicate, where these are more than the clusters.
+        Numbers that the caller stores per replicate, if more than the number of clusters.
     """
     rng = np.random.default_rng(seed)
     groups = len(order)
     label = np.zeros(groups, dtype=int) if strata is None else pd.factorize(strata)[0]
-    order = order[np.argsort(label[order], kind="stable")]  # strata side by side
+    order = order[np.argsort(label[order], kind="stable")]  # clusters of a stratum are adjacent
     size = np.bincount(label)[label[order]]
     first = np.searchsorted(label[order], label[order])
     high: int | Integers = groups if strata is None else size

@@ -24,7 +24,7 @@ from .standard_estimators import check_whole_clusters
 
 Interval = Literal["percentile", "percentile-t", "bca"]
 
-#: What is refitted on every replicate, by the name of its function.
+#: Labels of the estimators that are refitted on each replicate, by function name.
 ESTIMATORS = {
     "two_exposure": "two-exposure OLS",
     "naive_ols": "naive OLS",
@@ -41,7 +41,7 @@ class BootstrapEstimates(Tidy):
     estimators, terms : tuple of str
         Estimator and coefficient of each of the m columns of `draws`.
     estimate : ndarray, shape (m,)
-        Estimates on the data themselves.
+        Estimates from the original data.
     std_error : ndarray, shape (m,)
         Their CR0 standard errors.
     draws, draws_std_error : ndarray, shape (R, m)
@@ -67,7 +67,7 @@ class BootstrapEstimates(Tidy):
 
     @property
     def undefined(self) -> Integers:
-        """Replicates that do not identify each coefficient; shape (m,)."""
+        """Number of replicates that do not identify each coefficient; shape (m,)."""
         return np.isnan(self.draws).sum(axis=0)
 
     @property
@@ -88,10 +88,10 @@ class BootstrapEstimates(Tidy):
         ----------
         kind : {"percentile", "percentile-t", "bca"}
             Quantiles of the replicates (numpy's default rule); of their studentised deviations,
-            turned around the estimate (replicates whose standard error vanishes, having drawn too
-            few distinct clusters, have none); or bias-corrected and accelerated quantiles, with the
-            acceleration from leaving out single clusters (Efron 1987, Journal of the American
-            Statistical Association 82: 171-185).
+            reflected around the estimate (without replicates whose standard error vanishes because
+            too few distinct clusters were drawn); or bias-corrected and accelerated quantiles, with
+            the acceleration from leave-one-cluster-out estimates (Efron 1987, Journal of the
+            American Statistical Association 82: 171-185).
         """
         check_choice("kind", kind, get_args(Interval))
         tail = (1 - self.ci_prob) / 2
@@ -124,7 +124,7 @@ class BootstrapEstimates(Tidy):
         ]
 
     def to_dataframe(self, interval: Interval = "percentile") -> pd.DataFrame:
-        """Return one row an estimator and coefficient; df and p_value are NaN.
+        """Return one row per estimator and coefficient; df and p_value are NaN.
 
         `std_error` is the standard deviation of the replicates; `interval` is the kind of interval.
         """
@@ -156,49 +156,48 @@ def cluster_bootstrap(
     Parameters
     ----------
     exp : Experiment
-        The experiment. Where strata are declared, clusters are resampled within their stratum.
+        The experiment. With strata, clusters are resampled within their stratum.
     draws : int
         Number of replicates.
     seed : int or None
         Seed of ``numpy.random.default_rng``.
     within_arm : bool
-        Resample treated and control clusters apart (within strata, where there are any), so that
-        every replicate has the arms' sizes of the design and none loses an arm. Refused where an
-        arm of a stratum is a single cluster, as in matched pairs, whose clusters are resampled
-        within their pair without it.
+        Resample treated and control clusters separately (within strata, if there are any), so that
+        each replicate keeps the arm sizes of the design and no arm is lost. Not allowed if an arm
+        of a stratum is a single cluster, as in matched pairs; without it, clusters of a matched
+        pair are resampled within their pair.
 
     Returns
     -------
     BootstrapEstimates
-        ``two_exposure`` (the design's effects), ``naive_ols`` (direct) and, unless covariates leave
-        it unidentified, ``cluster_wls`` (direct), with percentile intervals by numpy's default
-        rule.
+        ``two_exposure`` (the design's effects), ``naive_ols`` (direct) and, if covariates leave it
+        identified, ``cluster_wls`` (direct), with percentile intervals by numpy's default rule.
 
     Raises
     ------
     DesignError
-        Where no replicate identifies a coefficient, or `within_arm` would draw from single
-        clusters, whose resampling varies nothing.
+        If no replicate identifies a coefficient, or `within_arm` would resample single clusters,
+        which adds no variation.
 
     Warns
     -----
     UserWarning
-        Where strata of one cluster hold variation within the cluster (spillover, covariates), whose
-        resampling varies nothing: intervals of those coefficients are too narrow. Where replicates
-        lose an arm or all exposed units: such a replicate does not identify the
-        coefficient, counts as undefined (NaN in `draws`, counted in `undefined`), and intervals
-        condition on the others.
+        If strata with one cluster have variation within the cluster (spillover, covariates): their
+        resampling adds no variation, so intervals of those coefficients are too narrow. If
+        replicates lose an arm or all exposed units: such a replicate does not identify the
+        coefficient, is undefined (NaN in `draws`, counted in `undefined`), and intervals condition
+        on the others.
 
     Notes
     -----
     A replicate is a vector of multinomial weights over clusters (Cameron, Gelbach & Miller 2008,
     Review of Economics and Statistics 90: 414-427, pairs cluster bootstrap), so it costs one
     product of the weights with the stacked Gram matrices and one small solve. Clusters are drawn in
-    the order of ``exp.cluster_order``: by first appearance for a frame in memory, else by label.
+    the order of ``exp.cluster_order``: by first appearance for a data frame, otherwise by label.
 
-    Resampling the n clusters of a cell (a stratum, or an arm of it) gives (n - 1) / n of the
-    variance among them (Rao & Wu 1988, Journal of the American Statistical Association 83:
-    231-241): with arms of two clusters a stratum, `within_arm` halves it.
+    Resampling n clusters of a group (a stratum, or an arm of it) gives (n - 1) / n of the variance
+    between them (Rao & Wu 1988, Journal of the American Statistical Association 83: 231-241): with
+    two clusters per arm in each stratum, `within_arm` halves the variance.
 
     Examples
     --------
@@ -236,7 +235,7 @@ def cluster_bootstrap(
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """One estimator, ready to be refitted under cluster weights."""
+    """One estimator, prepared for refitting with cluster weights."""
 
     estimator: str
     terms: tuple[str, ...]
@@ -244,12 +243,12 @@ class _Problem:
 
     @property
     def rows(self) -> list[int]:
-        """Where the terms stand among the fit's."""
+        """Positions of the terms among the coefficients of the fit."""
         return [self.fit.terms.index(term) for term in self.terms]
 
     @property
     def std_error(self) -> Floats:
-        """CR0 standard errors of the terms on the data themselves; shape (terms,)."""
+        """CR0 standard errors of the terms from the original data; shape (terms,)."""
         return np.sqrt(((self.fit.score @ self.fit.to_user[self.rows].T) ** 2).sum(axis=0))
 
     @property
@@ -263,7 +262,7 @@ class _Problem:
         """Return coefficients and CR0 standard errors under weights (B, J); (2, B, terms)."""
         cross, mean = self._cross(weights)
         left, right = cross[:, :-1, :-1], cross[:, :-1, -1:]
-        # In orthonormal coordinates `left` is near the identity, singular where an arm is lost.
+        # In orthonormal coordinates `left` is near the identity, and singular if an arm is lost.
         defined = np.linalg.eigvalsh(left)[:, 0] > RANK_TOLERANCE
         left = np.where(defined[:, None, None], left, np.eye(left.shape[1]))
         coefficients = np.linalg.solve(left, right)[:, :, 0]
@@ -297,7 +296,7 @@ class _Problem:
         gram, stratum = self.fit.gram, self.fit.stratum
         residual = np.column_stack([-coefficients, np.ones(len(weights))])  # over [x, y]
         regressor = np.column_stack([direction, np.zeros(len(weights))])
-        # What the stratum's means take off the regressor and the residual; (B, S) each.
+        # Adjustment of the regressor and the residual for the stratum means; (B, S) each.
         level_x, level_e = (np.einsum("bas,ba->bs", mean, v) for v in (regressor, residual))
         if self.fit.n_strata == 1:
             regressor = np.column_stack([-level_x, regressor])
@@ -312,7 +311,7 @@ class _Problem:
 
 
 def _products(left: Floats, right: Floats) -> Floats:
-    """Return all products of one entry of each, row by row; shape (B, a x b)."""
+    """Return all products of an entry of `left` and an entry of `right`, by row; (B, a x b)."""
     return (left[:, :, None] * right[:, None, :]).reshape(len(left), -1)
 
 
@@ -324,7 +323,7 @@ def _problems(exp: Experiment) -> list[_Problem]:
         _Problem("two_exposure", effects, Regression.of(full)),
         _Problem("naive_ols", ("direct",), Regression.of(naive)),
     ]
-    with suppress(DesignError):  # a partial rollout, or too many covariates: documented
+    with suppress(DesignError):  # a partial rollout, or too many covariates: see the docstring
         check_whole_clusters(exp)
         means = Regression.of(naive.between())
         problems.append(_Problem("cluster_wls", ("direct",), means))
@@ -339,7 +338,7 @@ def _report_undefined(result: BootstrapEstimates) -> None:
         if lost == replicates:
             raise DesignError(
                 f"none of {replicates:,} bootstrap replicates identifies {term} by {estimator}: "
-                "the clusters are too few to resample"
+                "there are too few clusters to resample"
             )
     if lost := int(result.undefined.max()):
         warnings.warn(

@@ -1,4 +1,4 @@
-"""How much the answer rests on single clusters: leverage, leave-one-out, effective number."""
+"""Influence of single clusters: leverage, leave-one-out estimates, effective number of clusters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .normal_equations import Regression
 def leave_one_out(fit: Regression) -> Floats:
     """Return the coefficients without each cluster, in the user's units; shape (J, m).
 
-    The deviation is -(I - P_j)^-1 s_j in orthonormal coordinates; exact, without refitting.
+    The deviation is -(I - P_j)^-1 s_j in orthonormal coordinates, exact without refitting.
     """
     value, vector = hat_eigen(fit)
     rotated = inverse_power(value, 1.0) * np.einsum("jab,ja->jb", vector, fit.score)
@@ -23,7 +23,7 @@ def leave_one_out(fit: Regression) -> Floats:
 
 
 def influence(exp: Experiment, term: str = "direct") -> pd.DataFrame:
-    """Say how much each cluster has to do with one coefficient of the two-exposure regression.
+    """Return the influence of each cluster on one coefficient of the two-exposure regression.
 
     Parameters
     ----------
@@ -35,10 +35,10 @@ def influence(exp: Experiment, term: str = "direct") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a cluster: cluster, n_units, treated, share (of all units), leverage (trace of its
+        One row per cluster: cluster, n_units, treated, share (of all units), leverage (trace of its
         block of the hat matrix), partial_leverage (its share of the variation that identifies the
-        term), estimate_without (the coefficient without the cluster), sorted by the change that
-        leaving it out makes.
+        term), estimate_without (the coefficient without the cluster); sorted by the change when the
+        cluster is left out.
 
     References
     ----------
@@ -73,7 +73,7 @@ def effective_clusters(exp: Experiment, term: str = "direct", rho: float | None 
     term : str
         The coefficient of the two-exposure regression.
     rho : float, optional
-        Assumed intracluster correlation of the errors, in [0, 1]; estimated where it is not given
+        Assumed intracluster correlation of the errors, in [0, 1]; estimated by default
         (:func:`residual_icc`).
 
     Returns
@@ -81,8 +81,8 @@ def effective_clusters(exp: Experiment, term: str = "direct", rho: float | None 
     float
         G / (1 + Gamma), with Gamma the squared coefficient of variation of the clusters'
         contributions gamma_g = (1 - rho) t'P_g t + rho (t'c_g)^2 to the coefficient's variance,
-        where c_g sums the orthonormal coordinates of the cluster's units. At most G; much less
-        where clusters are unequal or few of them identify the term.
+        where c_g sums the orthonormal coordinates of the cluster's units. At most G; much smaller
+        if clusters have unequal sizes or few of them identify the term.
 
     References
     ----------
@@ -107,7 +107,7 @@ def residual_icc(fit: Regression) -> float:
     n = fit.moments.n
     contrast = np.r_[0.0, -fit.coefficients, 1.0]
     total = np.einsum("a,jab,b->j", contrast, fit.gram, contrast)
-    mean = fit.score[:, 0] * fit.stratum_root / n  # of the residuals of each cluster
+    mean = fit.score[:, 0] * fit.stratum_root / n  # mean residual of each cluster
     between = float(n @ mean**2) / (len(n) - 1)
     within = float((total - n * mean**2).sum()) / max(n.sum() - len(n), 1)
     size = (n.sum() - (n**2).sum() / n.sum()) / (len(n) - 1)

@@ -1,7 +1,7 @@
 """Cluster-robust covariance matrices and their degrees of freedom, by q x q algebra per cluster.
 
-With P_j a cluster's block of the hat matrix in orthonormal coordinates (`Regression.leverage`) and
-v_j its score, CR0 sums v_j v_j', CR2 sums w_j w_j' with w_j = (I - P_j)^-1/2 v_j, and CR3 does with
+Let P_j be a cluster's block of the hat matrix in orthonormal coordinates (`Regression.leverage`)
+and v_j its score. CR0 sums v_j v_j'. CR2 sums w_j w_j' with w_j = (I - P_j)^-1/2 v_j. CR3 uses
 w_j = (I - P_j)^-1 v_j, which is the leave-one-cluster-out jackknife.
 """
 
@@ -18,9 +18,9 @@ from .normal_equations import Regression
 
 Vcov = Literal["iid", "CR0", "CR1", "CR2", "CR3"]
 
-#: A cluster's hat-matrix eigenvalue this close to one leaves it without residuals of its own.
+#: If a hat-matrix eigenvalue is this close to one, the cluster has no residual in its direction.
 SINGULAR = 1e-10
-#: A standard error this small, against what the outcome's own variation could make it, is rounding.
+#: A smaller standard error, relative to the largest that the outcome allows, is rounding error.
 VANISHING = 1e-10
 
 
@@ -39,7 +39,7 @@ def covariance(fit: Regression, vcov: Vcov, rows: Floats | None = None) -> Float
     Warns
     -----
     UserWarning
-        For a cluster-robust one, where a regressor varies in one cluster only.
+        For a cluster-robust matrix, if a regressor varies in one cluster only.
     """
     n, groups, p = fit.moments.n_units, fit.moments.n_clusters, fit.n_coefficients
     directions = (fit.to_user if rows is None else rows @ fit.to_user).T  # (q, h)
@@ -54,10 +54,10 @@ def covariance(fit: Regression, vcov: Vcov, rows: Floats | None = None) -> Float
 
 
 def vanishing(fit: Regression, rows: Floats) -> Booleans:
-    """Say which linear combinations have cluster scores of zero, and so no standard error; (h,).
+    """Return which linear combinations have no standard error, as all cluster scores vanish; (h,).
 
-    Every cluster's residuals then sum to zero along the combination, whatever the outcome: one
-    cluster an arm, or as many coefficients as clusters. (Or the fit is perfect.)
+    The residuals of each cluster then sum to zero along the combination for any outcome: one
+    cluster per arm, or as many coefficients as clusters. (Or the fit is perfect.)
     """
     directions = (rows @ fit.to_user).T
     found = ((fit.score @ directions) ** 2).sum(axis=0)
@@ -67,25 +67,25 @@ def vanishing(fit: Regression, rows: Floats) -> Booleans:
 
 
 def check_scores(fit: Regression, rows: Floats, what: str) -> None:
-    """Raise DesignError where a linear combination has no cluster-robust standard error at all."""
+    """Raise DesignError if a linear combination has no cluster-robust standard error."""
     if vanishing(fit, rows).any():
         raise DesignError(
             f"the cluster-robust standard error of {what} vanishes: in each of "
             f"{fit.moments.n_clusters:,} clusters the residuals sum to zero along it, as with one "
-            "cluster an arm or as many coefficients as clusters; add clusters, or adjust for fewer "
-            "covariates"
+            "cluster per arm or as many coefficients as clusters; add clusters, or adjust for "
+            "fewer covariates"
         )
 
 
 def adjusted_scores(fit: Regression, vcov: Vcov) -> Floats:
     """Return the scores whose outer products the covariance matrix sums; shape (J, q).
 
-    Where a regressor varies in one cluster only, CR2 and CR3 use a generalised inverse.
+    If a regressor varies in one cluster only, CR2 and CR3 use a generalised inverse.
 
     Warns
     -----
     UserWarning
-        Where a regressor varies in one cluster only; the message names clusters and terms.
+        If a regressor varies in one cluster only; the message names clusters and terms.
     """
     value, vector = hat_eigen(fit)
     warn_of_singular(fit, value, vector)
@@ -97,36 +97,36 @@ def adjusted_scores(fit: Regression, vcov: Vcov) -> Floats:
 
 
 def hat_eigen(fit: Regression) -> tuple[Floats, Floats]:
-    """Return eigenvalues (J, q) and eigenvectors (J, q, q) of every cluster's hat-matrix block."""
+    """Return eigenvalues (J, q) and eigenvectors (J, q, q) of each cluster's hat-matrix block."""
     value, vector = np.linalg.eigh(fit.leverage)
     return np.clip(value, 0.0, 1.0), vector
 
 
 def inverse_power(value: Floats, power: float) -> Floats:
-    """Return (1 - value)^-power, or 0 where 1 - value vanishes (the Moore-Penrose inverse)."""
+    """Return (1 - value)^-power, or 0 if 1 - value vanishes (the Moore-Penrose inverse)."""
     rest = np.where(value > 1 - SINGULAR, 1.0, 1 - value)
     return np.where(value > 1 - SINGULAR, 0.0, rest**-power)
 
 
 def alone(value: Floats, vector: Floats) -> Booleans:
-    """Say which directions of which clusters no other cluster has; shape (J, q).
+    """Return which directions occur in a single cluster only; shape (J, q).
 
-    Directions of slopes: that of a stratum's intercept is alone in a stratum of one cluster.
+    Only slopes count: a stratum's intercept always has a single cluster if the stratum has one.
     """
     slope_share = (vector[:, 1:, :] ** 2).sum(axis=1)
     return np.asarray((value > 1 - SINGULAR) & (slope_share > 1e-6))
 
 
 def named(fit: Regression, clusters: Booleans) -> str:
-    """Return the labels of some clusters, the first five of them."""
+    """Return the labels of the first five of the given clusters, as text."""
     labels = fit.moments.clusters[clusters].tolist()
     return ", ".join(repr(label) for label in labels[:5]) + ", ..." * (len(labels) > 5)
 
 
 def warn_of_singular(fit: Regression, value: Floats, vector: Floats) -> None:
-    """Warn where a slope coordinate lives in a single cluster, whose residuals say nothing of it.
+    """Warn if a slope coordinate occurs in a single cluster, which then has no residual along it.
 
-    The terms named are those of whose variance such a coordinate is more than one per cent.
+    The warning names the terms for which such coordinates make up more than 1% of the variance.
     """
     found = alone(value, vector)
     if not found.any():
@@ -136,15 +136,15 @@ def warn_of_singular(fit: Regression, value: Floats, vector: Floats) -> None:
     terms = ", ".join(repr(t) for t, yes in zip(fit.terms, touched, strict=True) if yes)
     warnings.warn(
         f"a regressor varies in a single cluster only ({named(fit, found.any(axis=1))}), whose "
-        f"residuals say nothing of it: the cluster-robust standard error of {terms} is too small "
-        "and not to be trusted",
+        f"residuals hold no information on it: the cluster-robust standard error of {terms} is too "
+        "small and not reliable",
         UserWarning,
         stacklevel=5,
     )
 
 
 def satterthwaite_df(fit: Regression, contrasts: Floats) -> float:
-    """Return the degrees of freedom of the CR2 covariance matrix of some linear combinations.
+    """Return the degrees of freedom of the CR2 covariance matrix of linear combinations.
 
     Parameters
     ----------
@@ -156,9 +156,9 @@ def satterthwaite_df(fit: Regression, contrasts: Floats) -> float:
     Returns
     -------
     float
-        For h = 1 the Bell-McCaffrey df, (sum of eigenvalues)^2 / sum of squared eigenvalues of the
-        quadratic form that the variance estimator is under independent, homoskedastic errors; for
-        more, the df eta of the approximating Wishart distribution (HTZ).
+        For h = 1 the Bell-McCaffrey df: (sum of eigenvalues)^2 / sum of squared eigenvalues, for
+        the quadratic form of the variance estimator under independent, homoskedastic errors. For
+        larger h, the df eta of the approximating Wishart distribution (HTZ).
 
     References
     ----------
@@ -180,10 +180,10 @@ def satterthwaite_df(fit: Regression, contrasts: Floats) -> float:
 
 
 def _wishart_variance(own: Floats, other: Floats, stratum: Integers) -> float:
-    """Return the summed variance of all entries of the whitened covariance estimator.
+    """Return the sum of the variances of all entries of the whitened covariance estimator.
 
     Cluster contributions have covariance own_j with themselves and -other_j other_k' with others
-    (stratum coordinate 0 between clusters of one stratum only); Isserlis' theorem does the rest.
+    (stratum coordinate 0 only between clusters of one stratum); the rest is Isserlis' theorem.
     """
     flat = other.reshape(len(other), -1)
     alone = (np.einsum("jaa->j", own) ** 2 + np.einsum("jab,jab->j", own, own)).sum()
@@ -194,7 +194,7 @@ def _wishart_variance(own: Floats, other: Floats, stratum: Integers) -> float:
     np.add.at(sums, stratum, flat[:, :, None] * flat[:, None, :])
     slopes = sums.sum(axis=0).reshape(shape)[:, 1:, :, 1:]
     sums = sums.reshape(-1, *shape)
-    sums[:, :, 1:, :, 1:] = 0.0  # slopes are global; what is left concerns one stratum each
+    sums[:, :, 1:, :, 1:] = 0.0  # slopes are global; the remaining terms concern one stratum each
     pairs = (sums**2).sum() + np.einsum("usatb,utasb->", sums, sums)
     pairs += (slopes**2).sum() + np.einsum("satb,tasb->", slopes, slopes)
     return float(alone + pairs)

@@ -1,4 +1,4 @@
-"""A conditional randomisation test of spillover: focal users, and the others assigned again."""
+"""A conditional randomisation test of spillover: focal users, and reassignment of the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..exposure.expose import Exposure, exposure_of
 from .inverted_tests import TIE, ReferenceDistribution, ResamplingTest
 from .ols import check_null
 
-#: Exposures, in [0, 1], that vary by less than this vary by rounding only.
+#: Exposures, in [0, 1], that differ by less than this differ only by rounding.
 ROUNDING = 1e-9
 
 
@@ -23,44 +23,44 @@ def spillover_test(
     null: float = 0.0,
     focal_share: float = 0.5,
 ) -> ResamplingTest:
-    """Test that other clusters' treatment affects nobody, whatever the direct effect is.
+    """Test that other clusters' treatment affects nobody, for any direct effect.
 
-    Half of the clusters (drawn at random, without regard to anything else) are focal: their own
-    assignment is held fixed, and that of the other clusters is drawn again as the design did, given
-    the focal ones'. Under the null the outcomes of untreated focal users are then the same in every
-    draw, while their exposure changes: the test is exact, with no model and any number of clusters.
+    Half of the clusters, drawn completely at random, are focal: their own assignment is held fixed.
+    The assignment of the other clusters is redrawn from the design, given that of the focal ones.
+    Under the null, the outcomes of untreated focal users are the same in each draw, while their
+    exposure changes. The test is therefore exact, without a model and for any number of clusters.
 
     Parameters
     ----------
     exp : Experiment
         An experiment with a collaboration graph (``expose(...).experiment()``).
     draws : int
-        Number of assignments drawn.
+        Number of assignments to draw.
     seed : int or None
         Seed of the focal clusters and of the draws.
     null : float
         Constant spillover effect to test, per unit of exposure.
     focal_share : float
-        Share of the clusters that is focal, in (0, 1).
+        Share of the clusters that are focal, in (0, 1).
 
     Returns
     -------
     ResamplingTest
-        p-value, and the interval of the constant effects not rejected. `estimate` uses the focal
-        users only: it is a by-product, with less information than :func:`recentred_ols`.
+        p-value, and the interval of the constant effects not rejected. `estimate` uses only the
+        focal users and so less information than :func:`recentred_ols`.
 
     Raises
     ------
     DesignError
-        Where the exposure of untreated focal users never varies within a cluster (as in clusters of
-        one user), or the mechanism cannot be drawn from given a part of the clusters.
+        If the exposure of untreated focal users never varies within a cluster (as in clusters of
+        one user), or the mechanism cannot be redrawn given part of the assignment.
 
     Notes
     -----
-    The statistic is the sum over untreated focal users of (y - null E_observed) times their
-    exposure less its mean over the draws and, to be free of what else outcomes depend on, less its
-    regression on clusters, degree, log(1 + degree) and that mean; the observed assignment counts as
-    one of the draws.
+    The statistic is the sum over untreated focal users of (y - null E_observed) times adjusted
+    exposure: exposure minus its mean over the draws and, to remove other influences on the outcome,
+    minus its regression on clusters, degree, log(1 + degree) and that mean. The observed assignment
+    counts as one of the draws.
 
     References
     ----------
@@ -90,7 +90,7 @@ def focal_test(
 ) -> ResamplingTest:
     """Test outcomes in the order of the exposure's users, (n,); see :func:`spillover_test`.
 
-    NaN where there is no outcome; such users are left out.
+    Users with outcome NaN are left out.
     """
     check_null(null)
     if draws < 1:
@@ -107,8 +107,8 @@ def focal_test(
     if max(np.abs(scores).max(initial=0.0), np.abs(score).max(initial=0.0)) < ROUNDING:
         raise DesignError(
             f"the exposure of the {len(users):,} untreated focal users does not vary between "
-            "assignments of the other clusters, or only between clusters (their users are compared "
-            "with each other): there is nothing to test by; look at the ties that cross clusters"
+            "assignments of the other clusters, or only between clusters (users are compared "
+            "within clusters): the test has no information; check the ties that cross clusters"
         )
     under_null = y[users] - null * observed
     statistic, others = float(under_null @ score), under_null @ scores
@@ -141,12 +141,12 @@ def focal_test(
 
 
 def _focal(exposure: Exposure, share: float, rng: np.random.Generator) -> Booleans:
-    """Draw the focal units: the same number in each block, or of all; shape (U,)."""
+    """Draw the focal units: the same number in each block, or among all; shape (U,)."""
     n = exposure.collaborators.n_units
     blocks = exposure.mechanism.blocks()
     code = np.zeros(n, dtype=np.int64) if blocks is None else blocks.code
     fixed = np.zeros(n, dtype=bool)
-    if np.bincount(code).max() <= 3:  # pairs: whole blocks, since one unit decides the other
+    if np.bincount(code).max() <= 3:  # pairs: whole blocks, because one unit determines the other
         levels = rng.permutation(code.max() + 1)
         return np.isin(code, levels[: max(round(len(levels) * share), 1)])
     for block in range(code.max() + 1):
@@ -164,9 +164,9 @@ def _values(exposure: Exposure, assignments: Booleans, users: Integers) -> Float
 def _instruments(
     exposure: Exposure, users: Integers, observed: Floats, drawn: Floats
 ) -> tuple[Floats, Floats]:
-    """Return exposure less its mean over draws, less what clusters and degree say of the rest.
+    """Return exposure minus its mean over draws and its regression on clusters and degree.
 
-    The observed assignment is one of the draws, and every step treats all of them alike.
+    The observed assignment is one of the draws, and each step treats all draws alike.
     """
     chance = (drawn.sum(axis=1) + observed) / (drawn.shape[1] + 1)
     all_ = np.column_stack([observed, drawn]) - chance[:, None]

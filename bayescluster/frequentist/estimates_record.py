@@ -31,11 +31,11 @@ class Estimates(Tidy):
     Parameters
     ----------
     method : str
-        What was done, such as ``two-exposure OLS, CR1``.
+        Name of the method, such as ``two-exposure OLS, CR1``.
     terms : tuple of str
         Names of the p coefficients; the first is ``intercept``.
     estimate : ndarray, shape (p,)
-        Coefficients, in the units of outcome over regressor.
+        Coefficients, in units of outcome per regressor.
     cov : ndarray, shape (p, p)
         Their estimated covariance matrix.
     df : ndarray, shape (p,)
@@ -83,7 +83,7 @@ class Estimates(Tidy):
         return 2 * tail
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row a coefficient, with the columns that all frequentist results share."""
+        """Return one row per coefficient, with the columns that all frequentist results share."""
         return pd.DataFrame(
             {
                 "method": self.method,

@@ -1,4 +1,4 @@
-"""Tests whose statistic is a ratio of polynomials in the null value, and their exact inversion."""
+"""Tests whose statistic is a ratio of polynomials in the null value, with exact inversion."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Tail = Literal["symmetric", "equal"]
 
 #: A statistic this close to the observed one counts as equal to it.
 TIE = 1e-9
-#: A squared number this small, against the average of its kind over all draws, is rounding.
+#: A smaller square, relative to its average over all draws, is rounding error.
 ROUNDING = 1e-20
 
 
 @dataclass(frozen=True)
 class ResamplingTest(Tidy):
-    """A test of one coefficient by resampling, with the interval that inverts it.
+    """A test of one coefficient by resampling, with the interval from inverting it.
 
     Parameters
     ----------
     method : str
-        What was resampled and how.
+        The resampling method.
     term : str
         The coefficient or linear combination.
     estimate, std_error : float
@@ -39,18 +39,19 @@ class ResamplingTest(Tidy):
     p_value : float
         Share of draws whose statistic is at least as extreme as the observed one.
     ci : tuple of float
-        Interval of the values not rejected; an infinite end says that none is on that side.
+        Interval of the values not rejected; an end is infinite if no value beyond is rejected.
     ci_prob : float
-        Its probability.
+        Level of the interval.
     draws : int
-        Number of draws, or of all patterns where `enumerated`.
+        Number of draws, or of all patterns if `enumerated`.
     enumerated : bool
         Whether all possible draws were used, which makes the test exact given the data.
     seed : int or None
         Seed of the draws.
     smallest_p_value : float
-        What the most extreme draw would have had for a p-value: a test cannot reject at a level
-        below it, whatever the effect.
+        p-value of the most extreme draw: the test cannot reject at a lower level for any effect.
+    draws_of : str
+        What the draws are of, in words.
     """
 
     method: str
@@ -65,6 +66,7 @@ class ResamplingTest(Tidy):
     enumerated: bool
     seed: int | None
     smallest_p_value: float
+    draws_of: str = "assignments"
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row, with the columns that all frequentist results share; df is NaN."""
@@ -84,7 +86,7 @@ class ResamplingTest(Tidy):
 
 @dataclass(frozen=True, eq=False)
 class ReferenceDistribution:
-    """Statistics under resampling, as functions of how far below the estimate the null value lies.
+    """Resampled statistics as functions of the distance from the null value to the estimate.
 
     At distance x = estimate - null, draw b has the statistic (n0 + n1 x) / sqrt(d0 + d1 x + d2 x^2)
     and the data have x / std_error.
@@ -98,8 +100,8 @@ class ReferenceDistribution:
     std_error : float
         Standard error of the estimate.
     exhaustive : bool
-        Whether the draws are all there are, so that one of them is the data's own and a p-value is
-        no less than its share; otherwise the data count as one more.
+        Whether the draws are all possible ones. The data are then one of them, and a p-value is at
+        least its share; otherwise the data count as an additional draw.
     """
 
     numerator: Floats
@@ -113,7 +115,7 @@ class ReferenceDistribution:
         return self.numerator.shape[1]
 
     def p_value(self, distance: float, tail: Tail) -> float:
-        """Return the share of draws at least as extreme as the data, ties included."""
+        """Return the share of draws at least as extreme as the data, including ties."""
         top, variance = self._at(distance)
         top, square = top * self.std_error, variance * distance**2
         extreme = top * top >= square * (1 - TIE)
@@ -125,7 +127,7 @@ class ReferenceDistribution:
         return min(1.0, 2 * self._share(min(beyond, short)))
 
     def smallest(self, distance: float, tail: Tail) -> float:
-        """Return the p-value that the most extreme of the draws would have had."""
+        """Return the p-value that the most extreme draw would have."""
         top, variance = self._at(distance)
         with np.errstate(divide="ignore", invalid="ignore"):
             statistic = top / np.sqrt(variance)
@@ -139,7 +141,7 @@ class ReferenceDistribution:
         return min(1.0, len(sides) * self._share(min(ties)))
 
     def _at(self, distance: float) -> tuple[Floats, Floats]:
-        """Return numerators and squared standard errors of the draws, rounding errors as zero."""
+        """Return the draws' numerators and squared standard errors, rounding errors set to zero."""
         n0, n1 = self.numerator
         d0, d1, d2 = self.denominator
         top = n0 + n1 * distance
@@ -155,7 +157,7 @@ class ReferenceDistribution:
     def interval(self, estimate: float, ci_prob: float, tail: Tail) -> tuple[float, float]:
         """Return the smallest interval that holds every null value with p > 1 - ci_prob.
 
-        Values are looked for to 10,000 standard errors; an end is infinite where none is rejected.
+        The search covers 10,000 standard errors; an end is infinite if no value there is rejected.
         """
         alpha = 1 - ci_prob
         below = self._reach(lambda x: self.p_value(x, tail), alpha)
@@ -163,7 +165,7 @@ class ReferenceDistribution:
         return estimate - below, estimate + above
 
     def _reach(self, p_value: Callable[[float], float], alpha: float) -> float:
-        """Return how far accepted null values reach from the estimate on one side."""
+        """Return the distance from the estimate to the farthest accepted null value on one side."""
         if self.std_error == 0:
             return 0.0
         grid = self.std_error * np.geomspace(0.05, 1e4, 50)

@@ -1,11 +1,10 @@
 """Least squares from cluster moments, in coordinates where cluster-robust algebra is small.
 
-Stratum intercepts (or the one intercept, where there are no strata) are absorbed exactly: with x~
-the regressors less their stratum means and E = sum of x~'x~ = (L L')^-1, the columns 1 / sqrt(N_s)
-of the strata and x~ L are orthonormal. A unit touches one of the former and all of the latter, so a
-cluster's block of the hat matrix is the Gram matrix of q = 1 + k numbers a unit, whatever the
-number of strata; two clusters interact through their k slope coordinates and, in one stratum, one
-more.
+Stratum intercepts (or the single intercept, without strata) are absorbed exactly. With x~ the
+regressors minus their stratum means and E = sum of x~'x~ = (L L')^-1, the columns 1 / sqrt(N_s) of
+the strata and x~ L are orthonormal. A unit has one nonzero stratum column and all slope columns, so
+a cluster's block of the hat matrix is the Gram matrix of q = 1 + k numbers per unit, for any number
+of strata. Two clusters interact through their k slope coordinates and, within a stratum, one more.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ from ..data.orthonormal_basis import OrthonormalBasis
 
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """A least-squares fit with everything that its covariance matrices need, per cluster.
+    """A least-squares fit with all per-cluster quantities that its covariance matrices need.
 
-    With J clusters, k regressors, q = 1 + k and m terms (the intercept, where there are no strata,
+    With J clusters, k regressors, q = 1 + k and m terms (the intercept, if there are no strata,
     then the regressors):
 
     Parameters
@@ -37,7 +36,7 @@ class Regression:
         Coefficients in the user's units.
     gram : ndarray, shape (J, q + 1, q + 1)
         Gram matrix per cluster of [1 / sqrt(N_s), x~ L, y~] in orthonormal coordinates: stratum,
-        slopes, outcome less its stratum mean and in units of its standard deviation.
+        slopes, outcome minus its stratum mean and in units of its standard deviation.
     coefficients : ndarray, shape (k,)
         Slopes in orthonormal coordinates.
     to_user : ndarray, shape (m, q)
@@ -66,7 +65,7 @@ class Regression:
         Raises
         ------
         IdentificationError
-            Where a regressor is constant (within strata) or regressors are collinear.
+            If a regressor is constant (within strata) or regressors are collinear.
         """
         basis = OrthonormalBasis.of(moments)
         size, center, scale = basis.size, basis.center, basis.scale
@@ -88,7 +87,7 @@ class Regression:
 
     @property
     def n_coefficients(self) -> int:
-        """Number of coefficients that were fitted, absorbed stratum intercepts included."""
+        """Number of fitted coefficients, including absorbed stratum intercepts."""
         return len(self.coefficients) + self.n_strata
 
     @cached_property
@@ -102,18 +101,18 @@ class Regression:
         return int(self.stratum.max()) + 1
 
     def by_stratum(self, values: Floats) -> Any:
-        """Return M, (J, c x S), such that weights @ M sums weights x values by stratum.
+        """Return M, (J, c x S), for which weights @ M sums weights x values by stratum.
 
         Parameters
         ----------
         values : ndarray, shape (J, c)
-            Numbers of each cluster.
+            Values of each cluster.
 
         Returns
         -------
         ndarray or sparse array
-            Column i x S + s holds column i of the clusters in stratum s, zeros elsewhere; sparse
-            where there are several strata, since thousands of matched pairs are as common as one.
+            Column i x S + s holds column i for the clusters in stratum s, and zeros elsewhere.
+            Sparse if there are several strata, because there may be thousands of matched pairs.
         """
         if self.n_strata == 1:
             return values
@@ -129,7 +128,7 @@ class Regression:
     def leverage(self) -> Floats:
         """Gram matrix of each cluster's orthonormal coordinates; shape (J, q, q).
 
-        Its eigenvalues are those of the cluster's block of the hat matrix, zeros apart.
+        Its nonzero eigenvalues are those of the cluster's block of the hat matrix.
         """
         return self.gram[:, :-1, :-1]
 
@@ -150,7 +149,7 @@ class Regression:
         Raises
         ------
         ValueError
-            Where a term is unknown, a weight is not finite, or no weight differs from zero.
+            If a term is unknown, a weight is not finite, or all weights are zero.
         """
         if unknown := set(weights) - set(self.terms):
             raise ValueError(f"no term {sorted(unknown)}; there are {', '.join(self.terms)}")

@@ -41,11 +41,11 @@ def ols(
     Parameters
     ----------
     moments : ClusterMoments
-        The data, compressed. Where they have strata, an intercept per stratum is absorbed exactly,
-        and the result has no ``intercept``. The cost depends on the numbers of clusters and
-        regressors only.
+        The compressed data. With strata, an intercept per stratum is absorbed exactly, and the
+        result has no ``intercept``. The cost depends only on the numbers of clusters and
+        regressors.
     vcov : {"CR2", "CR0", "CR1", "CR3", "iid"}
-        With G clusters, N units, p coefficients (stratum intercepts included) and scores summed by
+        With G clusters, N units, p coefficients (including stratum intercepts) and scores summed by
         cluster: ``CR0`` is the Liang-Zeger sandwich; ``CR1`` multiplies it by G/(G-1) x (N-1)/(N-p)
         (Stata, statsmodels and pyfixest; clubSandwich calls it CR1S); ``CR2`` is the
         Bell-McCaffrey bias reduction, without a factor; ``CR3`` is the jackknife, (G-1)/G x sum of
@@ -70,17 +70,17 @@ def ols(
     Raises
     ------
     IdentificationError
-        Where a regressor is constant or regressors are collinear.
+        If a regressor is constant or regressors are collinear.
     DesignError
-        Where there are too few units or clusters for the covariance matrix asked for, or where
-        every cluster's residuals sum to zero along every regressor, as with one cluster an arm.
+        If there are too few units or clusters for the covariance matrix, or the residuals of each
+        cluster sum to zero along every regressor, as with one cluster per arm.
 
     Warns
     -----
     UserWarning
-        For a cluster-robust matrix, where a regressor varies in a single cluster only, such as the
-        treatment of one treated cluster: that cluster's residuals sum to zero, so that CR0 and CR1
-        are far too small, and CR2 and CR3 rest on a generalised inverse (MacKinnon & Webb 2018,
+        For a cluster-robust matrix, if a regressor varies in a single cluster only, such as the
+        treatment of one treated cluster. That cluster's residuals sum to zero, so CR0 and CR1 are
+        far too small, and CR2 and CR3 use a generalised inverse (MacKinnon & Webb 2018,
         Econometrics Journal 21: 114-135; Pustejovsky & Tipton 2018). A term whose scores all vanish
         has a standard error of NaN.
 
@@ -141,7 +141,7 @@ def degrees_of_freedom(
 
 
 def check_size(fit: Regression, vcov: Vcov) -> None:
-    """Raise DesignError where units or clusters are too few for the covariance matrix."""
+    """Raise DesignError if there are too few units or clusters for the covariance matrix."""
     n, groups, p = fit.moments.n_units, fit.moments.n_clusters, fit.n_coefficients
     if n <= p or (vcov != "iid" and groups < 2):
         raise DesignError(
@@ -151,13 +151,13 @@ def check_size(fit: Regression, vcov: Vcov) -> None:
 
 
 def check_null(null: float) -> None:
-    """Raise ValueError where the value to test is not a finite number."""
+    """Raise ValueError if the null value is not a finite number."""
     if not np.isfinite(null):
         raise ValueError(f"null must be a finite number; given {null}")
 
 
 def check_choice(name: str, value: str, valid: Sequence[str]) -> None:
-    """Raise ValueError where an argument is not one of the valid words."""
+    """Raise ValueError if an argument is not one of the valid choices."""
     if value not in valid:
         raise ValueError(f"{name} must be one of {', '.join(valid)}; given {value!r}")
 
@@ -169,14 +169,14 @@ class WaldTest(Tidy):
     Parameters
     ----------
     hypothesis : tuple of str
-        What is tested, a linear combination an item.
+        The tested linear combinations.
     statistic : float
         Wald statistic Q.
     f_naive, df_naive, p_naive : float
         Q / h against F(h, G - 1) for h combinations.
     f_htz, df_htz, p_htz : float
         (eta - h + 1) / (eta h) Q against F(h, eta - h + 1), with eta by Satterthwaite matching
-        (HTZ); NaN for other covariance matrices than CR2.
+        (HTZ); NaN for covariance matrices other than CR2.
     """
 
     hypothesis: tuple[str, ...]
@@ -189,7 +189,7 @@ class WaldTest(Tidy):
     p_htz: float
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row a test: test, f, df_num, df_denom, p_value."""
+        """Return one row per test: test, f, df_num, df_denom, p_value."""
         h = len(self.hypothesis)
         rows = [
             ("naive F", self.f_naive, h, self.df_naive, self.p_naive),
@@ -220,9 +220,9 @@ def wald_test(
     Raises
     ------
     ValueError
-        Where a term is unknown, there are no combinations or they are linearly dependent.
+        If a term is unknown, there are no combinations or they are linearly dependent.
     DesignError
-        As :func:`ols`.
+        As in :func:`ols`.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Randomisation inference: re-assign the clusters as the design did, and compare."""
+"""Randomisation inference: reassign the clusters by the design's mechanism, and compare."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from .normal_equations import Regression
 from .ols import check_choice, check_null
 from .standard_estimators import check_whole_clusters
 
-#: An assignment with no more than this share of its variation left by covariates and strata does
-#: not identify the effect.
+#: An assignment does not identify the effect if covariates and strata leave at most this share of
+#: its variation.
 UNIDENTIFIED = 1e-9
 
 
@@ -34,23 +34,23 @@ def randomization_test(
     studentise: bool = True,
     tail: Tail = "symmetric",
 ) -> ResamplingTest:
-    """Test a sharp null hypothesis by re-assigning the clusters as the design did.
+    """Test a sharp null hypothesis by reassigning the clusters by the design's mechanism.
 
     The null is that treating a user's own cluster adds exactly `null` to the outcome of each of its
     users **and that nobody is affected by other clusters' treatment**: under it every outcome is
-    known for every assignment. Spillover is thus part of what is tested. A rejection of no effect
-    says that the treatment affects somebody, be it directly or through spillover; where there is
-    spillover, the interval is one for the contrast between the arms, contaminated as that of
+    known for every assignment. The null thus includes no spillover. Rejecting an effect of zero
+    means that the treatment affects somebody, directly or through spillover. With spillover, the
+    interval is one for the contrast between arms, which is contaminated as in :func:`naive_ols`.
     :func:`naive_ols` is.
 
     Parameters
     ----------
     exp : Experiment
-        The experiment; its covariates and strata are adjusted for, its spillover column is not.
+        The experiment, adjusted for its covariates and strata but not its spillover column.
     term : {"direct"}
-        What is tested.
+        Tested coefficient.
     draws : int
-        Number of assignments drawn. Where all possible ones are no more, they are enumerated.
+        Number of assignments to draw. If there are at most as many possible ones, all are used.
     seed : int or None
         Seed of the draws.
     null : float
@@ -73,20 +73,20 @@ def randomization_test(
     Raises
     ------
     DesignError
-        Where the mechanism cannot have made the assignment in the data, or where `studentise` and
-        the contrast has no cluster-robust standard error at all (see :func:`ols`).
+        If the mechanism cannot produce the assignment in the data, or if `studentise` and the
+        contrast has no cluster-robust standard error (see :func:`ols`).
     ValueError
-        Where an argument is not valid.
+        If an argument is not valid.
 
     Notes
     -----
-    Assignments as extreme as the observed one count as extreme; among drawn ones the observed one
-    counts as one more, so the level is never exceeded under the null.
+    Assignments as extreme as the observed one count as extreme. If assignments are drawn, the
+    observed one counts as an additional draw, so the level is never exceeded under the null.
 
     Assignments that leave the effect unidentified given covariates and strata (coin flips can make
-    the treatment constant in every stratum) are left out: the test is conditional on the effect
-    being identified, which depends on the assignment alone, and holds its level so. `draws` of the
-    result counts the others.
+    the treatment constant in each stratum) are left out. The test then conditions on identification
+    of the effect, which depends only on the assignment, and so keeps its level. `draws` of the
+    result counts the remaining ones.
 
     References
     ----------
@@ -124,7 +124,7 @@ def randomization_test(
     if not identified.any():
         raise DesignError(
             f"none of {len(identified):,} assignments by the mechanism identifies the effect given "
-            "covariates and strata; adjust for fewer of them, or name the mechanism that was used"
+            "covariates and strata; adjust for fewer of them, or specify the actual mechanism"
         )
     numerator, denominator = numerator[:, identified], denominator[:, identified]
     if not studentise:
@@ -150,11 +150,11 @@ def randomization_test(
 
 @dataclass(frozen=True, eq=False)
 class _Reassignment:
-    """What the contrast between arms needs, per cluster, for any assignment.
+    """Per-cluster quantities that give the contrast between arms for any assignment.
 
     With z the orthonormal coordinates of covariates and strata (`Regression`) and e the residuals
     of the outcome on them: n (J,), sums of z (J, q), of z z' (J, q, q), of e (J,), of z e (J, q).
-    The last two are affine in the null value; the second slice is what the observed treatment adds.
+    The last two are affine in the null value; their second slice is for the observed treatment.
     """
 
     n: Floats
@@ -190,8 +190,8 @@ class _Reassignment:
     def polynomials(self, assignment: Floats, estimate: float) -> tuple[Floats, Floats]:
         """Return numerators (2, B) and squared denominators (3, B) in x = estimate - null.
 
-        Under the null value estimate - x the outcome loses (estimate - x) x observed treatment.
-        NaN where an assignment does not identify the contrast.
+        Under the null value estimate - x, the outcome is reduced by (estimate - x) x observed
+        treatment. NaN if an assignment does not identify the contrast.
         """
         projection = self._project(assignment)
         variation, square = projection.variation, self._square(projection)
@@ -230,8 +230,8 @@ class _Reassignment:
 class _Projection:
     """Assignments (B, J), and their projection on covariates and strata.
 
-    The variation left by it (B,; NaN where there is none), and its coefficients: those of the
-    strata, at each cluster (B, J), and those of the covariates (B, k).
+    Fields: the remaining variation (B,; NaN if there is none), and the coefficients of the strata,
+    at each cluster (B, J), and of the covariates (B, k).
     """
 
     assignment: Floats
@@ -243,7 +243,7 @@ class _Projection:
 def _assignments(
     mechanism: Mechanism, draws: int, seed: int | None, *, enumerated: bool
 ) -> Iterator[Floats]:
-    """Yield blocks of assignments (B, J): all of them, or `draws` drawn ones."""
+    """Yield blocks of assignments (B, J): all possible ones, or `draws` random ones."""
     block = max(1, BLOCK_ELEMENTS // 4 // mechanism.n_clusters)  # four arrays live at once
     if enumerated:
         every = np.array(list(mechanism.enumerate()), dtype=float)

@@ -1,4 +1,4 @@
-"""The tutorial's three regressions: naive, cluster means, and two exposures."""
+"""The three standard regressions: naive, cluster means, and two exposures."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from .ols import Distribution, ols
 def naive_ols(
     exp: Experiment, vcov: Vcov = "iid", *, distribution: Distribution = "t"
 ) -> Estimates:
-    """Regress the outcome on the treatment as if units were independent and nothing spilled over.
+    """Regress the outcome on the treatment as if units were independent and without spillover.
 
-    The user-level A/B test that the package exists to replace; kept to show its bias (contaminated
-    controls) and its overconfidence (independent errors).
+    This is the user-level A/B test that the package replaces. It shows the bias from contaminated
+    controls, and the overconfidence from assuming independent errors.
 
     Parameters
     ----------
     exp : Experiment
         The experiment; its covariates and strata are adjusted for.
     vcov : {"iid", "CR0", "CR1", "CR2", "CR3"}
-        Covariance matrix, see :func:`ols`; a cluster-robust one mends the overconfidence, not the
-        bias.
+        Covariance matrix, see :func:`ols`; a cluster-robust one corrects the overconfidence, but
+        not the bias.
     distribution : {"t", "normal"}
         Reference distribution of intervals and p-values.
 
@@ -49,18 +49,18 @@ def cluster_wls(
 ) -> Estimates:
     """Regress cluster means on the treatment, weighted by cluster size.
 
-    One observation a cluster, so independence between clusters is all that is assumed; spillover
-    still contaminates the contrast.
+    There is one observation per cluster, so only independence between clusters is assumed;
+    spillover still contaminates the contrast.
 
     Parameters
     ----------
     exp : Experiment
-        The experiment; covariates enter by their cluster means (one whose means do not vary is
-        left out), strata are absorbed.
+        The experiment; covariates enter as cluster means (covariates with constant means are left
+        out), strata are absorbed.
     vcov : {"iid", "CR0", "CR1", "CR2", "CR3"}
         ``iid`` is the classical covariance matrix of weighted least squares,
         s^2 (Xbar' diag(n) Xbar)^-1 with s^2 the weighted residual sum of squares over J - p. The
-        others are heteroskedasticity-robust (HC0 to HC3, one mean a cluster), see :func:`ols`.
+        others are heteroskedasticity-robust (HC0 to HC3, one mean per cluster), see :func:`ols`.
     distribution : {"t", "normal"}
         Reference distribution of intervals and p-values, t with J - p degrees of freedom for iid.
 
@@ -73,7 +73,7 @@ def cluster_wls(
     Raises
     ------
     DesignError
-        Where there are no more clusters than coefficients, or clusters are treated in part.
+        If there are no more clusters than coefficients, or clusters are partly treated.
     """
     check_whole_clusters(exp)
     return ols(
@@ -97,7 +97,7 @@ def two_exposure(
     Parameters
     ----------
     exp : Experiment
-        The experiment; its covariates and strata are adjusted for. Without a spillover column this
+        The experiment; its covariates and strata are adjusted for. Without a spillover column, this
         is the cluster-robust regression on the treatment alone.
     vcov : {"CR2", "CR0", "CR1", "CR3", "iid"}
         Covariance matrix, see :func:`ols`.
@@ -109,7 +109,7 @@ def two_exposure(
     Returns
     -------
     Estimates
-        Terms ``intercept`` (without strata), ``direct``, ``spillover`` (where there is one),
+        Terms ``intercept`` (without strata), ``direct``, ``spillover`` (if the design has it),
         covariates, contrasts.
 
     Examples
@@ -137,9 +137,9 @@ def two_exposure(
 
 
 def check_whole_clusters(exp: Experiment) -> None:
-    """Raise DesignError where clusters are treated in part: their means then compare no arms."""
+    """Raise DesignError if clusters are partly treated, because then their means define no arms."""
     if exp.spec.design.level == "unit":
         raise DesignError(
-            "single units of a cluster were treated (level = 'unit'): what compares or re-assigns "
-            "whole clusters does not apply"
+            "single units of a cluster were treated (level = 'unit'): methods that compare or "
+            "reassign whole clusters do not apply"
         )

@@ -1,4 +1,4 @@
-"""The wild cluster bootstrap: p-values by few clusters, and intervals by inverting them exactly."""
+"""The wild cluster bootstrap: p-values with few clusters, and intervals by exact inversion."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .ols import check_choice, check_null, check_size
 Weights = Literal["rademacher", "webb", "mammen"]
 Scores = Literal["classic", "jackknife"]
 
-#: Up to here a matrix of clusters by clusters is the faster way.
+#: Up to this number of clusters, a dense matrix of clusters by clusters is faster.
 MAX_DENSE_CLUSTERS = 500
 
 
@@ -53,7 +53,7 @@ def wild_bootstrap(
     null : float
         Value to test.
     draws : int
-        Number of draws. Where all 2^G Rademacher sign patterns are no more than that, they are
+        Number of draws. If there are at most as many Rademacher sign patterns (2^G), all are
         enumerated instead.
     weights : {"rademacher", "webb", "mammen"}
         Distribution of the cluster weights: two points, Webb's six, Mammen's two.
@@ -62,8 +62,8 @@ def wild_bootstrap(
     impose_null : bool
         Whether residuals come from the fit under the null (WCR) or from the free one (WCU).
     scores : {"classic", "jackknife"}
-        Residual scores as they are, or from leave-one-cluster-out fits: variants 11 and 31 (WCR-C
-        and WCR-S) of MacKinnon, Nielsen & Webb.
+        Residual scores of the fit, or of leave-one-cluster-out fits: variants 11 and 31 (WCR-C and
+        WCR-S) of MacKinnon, Nielsen & Webb.
     tail : {"symmetric", "equal"}
         Two-sided p-value from absolute values, or twice the smaller tail.
     ci_prob : float
@@ -72,34 +72,34 @@ def wild_bootstrap(
     Returns
     -------
     ResamplingTest
-        p-value, interval and what they rest on.
+        p-value, interval and details of the test.
 
     Raises
     ------
     ValueError
-        Where an argument is not valid, a term is unknown or all weights of a combination are zero.
+        If an argument is not valid, a term is unknown or all weights of a combination are zero.
     DesignError, IdentificationError
-        As :func:`ols`; also where the term has no cluster-robust standard error at all, and where
-        jackknifed scores are asked for and the fit without some cluster identifies less.
+        As in :func:`ols`; also if the term has no cluster-robust standard error, or if jackknifed
+        scores are requested and the fit without some cluster does not identify every coefficient.
 
     Warns
     -----
     UserWarning
-        Where a regressor varies in one cluster only, see :func:`ols`: with one treated cluster the
-        bootstrap cannot be trusted either (MacKinnon & Webb 2018, Econometrics Journal 21:
+        If a regressor varies in one cluster only, see :func:`ols`: with one treated cluster the
+        bootstrap is not reliable either (MacKinnon & Webb 2018, Econometrics Journal 21:
         114-135).
 
     Notes
     -----
-    The statistic is studentised by CR1, for every draw anew. As a function of the null value its
-    numerator is linear and its squared denominator quadratic, so that after one pass over the draws
-    a p-value at any null value costs five numbers a draw; the interval is the smallest that holds
-    every value not rejected, found on a grid that reaches 10,000 standard errors and refined to
-    machine precision. Draws as extreme as the observed statistic count as extreme, and a random
-    sample of draws counts the data themselves as one more, (1 + count) / (1 + draws), so that the
-    test never exceeds its level by ties; other programs count strictly larger draws only. Of all
-    2^G sign patterns one, without a change of sign, is the data's own, and no p-value is less than
-    its share, 1 / 2^G. A draw whose own standard error vanishes counts as extreme.
+    The statistic is studentised by CR1, recomputed for each draw. As a function of the null value
+    its numerator is linear and its squared denominator quadratic, so after one pass over the draws
+    a p-value at any null value needs five numbers per draw. The interval is the smallest that holds
+    every value not rejected, found on a grid that covers 10,000 standard errors and refined to
+    machine precision. Draws as extreme as the observed statistic count as extreme, and the data
+    count as an additional draw of a random sample, (1 + count) / (1 + draws), so that ties never
+    make the test exceed its level; other programs count only strictly larger draws. Among all 2^G
+    sign patterns, the one without a change of sign is the data's own, so no p-value is less than
+    1 / 2^G. A draw whose own standard error vanishes counts as extreme.
 
     References
     ----------
@@ -153,28 +153,29 @@ def wild_bootstrap(
         method=f"wild cluster bootstrap ({form}, {weights}{kind})",
         seed=seed,
         smallest_p_value=reference.smallest(estimate - null, tail),
+        draws_of="sign patterns",
     )
 
 
 def _null_part(
     fit: Regression, row: Floats, *, impose_null: bool, scores: Scores
 ) -> tuple[Floats, Floats]:
-    """Return S0 and S1, (J, q) each: scores of the bootstrap are S0 + S1 (estimate - null)."""
+    """Return S0 and S1, (J, q) each: bootstrap scores are S0 + S1 (estimate - null)."""
     t = fit.to_user.T @ row
     if scores == "classic":
         slope = (fit.leverage @ t) / (t @ t)
         return fit.score, slope if impose_null else np.zeros_like(slope)
-    # The fit's coordinates are orthonormal: imposing the null leaves those orthogonal to t.
+    # The fit's coordinates are orthonormal, so the null leaves those orthogonal to t free.
     free = np.eye(len(t)) - np.outer(t, t) / (t @ t) * impose_null
     value, vector = np.linalg.eigh(free @ fit.leverage @ free)
     if (lost := alone(value, vector).any(axis=1)).any():
         raise DesignError(
             f"the fit without cluster {named(fit, lost)} does not identify every coefficient, so "
-            "that its jackknifed scores are not defined; use scores='classic', or leave out what "
-            "varies in that cluster only"
+            "its jackknifed scores are not defined; use scores='classic', or leave out regressors "
+            "that vary in that cluster only"
         )
     moved = np.einsum("jab,jb,jcb->jac", vector, inverse_power(value, 1.0), vector)
-    adjust = np.eye(len(t)) + fit.leverage @ free @ moved @ free  # scores to leave-one-out ones
+    adjust = np.eye(len(t)) + fit.leverage @ free @ moved @ free  # to leave-one-out scores
     slope = fit.leverage @ t / (t @ t) * impose_null
     return np.einsum("jab,jb->ja", adjust, fit.score), np.einsum("jab,jb->ja", adjust, slope)
 
@@ -184,7 +185,7 @@ def _polynomials(
 ) -> tuple[Floats, Floats]:
     """Return numerators (2, B) and squared denominators (3, B), polynomials in estimate - null."""
     t = fit.to_user.T @ row
-    pull = fit.leverage @ t  # how the refitted coefficients enter a cluster's score
+    pull = fit.leverage @ t  # effect of the refitted coefficients on a cluster's score
     n, groups = fit.moments.n_units, fit.moments.n_clusters
     factor = groups / (groups - 1) * (n - 1) / (n - fit.n_coefficients)
     numerators, denominators = [], []
@@ -206,7 +207,7 @@ def _numerator_and_error(
         same = fit.stratum[:, None] == fit.stratum
         moved = scores[:, 1:] @ pull[:, 1:].T + same * np.outer(scores[:, 0], pull[:, 0])
         return weights @ along, weights @ (np.diag(along) - moved)
-    slopes = weights @ scores[:, 1:]  # (B, k): the refitted slopes' deviation
+    slopes = weights @ scores[:, 1:]  # (B, k): deviation of the refitted slopes
     error = weights * along - slopes @ pull[:, 1:].T
     levels = weights @ fit.by_stratum(scores[:, :1])
     return weights @ along, error - levels[:, fit.stratum] * pull[:, 0]
@@ -215,10 +216,10 @@ def _numerator_and_error(
 def _draw_weights(
     weights: Weights, groups: int, draws: int, enumerated: bool, seed: int | None
 ) -> Iterator[Floats]:
-    """Yield blocks of cluster weights, (B, J); all sign patterns where `enumerated`."""
+    """Yield blocks of cluster weights, (B, J); all sign patterns if `enumerated`."""
     rng = np.random.default_rng(seed)
     total = 2**groups if enumerated else draws
-    block = max(1, BLOCK_ELEMENTS // 4 // groups)  # some four such arrays live at once
+    block = max(1, BLOCK_ELEMENTS // 4 // groups)  # about four such arrays exist at once
     for start in range(0, total, block):
         rows = min(block, total - start)
         if enumerated:

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from .._support.checks import Subject, Verdict, worst
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from ..analysis.analysis import Analysis
+
+
+#: How each verdict is shown.
+MARKS = {Verdict.OK: "✓ ok", Verdict.CAUTION: "△ caution", Verdict.PROBLEM: "✗ problem"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,7 @@ class Heading:
     """A heading within a section, with the verdict on what follows, where there is one."""
 
     text: str
-    verdict: str = ""
+    verdict: Verdict | None = None
 
 
 Part = Heading | Words | Grid | Plot | Checks | Code
@@ -117,14 +125,14 @@ class Section:
         Its heading.
     parts : tuple
         What is in it, in order.
-    verdict : str
-        ok, caution or problem, where there is one.
+    verdict : Verdict, optional
+        The worst verdict on it, where there is one.
     """
 
     key: str
     title: str
     parts: tuple[Part, ...]
-    verdict: str = ""
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,3 +168,11 @@ class Document:
     lights: pd.DataFrame | None
     facts: dict[str, str]
     sections: tuple[Section, ...] = field(default_factory=tuple)
+
+
+def checks_on(analysis: Analysis, about: Subject) -> tuple[list[Part], Verdict | None]:
+    """Return the checks on one subject, and the worst verdict on it."""
+    rows = analysis.checks[analysis.checks["about"] == about]
+    if rows.empty:
+        return [], None
+    return [Checks(rows)], worst(rows["verdict"])

@@ -8,8 +8,10 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from .._support.display import number, percent
-from . import table_entries as cells
-from .document_parts import Document, Part
+from .document import document
+from .document_parts import MARKS, Document, Part
+from .first_screen import first_screen
+from .table_entries import rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,27 +20,21 @@ if TYPE_CHECKING:
 
     from ..analysis.analysis import Analysis
 
-MARKS = {"ok": "✓ ok", "caution": "△ caution", "problem": "✗ problem"}
-
 
 def render(analysis: Analysis) -> str:
     """Return the page on an analysis as text; every value from the data is escaped."""
-    from .sections import document
-
     return page([document(analysis)], percent(analysis.spec.report.ci_prob))
 
 
 def page(documents: list[Document], level: str, title: str = "") -> str:
     """Return one page of one document, or of several under a common title."""
-    template = _environment().get_template("template.html.j2")
+    template = _environment().get_template("page.html.j2")
     return template.render(documents=documents, level=level, title=title or documents[0].title)
 
 
 def card(analysis: Analysis) -> str:
     """Return the first screen as HTML for a notebook's cell."""
-    from .sections import first_screen
-
-    template = _environment().get_template("card.html.j2")
+    template = _environment().get_template("first_screen.html.j2")
     return template.render(doc=first_screen(analysis))
 
 
@@ -52,7 +48,7 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"svg": svg, "rows": cells.rows, "kind": kind}
+    environment.filters |= {"svg": svg, "rows": rows, "kind": kind}
     environment.globals |= {"marks": MARKS, "number": number}
     return environment
 

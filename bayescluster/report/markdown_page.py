@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from . import table_entries as cells
+from .._support.checks import Verdict
+from .document import document
 from .document_parts import (
+    MARKS,
     Checks,
     Code,
     Grid,
@@ -15,23 +17,20 @@ from .document_parts import (
     Section,
     Words,
 )
+from .table_entries import rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..analysis.analysis import Analysis
 
-MARKS = {"ok": "✓ ok", "caution": "△ caution", "problem": "✗ problem"}
-
 
 def to_markdown(analysis: Analysis) -> str:
     """Return the report as GitHub-flavoured Markdown; text from the data is escaped."""
-    from .sections import document
-
     page = document(analysis)
     lines = [f"# {escaped(page.title)}", "", escaped(page.question), ""]
     for trouble in page.troubles:
-        lines += [f"> **{MARKS['problem']}** {escaped(trouble)}", ">"]
+        lines += [f"> **{MARKS[Verdict.PROBLEM]}** {escaped(trouble)}", ">"]
     lines += ["", f"**{escaped(page.decision)}**", ""]
     lines += [f"- {escaped(text)}" for text in page.sentences] + [""]
     if page.effects is not None:
@@ -61,7 +60,7 @@ def _part(part: Part) -> list[str]:
         return _grid(part)
     if isinstance(part, Checks):
         return [
-            f"- {MARKS[row.verdict]} **{escaped(row.check)}**: {escaped(row.figure)}"
+            f"- {MARKS[row.verdict]} **{escaped(row.check)}**: {escaped(row.value)}"
             + (f" ({escaped(row.advice)})" if row.advice else "")
             for row in part.frame.itertuples()
         ]
@@ -77,8 +76,8 @@ def _grid(grid: Grid) -> list[str]:
     if frame.empty:
         return [f"*{escaped(grid.caption)}*: nothing to show"]
     head = "| " + " | ".join(escaped(grid.headings[str(name)]) for name in frame) + " |"
-    body = ["| " + " | ".join(escaped(text) for text, _ in row) + " |" for row in cells.rows(frame)]
-    numeric = [value is not None for _, value in next(cells.rows(frame))]
+    body = ["| " + " | ".join(escaped(text) for text, _ in row) + " |" for row in rows(frame)]
+    numeric = [value is not None for _, value in next(rows(frame))]
     rule = "| " + " | ".join("--:" if right else "---" for right in numeric) + " |"
     return [f"*{escaped(grid.caption)}*", "", head, rule, *body]
 

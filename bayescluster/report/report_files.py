@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from .._support.whole_files import write_whole
-from ..bayes.convergence import convergence
-from ..bayes.fit import versions
+from .html_page import render
+from .json_results import to_json
+from .markdown_page import to_markdown
 
 if TYPE_CHECKING:
     from ..analysis.analysis import Analysis
+
+#: What writes the report, by the ending of the file's name.
+FORMATS: dict[str, Callable[[Analysis], str]] = {
+    ".html": render,
+    ".md": to_markdown,
+    ".json": to_json,
+}
 
 
 def write_report(analysis: Analysis, path: Path) -> Path:
@@ -29,74 +32,8 @@ def write_report(analysis: Analysis, path: Path) -> Path:
     OSError
         Where the file cannot be written.
     """
-    from .html_page import render
-    from .markdown_page import to_markdown
-
-    formats: dict[str, Callable[[Analysis], str]] = {
-        ".html": render,
-        ".md": to_markdown,
-        ".json": to_json,
-    }
     kind = path.suffix.lower()
-    if kind not in formats:
+    if kind not in FORMATS:
         raise ValueError(f"{path}: name the report .html, .md or .json")
-    text = formats[kind](analysis)
+    text = FORMATS[kind](analysis)
     return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def to_json(analysis: Analysis) -> str:
-    """Return the results as JSON."""
-    return json.dumps(as_dict(analysis), indent=2, ensure_ascii=False, allow_nan=False)
-
-
-def as_dict(analysis: Analysis) -> dict[str, Any]:
-    """Return all results as plain lists, dictionaries, numbers and text."""
-    from .sections import headline
-
-    comparison, exp = analysis.comparison, analysis.experiment
-    tables = {
-        "effects": headline(analysis).frame,
-        "lights": analysis.lights,
-        "checks": analysis.checks,
-        "estimates": comparison.estimates,
-        "agreement": comparison.agreement,
-        "estimands": comparison.estimands,
-        "bias": comparison.bias.to_dataframe(),
-        "decision": analysis.decision.to_dataframe(),
-        "convergence": convergence(analysis.posterior),
-    }
-    return {
-        "title": analysis.spec.title,
-        "question": analysis.spec.question,
-        "verdict": analysis.verdict,
-        **{name: _records(table) for name, table in tables.items()},
-        "specification": analysis.spec.model_dump(mode="json"),
-        "provenance": {
-            "spec_hash": analysis.spec.hash,
-            "data_fingerprint": exp.fingerprint,
-            "seed": plain(analysis.posterior.attrs["seed"]),
-            "n_units": exp.n_units,
-            "n_clusters": len(exp.treated),
-            "n_dropped": exp.n_dropped,
-            "versions": versions(),
-        },
-    }
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    return [
-        {str(name): plain(value) for name, value in row.items()} for row in table.to_dict("records")
-    ]
-
-
-def plain(value: Any) -> Any:
-    """Return what JSON knows: infinities as text, NaN as None, labels of any type as text."""
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        if math.isnan(value):
-            return None
-        return float(value) if math.isfinite(value) else ("inf" if value > 0 else "-inf")
-    return None if value is None else str(value)

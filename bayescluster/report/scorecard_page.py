@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from .._support.display import percent
 from .._support.whole_files import write_whole
 from ..analysis.analysis import Analysis
 from ..checks.diagnose import diagnose
+from .document import document
 from .document_parts import (
     Document,
     Grid,
@@ -17,7 +19,6 @@ from .document_parts import (
     Section,
 )
 from .html_page import page
-from .sections import document
 from .table_headings import SCORECARD
 
 if TYPE_CHECKING:
@@ -42,19 +43,7 @@ def write_scorecard(card: Scorecard, path: Path, bootstrap_draws: int, seed: int
         whole = document(analysis)
         shown = ("design", *SECTIONS) if i == 0 else SECTIONS
         kept = tuple(section for section in whole.sections if section.key in shown)
-        documents.append(
-            Document(
-                title=metric,
-                question=whole.question,
-                decision=whole.decision,
-                troubles=whole.troubles,
-                sentences=whole.sentences,
-                effects=whole.effects,
-                lights=whole.lights,
-                facts=whole.facts,
-                sections=kept,
-            )
-        )
+        documents.append(replace(whole, title=metric, sections=kept))
     first = overview(card, {doc.title: doc.troubles for doc in documents})
     documents.insert(0, first)
     level = next(iter(card.experiments.values())).spec.report.ci_prob

@@ -27,7 +27,7 @@ AGREEMENT = {
     "width_ratio": "width ratio",
     "overlap": "overlap",
     "shift": "shift (SE)",
-    "verdict": "verdict",
+    "conclusion": "conclusion",
 }
 BIAS = {"component": "component", "value": "value", "note": "note"}
 CONDITIONS = {"condition": "condition", "n_units": "units", "mean": "mean", "std": "SD"}

@@ -1,4 +1,4 @@
-"""Data with a known truth: scenarios, any specification, the gallery's examples, graphs."""
+"""Data with a known truth: scenarios, data for any specification, gallery examples, graphs."""
 
 from lazy_loader import attach_stub
 

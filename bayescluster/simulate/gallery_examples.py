@@ -1,4 +1,4 @@
-"""Data for the specifications of models/: made with a known truth, one set a specification."""
+"""Data with a known truth for the specifications in models/, one set per specification."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ..errors import SpecError
 from ..spec.model_spec import load_spec
 from .synthetic_experiment import SyntheticExperiment
 
-#: How the data of each specification are made, by the name of its file; parameters are in the
-#: outcome's unit or on the link scale.
+#: Generator settings for each specification, by file name; parameters are in the outcome's unit or
+#: on the link scale.
 EXAMPLES: dict[str, dict[str, Any]] = {
     "conversion": {
         "n_clusters": 60,
@@ -164,25 +164,24 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 
 def example(path: str | Path) -> SyntheticExperiment:
-    """Return the generator of data for a specification of the folder models/.
+    """Return the generator of example data for a specification in the folder models/.
 
     Parameters
     ----------
     path : str or Path
-        The specification, such as ``models/conversion.toml``; which data are made goes by the
-        file's name.
+        The specification, such as ``models/conversion.toml``; the file's name selects the data.
 
     Returns
     -------
     SyntheticExperiment
-        ``.simulate(seed)`` gives a table that the specification (``.spec``) analyses,
-        ``.true_parameters(exp)`` what it was made with.
+        ``.simulate(seed)`` returns a table that the specification (``.spec``) can analyse;
+        ``.true_parameters(exp)`` returns the true parameters.
 
     Raises
     ------
     SpecError
-        Where the file cannot be read, or no data are known for its name; for your own
-        specification, build a `SyntheticExperiment` from it.
+        If the file cannot be read, or there are no data for its name; for your own specification,
+        create a `SyntheticExperiment`.
 
     Examples
     --------
@@ -193,7 +192,7 @@ def example(path: str | Path) -> SyntheticExperiment:
     spec, name = load_spec(path), Path(path).stem
     if name not in EXAMPLES:
         raise SpecError(
-            f"{path}: no example data go by this name; there are {', '.join(EXAMPLES)}. Make some "
-            "by SyntheticExperiment(spec)"
+            f"{path}: there are no example data with this name, only for {', '.join(EXAMPLES)}; "
+            "create your own with SyntheticExperiment(spec)"
         )
     return SyntheticExperiment(spec, **EXAMPLES[name])

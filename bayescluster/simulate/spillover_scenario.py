@@ -1,4 +1,4 @@
-"""Experiments with a known truth: the tutorial's users, and a general generator."""
+"""Experiments with a known truth: the tutorial's data, and a general generator."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ..data.cluster_moments import ClusterMoments
 from ..spec.families import FAMILIES
 from ..spec.model_spec import ModelSpec
 
-#: Effects that the tutorial's outcome was made with.
+#: True effects in the tutorial's data.
 TUTORIAL_TRUTH = {"direct": 0.80, "spillover": 0.20}
 _TUTORIAL_WORKSPACES = 50
 
 
 def load_tutorial(n_users: int = 50_000, seed: int = 42) -> pd.DataFrame:
-    """Make the tutorial's table of users, with the cluster experiment laid over it.
+    """Simulate the tutorial's table of users, with the cluster experiment added.
 
     Parameters
     ----------
     n_users : int
-        Number of users (rows), spread at random over 50 workspaces.
+        Number of users (rows), assigned at random to 50 workspaces.
     seed : int
         Seed of both generators (users, then outcome); 42 gives the tutorial's own data.
 
@@ -136,7 +136,7 @@ def _add_experiment(users: pd.DataFrame, rng: np.random.Generator) -> pd.DataFra
 
 @dataclass(frozen=True)
 class Scenario:
-    """A cluster-randomised experiment with a known truth, to simulate as often as needed.
+    """A cluster-randomised experiment with a known truth, which can be simulated repeatedly.
 
     Parameters
     ----------
@@ -147,19 +147,19 @@ class Scenario:
     size_cv : float
         Coefficient of variation of the cluster sizes (gamma distributed; 0 for equal sizes).
     treated_share : float
-        Share of the clusters that is treated, rounded to a whole number.
+        Share of the clusters that are treated; their number is rounded.
     exposed_share : float
-        Probability of a control unit to be spillover-exposed; 0 for a design without spillover.
+        Probability that a control unit is spillover-exposed; 0 for a design without spillover.
     intercept, direct, spillover : float
         Mean of pure controls and the two effects, on the link scale.
     icc : float
         Intracluster correlation, in [0, 1): between_sd^2 / (between_sd^2 + within_sd^2).
     outcome_sd : float
-        Standard deviation given the regressors, on the link scale: between and within together.
+        Standard deviation given the regressors, on the link scale, between and within clusters.
     family : str
-        A family without a parameter of its own: ``gaussian``, ``lognormal`` (gaussian on the log
-        scale), ``bernoulli`` (logit; it takes the latent logistic variance pi^2 / 3 as the one
-        within clusters) or ``poisson`` (log; between_sd = outcome_sd x sqrt(icc)).
+        A family without an extra parameter: ``gaussian``, ``lognormal`` (gaussian on the log
+        scale), ``bernoulli`` (logit; its variance within clusters is that of the latent logistic
+        distribution, pi^2 / 3) or ``poisson`` (log; between_sd = outcome_sd x sqrt(icc)).
 
     Examples
     --------
@@ -211,7 +211,7 @@ class Scenario:
 
     @property
     def spec(self) -> ModelSpec:
-        """The specification that analyses the simulated rows."""
+        """The specification that fits the simulated rows."""
         spillover = {"spillover": "exposed"} if self.exposed_share else {}
         return ModelSpec(
             title="Simulated experiment",
@@ -225,7 +225,7 @@ class Scenario:
         Returns
         -------
         DataFrame
-            Columns unit, cluster, treated, exposed, outcome; one row a unit.
+            Columns unit, cluster, treated, exposed, outcome; one row per unit.
         """
         rng = np.random.default_rng(seed)
         size, treated, baseline = self._draw_clusters(rng)
@@ -243,11 +243,11 @@ class Scenario:
         )
 
     def simulate_moments(self, seed: int | None = 0) -> ClusterMoments:
-        """Draw one experiment as moments: direct, spillover (where exposed_share > 0), outcome.
+        """Draw one experiment as moments: direct, spillover (if exposed_share > 0), outcome.
 
-        For the gaussian family the moments are drawn from their own exact distribution (normal
-        means, chi-squared sums of squares), at a cost that does not depend on the number of units;
-        the other families are drawn as units and compressed.
+        For the gaussian family the moments are drawn from their exact distribution (normal means,
+        chi-squared sums of squares), at a cost that does not depend on the number of units. For
+        other families units are drawn and compressed.
         """
         names = ["direct", "spillover"] if self.exposed_share else ["direct"]
         if self.family != "gaussian":
@@ -272,7 +272,7 @@ class Scenario:
         linear: Floats,
         regressors: Floats,
     ) -> ClusterMoments:
-        """Draw the moments of one group of like units in every cluster that has some."""
+        """Draw the moments of one group of like units, for each cluster that has such units."""
         has = count > 0
         n, k = count[has].astype(float), len(names) + 1
         cross = np.zeros((len(n), k, k))

@@ -1,4 +1,4 @@
-"""Experiments of any specification, made with known parameters."""
+"""Experiments with known parameters, simulated for any specification."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..data.experiment import Experiment
 
 
-#: Parameters that data are made with, where the caller gives none; on the link scale.
+#: Default values of the true parameters; on the link scale.
 DEFAULT_PARAMETERS: dict[str, float] = {
     **{family.extra.name: family.extra.trial for family in FAMILIES.values() if family.extra},
     "overdispersion": 0.5,
@@ -39,28 +39,28 @@ DEFAULT_PARAMETERS: dict[str, float] = {
 
 @dataclass(frozen=True)
 class SyntheticExperiment:
-    """A generator of tables that a specification analyses, with a known truth.
+    """A generator of data for a specification, with a known truth.
 
     Parameters
     ----------
     spec : ModelSpec
-        Roles of the columns, and the model: its family, effects, covariates and what varies.
+        Roles of the columns, and the model: family, effects, covariates and varying effects.
     n_clusters, cluster_size : int
         Number of clusters, and of units in each.
     exposed_share : float
-        Share of units that are exposed to spillover (of an indicator), or mean dose.
+        Share of units that are exposed to spillover (for an indicator), or mean dose.
     dose : bool
-        Whether spillover is a dose in [0, 1] in steps of 0.1, rather than an indicator.
+        Whether spillover is a dose in [0, 1], in steps of 0.1, rather than an indicator.
     saturations : tuple of float
-        Shares treated of the clusters of a partial rollout, in turn.
+        For a partial rollout: treated shares of the clusters, used in turn.
     categories : mapping of str to tuple of str
-        Covariates that are text, with their levels; others are normal numbers.
+        Text covariates, with their levels; other covariates are normally distributed.
     scales : mapping of str to (float, float)
-        Mean and standard deviation of covariates that are numbers; else 0 and 1. Columns whose
-        names begin with "cluster_" have one value a cluster.
+        Mean and standard deviation of numeric covariates; 0 and 1 by default. Columns whose names
+        begin with "cluster_" have one value per cluster.
     parameters : mapping of str to float
-        Values to make the data with; see `DEFAULT_PARAMETERS`. `covariate` and `pre_period` are
-        slopes per standard deviation; a category's is `covariate` times its position.
+        True values of the parameters; see `DEFAULT_PARAMETERS`. `covariate` and `pre_period` are
+        slopes per standard deviation; the slope of a category is `covariate` times its position.
 
     Examples
     --------
@@ -90,26 +90,26 @@ class SyntheticExperiment:
 
     @property
     def truth(self) -> dict[str, float]:
-        """All parameters."""
+        """True values of all parameters."""
         given = {**DEFAULT_PARAMETERS, **self.parameters}
         if "between_sd_treated" not in self.parameters:
             given["between_sd_treated"] = given["between_sd"]
         return given
 
     def true_parameters(self, exp: Experiment) -> dict[str, float]:
-        """Return the truth under the posterior's names, for an experiment that was simulated here.
+        """Return the true values under the posterior's names, for an experiment simulated here.
 
         Parameters
         ----------
         exp : Experiment
-            Gives the covariates' means, from which the model's intercept counts, and the reference
+            Provides the covariates' means, which define the model's intercept, and the reference
             levels of categories.
 
         Returns
         -------
         dict of str to float
-            ``between_sd[control]`` and ``between_sd[treated]`` where it differs by arm. Without
-            ``intercept_mean`` where there are strata: it depends on those that were drawn.
+            ``between_sd[control]`` and ``between_sd[treated]`` if it differs by arm. With strata,
+            ``intercept_mean`` is missing, because it depends on the stratum effects drawn.
         """
         truth, spec, moments = self.truth, self.spec, exp.moments()
         mean = dict(zip(moments.variables, moments.grand_means, strict=True))

@@ -1,4 +1,4 @@
-"""What is asked: a frozen, hashed specification, its priors and the outcome families."""
+"""Model specifications (frozen and hashed), priors and outcome families."""
 
 from lazy_loader import attach_stub
 

@@ -1,4 +1,4 @@
-"""What a specification says of the collaboration graph and of exposure."""
+"""The [exposure] section of a specification: how to read the graph and define exposure."""
 
 from __future__ import annotations
 
@@ -15,49 +15,47 @@ MappingName = Literal["any", "at_least", "share", "share_above", "within_share"]
 
 
 class ExposureSpec(Table):
-    """How exposure follows from a table of edges.
+    """How to compute exposure from a table of edges.
 
     Parameters
     ----------
     source, target : str
-        Columns of the edges' two users: who wrote, and who read.
+        Columns of an edge's two users, such as the writer and the reader of a message.
     weight : str, optional
         Column of the edge's weight, not negative (messages, minutes); without it each row counts 1.
     kind : str, optional
         Column of the edge's kind (message, document, review) ...
     kinds : tuple of str
-        ... and the kinds to keep; all where it is empty.
+        ... and the kinds to keep; empty for all.
     time : str, optional
         Column of the edge's time ...
     window : pair, optional
-        ... and the window to keep, [from, to): numbers, dates, or times (with a time zone where the
-        column has one). Ties should be older than the experiment: those that the treatment made are
-        no part of the design.
+        ... and the window to keep, [from, to): numbers, dates, or times (with a time zone if the
+        column has one). Use edges from before the experiment: the treatment may cause later ones.
     direction : {"both", "in", "out"}
-        Whose treatment reaches a user: that of everybody at the other end of an edge, of those
-        whose edges come in (the user is the target), or of those whom edges go out to.
+        Whose treatment reaches a user: the users at the other end of any edge, of incoming edges
+        (the user is the target), or of outgoing edges.
     self_loops : {"drop", "error"}
-        Edges from a user to the same user: leave them out and count them, or refuse the data.
+        Edges from a user to the same user: drop and count them, or refuse the data.
     duplicates : {"merge", "error"}
-        Several rows of one pair (in one direction): add their weights up, or refuse the data.
+        Several rows of one pair (in one direction): add up their weights, or refuse the data.
     unknown_users : {"error", "drop"}
-        Edges of users who are not in the users' table: refuse the data, or leave them out and count
-        them.
+        Edges of users who are not in the users' table: refuse the data, or drop and count them.
     hops : {1, 2}
-        Whether exposure comes from collaborators, or from their collaborators too.
+        1: exposure comes from collaborators. 2: from their collaborators too.
     mapping : {"any", "at_least", "share", "share_above", "within_share"}
-        When a user is exposed: any treated collaborator outside the own cluster; at least `k`; the
-        weighted share of collaborators outside that are treated (a dose); a share above
-        `threshold`; or, in a partial rollout, the share within the own cluster.
+        What exposes a user: any treated collaborator in another cluster; at least `k` of them; the
+        weighted share of collaborators in other clusters who are treated (a dose); a share above
+        `threshold`; or, in a partial rollout, the share within the user's own cluster.
     k : int
-        For at_least: how many ...
+        For at_least: the smallest number ...
     of : {"collaborators", "clusters"}
-        ... of what.
+        ... of treated collaborators, or of the clusters that they belong to.
     threshold : float
         For share_above: the share that must be exceeded, in [0, 1).
     expected : str
-        Name of the column of the expected exposure, made beside the exposure; name it among the
-        outcome's covariates to adjust for it.
+        Name of the column that receives the expected exposure; list it among the outcome's
+        covariates to adjust for it.
     """
 
     source: Name = "from"
@@ -99,11 +97,11 @@ class ExposureSpec(Table):
         if self.threshold and self.mapping != "share_above":
             raise ValueError("threshold belongs to mapping 'share_above'")
         if len({self.source, self.target}) < 2:
-            raise ValueError("source and target are one column")
+            raise ValueError("source and target must be two different columns")
         return self
 
     @property
     def columns(self) -> dict[str, str]:
-        """Column of each role of the edges' table that has one."""
+        """Column of each role in the edge table; roles without a column are left out."""
         roles = ("source", "target", "weight", "kind", "time")
         return {role: column for role in roles if (column := getattr(self, role)) is not None}

@@ -1,7 +1,7 @@
-"""What is asked: the model specification, from TOML or from code, frozen and hashed.
+"""The model specification: read from TOML or built in code, frozen and hashed.
 
-A specification is the pre-registration of an analysis: the roles of the columns, the outcome's
-family, the priors and the decision rule. It can be written, reviewed and hashed before data arrive.
+A specification pre-registers an analysis: the roles of the columns, the outcome's family, the
+priors and the decision rule. It can be written, reviewed and hashed before data arrive.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from .families import FAMILIES, Family, known
 from .priors import Prior, PriorsSpec
 from .spec_table import Table
 
-#: Level of every interval where no specification says another.
+#: Default level of every interval.
 DEFAULT_CI_PROB = 0.95
-#: Names that the posterior gives to its own parameters and dimensions.
+#: Names of the posterior's own parameters and dimensions.
 RESERVED_NAMES = frozenset(
     {"intercept", "intercept_mean", "direct", "spillover", "between_sd", "within_sd", "stratum"}
     | {"stratum_effect", "cluster", "chain", "draw", "cluster_mean", "within_score", "within_ss"}
@@ -49,31 +49,31 @@ class DesignSpec(Table):
     treatment : str
         Column of the cluster's arm: 0 or 1 (or boolean), constant within a cluster.
     spillover : str, optional
-        Column of the exposure of control units to treated ones of other clusters, in [0, 1]: an
-        indicator or a dose. 0 for treated units, unless `interaction`.
+        Column that measures how much control units are exposed to treated units of other clusters,
+        in [0, 1]: an indicator or a dose. 0 for treated units, unless `interaction`.
     interaction : bool
-        Whether treated units may be exposed too: there are then four exposure conditions, and the
+        Whether treated units may be exposed too. There are then four exposure conditions, and the
         interaction of treatment and exposure is a third effect.
     level : {"cluster", "unit"}
         What was treated: whole clusters, or single units within them (a partial rollout).
     saturation : str, optional
-        Of a partial rollout: column of the share of the cluster that was assigned to treatment, in
-        [0, 1] and constant within a cluster. Untreated teammates then have a spillover effect in
-        proportion to it, ``within_spillover``.
+        For a partial rollout: column with the share of the cluster that was assigned to treatment,
+        in [0, 1] and constant within a cluster. Untreated units then have a spillover effect
+        proportional to it, ``within_spillover``.
     unit : str, optional
-        Column that identifies a unit (the user); each may occur once. Without it, duplicates are
-        not looked for.
+        Column that identifies a unit (the user); each unit may occur once. Without it, duplicates
+        are not checked.
     strata : str, optional
         Column of the randomisation stratum (block, matched pair), constant within a cluster.
     mechanism : {"complete", "stratified", "matched_pairs", "bernoulli", "rerandomised"}, optional
-        How clusters were assigned: a fixed number treated in all, a fixed number in each stratum,
-        one of each pair, by coin flips (that take no heed of strata), or drawn again until
-        balanced. Without it, complete, or stratified where there are strata.
+        How clusters were assigned: a fixed number treated in total, a fixed number in each stratum,
+        one of each pair, independent coin flips (which ignore strata), or redrawn until balanced.
+        The default is stratified if there are strata, and complete otherwise.
     balance : tuple of str
-        For rerandomised: columns whose cluster means were balanced, all of them covariates of the
-        outcome. Complete or (where there are strata) stratified assignments were drawn again ...
+        For rerandomised: columns whose cluster means were balanced. Each must be a covariate of
+        the outcome. Complete (with strata: stratified) assignments were redrawn ...
     max_distance : float, optional
-        ... until the Mahalanobis distance between the arms was at most this; see
+        ... until the Mahalanobis distance between the arms was at most this value; see
         :class:`bayescluster.assignment.Rerandomised`.
     """
 
@@ -119,7 +119,7 @@ class DesignSpec(Table):
 
     @property
     def columns(self) -> dict[str, str]:
-        """Column of each role that has one."""
+        """Column of each role; roles without a column are left out."""
         roles = ("cluster", "treatment", "spillover", "unit", "strata", "saturation")
         return {role: column for role in roles if (column := getattr(self, role)) is not None}
 
@@ -147,16 +147,16 @@ class OutcomeSpec(Table):
         log scale), ``bernoulli`` (0 or 1; logit link), ``poisson`` and ``negative_binomial``
         (counts; log link) or ``student_t`` (heavy tails).
     covariates : tuple of str
-        Columns to adjust for, measured before treatment: numbers, or text (categories, of which
-        the most frequent is the reference).
+        Columns to adjust for, measured before treatment: numbers, or text (categories; the most
+        frequent one is the reference).
     pre_period : str, optional
-        Column of the outcome before the experiment: a covariate like any other, named apart
-        because it is the one that removes most variance (CUPED).
+        Column of the outcome before the experiment. It is a covariate like any other, with its own
+        key because it usually removes the most variance (CUPED).
     missing : {"error", "drop"}
         What to do with rows whose outcome or covariate is null or NaN: refuse the data (the
-        default), or leave the rows out and report how many.
+        default), or drop the rows and report their number.
     label : str, optional
-        Words for the outcome, with its unit, on plots and in the report.
+        Name of the outcome on plots and in the report, with its unit.
     """
 
     column: ColumnName
@@ -173,7 +173,7 @@ class OutcomeSpec(Table):
 
     @property
     def has_link(self) -> bool:
-        """Whether the linear predictor is on another scale than the outcome's mean."""
+        """Whether the linear predictor and the outcome's mean are on different scales."""
         return FAMILIES[self.family].has_link
 
 
@@ -183,11 +183,11 @@ class HeterogeneitySpec(Table):
     Parameters
     ----------
     slopes : tuple of {"direct", "spillover"}
-        Effects that vary between clusters, each about its mean with its own standard deviation and
-        independently of the intercepts; such an effect must vary within clusters.
+        Effects that vary between clusters. Each varies around its mean with its own standard
+        deviation, independently of the intercepts. Its regressor must vary within clusters.
     between_sd_by_arm : bool
-        Whether treated and control clusters have their own `between_sd`: a treatment whose effect
-        differs between clusters shows as more variation between treated ones.
+        Whether treated and control clusters each have their own `between_sd`. If the effect differs
+        between clusters, treated clusters vary more than control clusters.
     """
 
     slopes: tuple[Literal["direct", "spillover"], ...] = ()
@@ -195,7 +195,7 @@ class HeterogeneitySpec(Table):
 
 
 class ReportSpec(Table):
-    """How results are stated and what decides.
+    """Interval level, region of practical equivalence and decision rule.
 
     Parameters
     ----------
@@ -205,11 +205,11 @@ class ReportSpec(Table):
         Region of practical equivalence, in the outcome's unit: effects inside are too small to
         matter.
     threshold : float
-        Smallest effect worth acting on, in the outcome's unit; negative where a decrease is sought.
+        Smallest effect worth acting on, in the outcome's unit; negative if a decrease is the goal.
     direction : {"increase", "decrease"}
         Whether an effect must lie above the threshold, or below it, to be worth acting on.
     decision_prob : float
-        Posterior probability of exceeding the threshold at which the report speaks of a clear case.
+        Posterior probability of exceeding the threshold from which the report calls a case clear.
     """
 
     ci_prob: float = Field(default=DEFAULT_CI_PROB, gt=0, lt=1)
@@ -241,20 +241,20 @@ class ModelSpec(Table):
     heterogeneity : HeterogeneitySpec or dict
         What varies between clusters besides their intercepts.
     priors : PriorsSpec or dict
-        Priors; every one has a weakly informative default, which depends on the family.
+        Priors; each has a weakly informative default, which depends on the family.
     alternatives : dict of (dict of Prior)
-        Named sets of other priors, each a part of `priors`: the posterior's sensitivity to the
-        priors is measured by refitting under each.
+        Named sets of alternative priors; each set replaces some of `priors`. The prior sensitivity
+        analysis refits the model with each set.
     report : ReportSpec or dict
         Interval level, region of practical equivalence, decision threshold.
     title, question : str
-        Words for the report.
+        Title of the report, and the question that it answers.
 
     Raises
     ------
     SpecError
-        Where a key is unknown (the valid ones are named), a value is invalid or one column has two
-        roles.
+        If a key is unknown (the message lists the valid ones), a value is invalid or one column
+        has two roles.
 
     Examples
     --------
@@ -278,7 +278,7 @@ class ModelSpec(Table):
     @model_validator(mode="before")
     @classmethod
     def _priors_of_the_family(cls, values: Any) -> Any:
-        """Complete the priors that are given by the family's own defaults."""
+        """Fill in the family's default for each prior that is not given."""
         outcome, priors = values.get("outcome"), values.get("priors", {})
         get = outcome.get if isinstance(outcome, dict) else partial(getattr, outcome)
         family = get("family", None)
@@ -304,11 +304,12 @@ class ModelSpec(Table):
             raise ValueError(f"slopes names an effect twice: {list(self.heterogeneity.slopes)}")
         for name in self.heterogeneity.slopes:
             if name not in self.design.effects:
-                raise ValueError(f"slopes names {name!r}, an effect that the design does not have")
+                raise ValueError(f"slopes names {name!r}, but the design has no such effect")
             if name == "direct" and self.design.level == "cluster":
                 raise ValueError(
-                    "slopes names 'direct', but whole clusters are treated: an effect that is seen "
-                    "in no cluster both ways cannot vary there; use between_sd_by_arm"
+                    "slopes names 'direct', but whole clusters are treated: no cluster has both "
+                    "treated and control units, so its effect is not identified; use "
+                    "between_sd_by_arm"
                 )
         if self.heterogeneity.between_sd_by_arm and self.design.level == "unit":
             raise ValueError("between_sd_by_arm needs whole clusters in each arm")
@@ -331,7 +332,7 @@ class ModelSpec(Table):
         if unknown := set(self.design.balance) - set(self.outcome.adjusted_for):
             raise ValueError(
                 f"design.balance names {sorted(unknown)}, which outcome.covariates "
-                f"{list(self.outcome.adjusted_for)} does not: adjust for what was balanced"
+                f"{list(self.outcome.adjusted_for)} does not: adjust for the balanced columns"
             )
         columns = [self.outcome.column, *self.outcome.adjusted_for]
         if taken := RESERVED_NAMES.intersection(columns):
@@ -352,9 +353,10 @@ class ModelSpec(Table):
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the canonical JSON, hexadecimal: any change of any key changes it.
+        """SHA-256 of the canonical JSON, in hexadecimal; it changes with any key.
 
-        A specification without [exposure] has the hash that it had before there was such a section.
+        The [exposure] section counts only if it is present, so specifications that are older than
+        this section keep their hash.
         """
         absent = {"exposure"} if self.exposure is None else set()
         canonical = json.dumps(self.model_dump(mode="json", exclude=absent), sort_keys=True)
@@ -362,12 +364,12 @@ class ModelSpec(Table):
 
     @property
     def family(self) -> Family:
-        """The outcome's family: its record, by which all else is chosen."""
+        """The record of the outcome's family."""
         return FAMILIES[self.outcome.family]
 
     @property
     def model_hash(self) -> str:
-        """Hash of what the posterior depends on: design, outcome and priors, not the report."""
+        """Hash of what affects the posterior: design, outcome and priors, not the report."""
         apart = {"title": "", "question": "", "alternatives": {}, "report": ReportSpec()}
         return self.model_copy(update=apart).hash
 
@@ -375,7 +377,7 @@ class ModelSpec(Table):
         return int(self.hash[:15], 16)
 
     def to_toml(self) -> str:
-        """Return the specification as TOML; `from_toml` gives it back without loss."""
+        """Return the specification as TOML; `from_toml` restores it without loss."""
         import tomli_w
 
         return tomli_w.dumps(self.model_dump(exclude_none=True))
@@ -387,7 +389,7 @@ class ModelSpec(Table):
         Raises
         ------
         SpecError
-            Where the text is not TOML, or not a specification.
+            If the text is not valid TOML or not a valid specification.
         """
         try:
             return cls(**tomllib.loads(text))
@@ -395,7 +397,7 @@ class ModelSpec(Table):
             raise SpecError(f"the specification is not valid TOML: {error}") from None
 
     def column_of(self, covariate: str) -> str:
-        """Return the column of a covariate among the regressors, a category "column[level]"."""
+        """Return the data column of a regressor; a category's regressor is "column[level]"."""
         columns = self.outcome.adjusted_for
         if covariate in columns:
             return covariate
@@ -403,12 +405,12 @@ class ModelSpec(Table):
         return max(found, key=len, default=covariate)
 
     def prior_of(self, covariate: str) -> Prior:
-        """Return the prior of a covariate's slope; a category is named "column[level]"."""
+        """Return the prior of a covariate's slope; a category's regressor is "column[level]"."""
         return self.priors.covariates.by_name.get(self.column_of(covariate), self.priors.covariate)
 
 
 def default_priors(family: str) -> PriorsSpec:
-    """Return a family's default priors; those of families with a link are on the link scale."""
+    """Return a family's default priors; for families with a link, on the link scale."""
     return PriorsSpec(**FAMILIES[family].default_priors)
 
 
@@ -428,7 +430,7 @@ def load_spec(path: str | Path) -> ModelSpec:
     Raises
     ------
     SpecError
-        Where the file cannot be read or is not a specification; the message names the file.
+        If the file cannot be read or is not a valid specification; the message names the file.
     """
     try:
         return ModelSpec.from_toml(Path(path).read_text(encoding="utf-8-sig"))

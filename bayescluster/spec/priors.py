@@ -1,4 +1,4 @@
-"""Prior distributions as declared in a specification, for SciPy and for PyMC."""
+"""The priors of a specification, and their translation to SciPy and PyMC."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class Prior(Table):
         The distribution's parameters: normal(mu, sigma), student_t(nu, mu, sigma),
         half_normal(sigma), half_cauchy(sigma), exponential(mean), lognormal(median, log_sd).
     unit : {"outcome_sd", "outcome"}
-        Unit of mu, sigma, mean and median. ``outcome_sd`` counts standard deviations of the
+        Unit of mu, sigma, mean and median. ``outcome_sd`` means standard deviations of the
         observed outcome (for ``intercept_mean``, from its observed mean; for a covariate, per
-        standard deviation of the covariate); ``outcome`` is the outcome's own unit. For families
-        with a link both are on the link scale (log odds, log rate), where one standard deviation
+        standard deviation of the covariate); ``outcome`` means the outcome's own unit. For families
+        with a link, both are on the link scale (log odds, log rate), where one standard deviation
         counts as 1.
 
     Examples
@@ -87,10 +87,10 @@ class Prior(Table):
         Parameters
         ----------
         scale : float
-            One unit of the prior in the outcome's unit: its SD (for a covariate, divided by the
-            covariate's SD).
+            Size of one unit of the prior in the outcome's unit: the outcome's SD (for a covariate,
+            divided by the covariate's SD).
         location : float
-            Where zero of the prior lies in the outcome's unit.
+            Position of the prior's zero in the outcome's unit.
         """
         if self.unit == "outcome":
             return self
@@ -123,9 +123,9 @@ class Prior(Table):
                 return stats.lognorm(given["log_sd"], scale=given["median"])
 
     def log_density(self, values: Floats) -> Floats:
-        """Return the log-density of a prior of a standard deviation at positive values.
+        """Return the log-density at positive values; for priors of standard deviations only.
 
-        The same as that of `to_scipy`, whose import takes a second.
+        Equals the log-density of `to_scipy`, but avoids its import, which takes a second.
         """
         import numpy as np
 
@@ -143,10 +143,10 @@ class Prior(Table):
                 log = np.log(values)
                 z = (log - np.log(given["median"])) / given["log_sd"]
                 return -np.log(2 * np.pi * given["log_sd"] ** 2) / 2 - log - z * z / 2
-        raise ValueError(f"{self.distribution} is not a prior of a standard deviation")
+        raise ValueError(f"{self.distribution} cannot be the prior of a standard deviation")
 
     def draw(self, rng: np.random.Generator, size: tuple[int, ...]) -> Floats:
-        """Draw from the prior, in its own unit; an array of the given shape."""
+        """Draw from the prior, in its own unit; returns an array of shape `size`."""
         given = self.parameters
         match self.distribution:
             case "normal":
@@ -172,7 +172,7 @@ class Prior(Table):
         name : str
             Name of the variable.
         as_data : callable, optional
-            Turns a parameter's name and value into what the model holds, such as a ``pm.Data``.
+            Converts a parameter's name and value to a model variable, such as a ``pm.Data``.
         **kwargs
             Passed on to the distribution, such as dims.
         """
@@ -211,7 +211,7 @@ def _half_normal(sigma: float) -> Prior:
 
 
 class CovariatePriors(Table):
-    """Priors of single covariates' slopes: the keys are the covariates' columns."""
+    """Priors of the slopes of single covariates; the keys are the covariates' columns."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Prior]
@@ -223,10 +223,10 @@ class CovariatePriors(Table):
 
 
 class PriorsSpec(Table):
-    """The prior of each parameter; by default weakly informative.
+    """The prior of each parameter; the defaults are weakly informative.
 
-    models/README.md states and justifies each default. Those shown here are the gaussian family's;
-    the other families' are in their records, in :mod:`bayescluster.spec.families`.
+    models/README.md states and justifies each default. The defaults shown here belong to the
+    gaussian family; those of other families are in :mod:`bayescluster.spec.families`.
 
     Parameters
     ----------
@@ -234,18 +234,18 @@ class PriorsSpec(Table):
         Mean of the cluster intercepts among pure controls, and the effects.
     between_sd, within_sd : Prior
         Standard deviation of the cluster intercepts, and of units within a cluster (gaussian,
-        lognormal; for student_t the scale).
+        lognormal; the scale for student_t).
     direct_sd, spillover_sd : Prior
         Standard deviation between clusters of an effect that varies (`heterogeneity.slopes`).
     overdispersion : Prior
-        Of negative_binomial: variance = mean + overdispersion x mean^2.
+        For negative_binomial: variance = mean + overdispersion x mean^2.
     degrees_of_freedom : Prior
-        Of student_t.
+        For student_t.
     stratum_effect : Prior
-        Difference between a stratum and the average stratum, where strata are declared; normal
+        Difference between a stratum and the average stratum, if strata are declared; normal
         around zero, and constrained to sum to zero.
     covariate : Prior
-        Slope of every covariate that `covariates` does not name.
+        Slope of each covariate that `covariates` does not name.
     covariates : CovariatePriors or dict of Prior
         Slopes of single covariates, by column.
     """
@@ -279,7 +279,7 @@ class PriorsSpec(Table):
                 )
         for name in ("overdispersion", "degrees_of_freedom"):
             if getattr(self, name).unit != "outcome":
-                raise ValueError(f"{name} has no unit of the outcome: give it unit = 'outcome'")
+                raise ValueError(f"{name} does not scale with the outcome: set unit = 'outcome'")
         if self.stratum_effect.distribution != "normal" or self.stratum_effect.mu != 0:
             raise ValueError("stratum_effect takes a normal prior with mu = 0")
         return self

@@ -1,4 +1,4 @@
-"""The base of every table of a specification: frozen, and helpful about mistakes."""
+"""The base class of every table of a specification: frozen, with helpful error messages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Table(BaseModel):
 
 
 def _explain(problem: dict[str, Any], table: type[BaseModel]) -> str:
-    """Say one problem in words; a nested table has already said its own (pydantic wraps it)."""
+    """Describe one problem; for a nested table, pydantic wraps the message it has raised."""
     where = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         valid = list(table.model_fields)

@@ -120,7 +120,7 @@ def test_a_design_without_spillover(units, spec):
     checks = bc.diagnose(comparison).set_index("check")
     assert checks.loc["number of clusters", "verdict"] == "problem"
     assert checks.index[0] == "number of clusters"
-    assert "8 (4 treated, 4 control)" in checks.loc["number of clusters", "figure"]
+    assert "8 (4 treated, 4 control)" in checks.loc["number of clusters", "value"]
     assert checks.loc["undefined bootstrap replicates", "verdict"] == "caution"
 
 
@@ -164,7 +164,7 @@ def test_the_forest_plot_shows_every_row(tutorial_analysis):
 def test_results_show_themselves(tutorial_analysis):
     assert "posterior" in str(tutorial_analysis)
     assert "<table" in tutorial_analysis._repr_html_()
-    assert "clear case" in tutorial_analysis.verdict[0]
+    assert "clear case" in tutorial_analysis.conclusions[0]
 
 
 def test_covariates_that_leave_cluster_means_unidentified_do_not_stop_the_answer(units, spec):
@@ -232,7 +232,7 @@ def test_a_test_that_cannot_reject_is_not_recommended(tutorial_analysis, strata)
     checks = bc.diagnose(comparison).set_index("check")
     if strata:
         assert "column 'b' (strata): stratum 1 has 2 treated of 2 clusters" in reason
-        figure = checks.loc["strata with both arms", "figure"]
+        figure = checks.loc["strata with both arms", "value"]
         assert figure == "1 of 2; not 1, with 2 of 6 clusters"
     else:
         assert "20 possible assignments no p-value is below 0.1, so it cannot reject" in reason

@@ -504,7 +504,7 @@ def test_priors_density_and_draws_are_those_of_scipy():
         if "mu" not in parameters:
             assert prior.log_density(x) == pytest.approx(peer.logpdf(x), rel=1e-12)
         else:
-            with pytest.raises(ValueError, match="is not a prior of a standard deviation"):
+            with pytest.raises(ValueError, match="cannot be the prior of a standard deviation"):
                 prior.log_density(x)
 
 

@@ -144,7 +144,7 @@ def test_faults_are_seen_in_the_assumption_they_belong_to(tutorial_analysis):
     comparison = bc.compare(exp, bc.fit_exact(exp, draws=1_000), bootstrap_draws=300)
     checks = bc.diagnose(comparison).set_index("check")
     assert checks.loc["most distant cluster", "verdict"] == "problem"
-    assert checks.loc["most distant cluster", "figure"].startswith("0, ")
+    assert checks.loc["most distant cluster", "value"].startswith("0, ")
     assert checks.loc["spillover between clusters", "verdict"] == "caution"
     frame.loc[frame["cluster"] == 0, "y"] -= 40
     exp = bc.Experiment(frame, bc.ModelSpec(design=DESIGN, outcome={"column": "y"}))

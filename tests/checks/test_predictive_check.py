@@ -315,10 +315,10 @@ def test_overdispersed_counts_are_flagged(count_comparisons):
 def test_even_counts_are_no_reason_for_more_overdispersion(count_comparisons):
     exp, _ = count_comparisons["poisson"].fits["poisson"]
     for name in (ZEROS, DISPERSION):
-        assert "negative_binomial" in _misfit_advice(exp, name, "more")
-        less = _misfit_advice(exp, name, "less")
-        assert "negative_binomial" not in less
-        assert "vary less than the family allows" in less
+        assert "negative_binomial" in _misfit_advice(exp, name, "larger")
+        too_even = _misfit_advice(exp, name, "smaller")
+        assert "negative_binomial" not in too_even
+        assert "vary less than the family allows" in too_even
 
 
 def test_the_sampler_is_judged_by_energy_and_depth(count_comparisons):

@@ -327,7 +327,7 @@ def test_another_ibis_backend(units, spec):
     try:
         exp = bc.Experiment(table, spec)
     except bc.errors.DataError as error:
-        assert "hand over the table by .to_pyarrow()" in str(error)  # noqa: PT017
+        assert "convert the table with .to_pyarrow()" in str(error)  # noqa: PT017
         exp = bc.Experiment(table.to_pyarrow(), spec)
     assert_same(exp.moments(), bc.Experiment(units, spec).moments())
 

@@ -95,14 +95,14 @@ FAULTS = {
         put("y", -1.0),
         bc.errors.OutcomeError,
         r"column 'y' \(outcome, poisson\) is not a whole number from 0 to 1e15 in 3 of 48 rows of "
-        r"1 clusters, such as 0; a count is needed; gaussian takes any number",
+        r"1 clusters, such as 0; use counts, or the gaussian family, which takes any number",
     ),
     "negative binomial: fractional": (
         make_spec(family="negative_binomial"),
         put("y", 1.5, slice(0, 30)),
         bc.errors.OutcomeError,
         r"\(outcome, negative_binomial\) is not a whole number from 0 to 1e15 in 30 of 48 rows of "
-        r"5 clusters, such as 0, 1, 2, \.\.\.; a count is needed",
+        r"5 clusters, such as 0, 1, 2, \.\.\.; use counts",
     ),
     "poisson: infinite": (
         make_spec(family="poisson"),
@@ -115,7 +115,7 @@ FAULTS = {
         put("y", 0.0),
         bc.errors.OutcomeError,
         r"column 'y' \(outcome, lognormal\) is not positive in 3 of 48 rows of 1 clusters, such "
-        r"as 0; model zeros apart \(bernoulli: any or none\), or use gaussian or student_t",
+        r"as 0; model zeros separately \(bernoulli: any or none\), or use gaussian or student_t",
     ),
     "lognormal: negative, even where missing values may be dropped": (
         make_spec(family="lognormal", missing="drop"),
@@ -306,7 +306,7 @@ BAD_SPECS = [
     ),
     (
         {"heterogeneity": {"slopes": ["spillover"]}},
-        r"slopes names 'spillover', an effect that the design does not have",
+        r"slopes names 'spillover', but the design has no such effect",
     ),
     (
         {
@@ -348,7 +348,7 @@ BAD_SPECS = [
     ({"priors": {"interaction": HALF}}, r"interaction takes one of normal, student_t, not half"),
     (
         {"priors": {"degrees_of_freedom": {"distribution": "exponential", "mean": 2}}},
-        r"degrees_of_freedom has no unit of the outcome: give it unit = 'outcome'",
+        r"degrees_of_freedom does not scale with the outcome: set unit = 'outcome'",
     ),
     ({"priors": {"stratum_effect": normal(mu=1)}}, r"stratum_effect takes a normal prior with mu"),
     (

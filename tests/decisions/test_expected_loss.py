@@ -72,9 +72,9 @@ def test_effects_on_the_scale_of_the_threshold_are_decided():
     assert set(table.index) == {"direct", "spillover", "direct - spillover", "full rollout"}
     assert table.loc["direct", "mean"] == draws["direct"].mean()
     assert np.isnan(table.loc["direct", "prob_in_rope"])
-    assert len(decision.verdict) == 4
+    assert len(decision.conclusions) == 4
     sure = bc.decide(exp, tree, estimands={"direct": 5 + 0.1 * STANDARD})
-    assert sure.verdict[0].endswith("a clear case")
+    assert sure.conclusions[0].endswith("a clear case")
 
 
 def curve(result, assumption):
@@ -158,9 +158,9 @@ def test_lognormal_effects_are_decided_in_logs_and_projected_on_the_outcomes_sca
     assert curve(result, NONE) == pytest.approx({0.5: money / 2, 1.0: money})
     decision = bc.decide(exp, tree)
     assert decision.table.loc[0, "mean"] == draws["direct"].mean()
-    assert "per user, on the log scale, against" in decision.verdict[0]
+    assert "per user, on the log scale, against" in decision.conclusions[0]
     in_money = bc.decide(exp, tree, estimands={"direct": draws["direct, difference of means"]})
-    assert "log scale" not in in_money.verdict[0]
+    assert "log scale" not in in_money.conclusions[0]
 
 
 def test_draws_never_show_certainty():

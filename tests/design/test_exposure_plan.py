@@ -134,10 +134,10 @@ def test_users_who_cannot_or_must_be_exposed_are_counted():
     graph = bc.exposure.CollaborationGraph(edges, people)
     plan = bc.design.plan_exposure(graph, bc.assignment.Complete(4, 2))
     checks = plan.to_dataframe().set_index("check")
-    assert checks.loc["users who can never be exposed", "figure"] == "1 of 5"
-    assert checks.loc["users who are always exposed while untreated", "figure"] == "1 of 5"
+    assert checks.loc["users who can never be exposed", "value"] == "1 of 5"
+    assert checks.loc["users who are always exposed while untreated", "value"] == "1 of 5"
     assert checks.loc["users who are always exposed while untreated", "verdict"] == "caution"
-    assert checks.loc["users who can be exposed, and not", "figure"] == "3 of 5 (60.0%)"
+    assert checks.loc["users who can be exposed, and not", "value"] == "3 of 5 (60.0%)"
     # Touching one cluster of which half is treated: P(own not, other treated) = 2/4 x 2/3.
     assert plan.probabilities.of("spillover")[2] == pytest.approx(1 / 3, abs=1e-12)
     assert plan.conditions["never"].tolist() == [0, 1, 1]

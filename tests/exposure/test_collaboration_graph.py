@@ -649,7 +649,7 @@ def test_tables_of_two_connections_are_refused():
             {"time": "at", "window": (date(2026, 1, 1), datetime(2026, 1, 2))},
             "window must be two numbers, two dates or two times",
         ),
-        ({"source": "to"}, "source and target are one column"),
+        ({"source": "to"}, "source and target must be two different columns"),
         ({"k": 2}, "k belongs to mapping 'at_least'"),
         ({"threshold": 0.1}, "threshold belongs to mapping 'share_above'"),
         ({"hops": 3}, "hops: Input should be 1 or 2"),

@@ -272,7 +272,7 @@ def test_compare_shows_every_method_and_where_they_disagree(exposure):
         "conditional randomisation test (focal users)",
     } <= methods
     assert not found.skipped
-    rows = bc.diagnose(found).set_index("check")["figure"]
+    rows = bc.diagnose(found).set_index("check")["value"]
     contrast = bc.frequentist.hajek(exp)
     assert (contrast.n_apart > 0).any()
     for term, n, apart in zip(contrast.terms, contrast.n_users, contrast.n_apart, strict=True):
@@ -352,7 +352,7 @@ def test_a_dose_has_no_contrast_beside_effects_per_unit(tables):
 def test_never_is_said_of_the_drawn_assignments_only(tables, exposure):
     drawn = bc.expose(*tables, SCENARIO.spec, method="simulation", draws=50)
     for made, seen in ((drawn, True), (exposure, False)):
-        figures = made.positivity.checks.set_index("check")["figure"]
+        figures = made.positivity.checks.set_index("check")["value"]
         told = "in 50 drawn assignments" in figures["users who can never be exposed"]
         assert told == seen
 
@@ -408,7 +408,7 @@ def test_without_the_edges_it_is_said_how_exposure_is_made(tables):
 def test_ties_are_those_between_collaborators_over_two_hops_too(tables, exposure):
     spec = SCENARIO.spec.model_copy(update={"exposure": bc.spec.ExposureSpec(hops=2)})
     figures = [
-        found.positivity.checks.set_index("check").loc["ties that cross clusters", "figure"]
+        found.positivity.checks.set_index("check").loc["ties that cross clusters", "value"]
         for found in (exposure, bc.expose(*tables, spec))
     ]
     assert figures[0] == figures[1]

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from bayescluster.report.sections import document
 
 import bayescluster as bc
 from bayescluster._support.display import number, percent, probability
 from bayescluster.checks.five_assumptions import ASSUMPTIONS
 from bayescluster.report import html_page, markdown_page, sections, sentences
 from bayescluster.report.document_parts import Grid
-from bayescluster.report.sections import document
 
 MODELS = Path(__file__).parents[2] / "models"
 NASTY = "<script>alert('x')</script> $a_b$ & \"c\""
@@ -135,7 +135,7 @@ def test_every_number_on_the_page_equals_the_number_in_its_table(text, tutorial_
     for raw, shown in (cell for _, rows in page.tables.values() for row in rows for cell in row):
         if raw is not None and re.fullmatch(r"-?[\d,]+\.?\d*(e[-+]\d+)?", shown):
             assert float(shown.replace(",", "")) == pytest.approx(float(raw), rel=5e-4, abs=5e-5)
-    for sentence in tutorial_analysis.verdict:
+    for sentence in tutorial_analysis.conclusions:
         assert sentence.replace("'", "&#39;").replace(">", "&gt;").replace("<", "&lt;") in text
 
 
@@ -344,10 +344,10 @@ def test_failed_checks_are_shown_first_and_said(tutorial_analysis):
             ("cluster count", "number of clusters", "6", "problem", "ask for more"),
             ("sampler", "R-hat", "1.0", "ok", ""),
         ],
-        columns=["about", "check", "figure", "verdict", "advice"],
+        columns=["about", "check", "value", "verdict", "advice"],
     )
     changed = replace(tutorial_analysis, checks=checks)
-    assert changed.verdict[-1] == "Take care: number of clusters is 6; ask for more."
+    assert changed.conclusions[-1] == "Take care: number of clusters is 6; ask for more."
     assert "✗ problem" in html_page.render(changed)
 
 
@@ -407,17 +407,17 @@ def test_effects_are_defined_by_the_design(users):
     alone = {"cluster": "cluster", "treatment": "treated"}
     outcome = {"column": "outcome", "family": "lognormal"}
     users["outcome"] = np.exp(users["outcome"])
-    said = " ".join(exact(users, bc.ModelSpec(design=alone, outcome=outcome)).verdict)
+    said = " ".join(exact(users, bc.ModelSpec(design=alone, outcome=outcome)).conclusions)
     assert "control users, whatever reaches these" in said
     assert "differences of the mean logarithm" in said
     made = bc.simulate.example(MODELS / "partial_rollout.toml")
     analysis = exact(made.simulate(seed=1), made.spec)
-    said = " ".join(analysis.verdict)
+    said = " ".join(analysis.conclusions)
     assert "within_spillover effect" not in said.replace("of the within_spillover effect", "")
     assert "users of a cluster without treated ones" in said
     made = bc.simulate.example(MODELS / "four_conditions.toml")
     analysis = exact(made.simulate(seed=1), made.spec)
-    assert "treated users who are not exposed against" in " ".join(analysis.verdict)
+    assert "treated users who are not exposed against" in " ".join(analysis.conclusions)
     assert "full rollout with exposure" in set(sections.headline(analysis).frame["estimand"])
     assert "interaction is" in html_page.render(analysis)
 

@@ -1,1 +1,1 @@
-"""Outcomes that are counted in cells: families, and likelihoods, sampled or integrated."""
+"""Models of outcomes that are counted in cells, with cluster intercepts sampled or integrated."""

@@ -1,4 +1,4 @@
-"""The likelihood of an outcome that is counted in cells, given draws of its parameters."""
+"""The likelihood of cells, given draws of the parameters."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from .intercept_quadrature import (
     integrated_log_likelihood,
 )
 
-#: Numbers of nodes in each dimension to choose from where slopes are integrated out too, and the
-#: error of the log-likelihood of all units that they may have.
+#: Candidate numbers of nodes per dimension for integrating out slopes too, and the tolerated error
+#: of the log-likelihood of all units.
 SLOPES_NODES, SLOPES_TOLERANCE = (5, 7, 9, 11, 15, 21), 1e-4
 
 
 @dataclass(frozen=True, eq=False)
 class CellLikelihood:
-    """Cells with their regressors as the model has them.
+    """Cells with their regressors on the model's scale.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class CellLikelihood:
         group: Integers,
         slopes: tuple[str, ...] = (),
     ) -> CellLikelihood:
-        """Lay out the cells.
+        """Lay out the cells by distinct cluster.
 
         Parameters
         ----------
@@ -74,7 +74,7 @@ class CellLikelihood:
         center : ndarray, shape (p,)
             Points at which regressors are centred.
         group : ndarray, shape (J,)
-            Code of what the prior of each cluster's intercept depends on (stratum, arm).
+            Code of the stratum and arm that the prior of each cluster's intercept depends on.
         slopes : tuple of str
             Names of the effects that vary between clusters.
         """
@@ -103,15 +103,15 @@ class CellLikelihood:
 
     @cached_property
     def first(self) -> Integers:
-        """A cluster of each profile; shape (K,)."""
+        """One cluster of each profile; shape (K,)."""
         return np.unique(self.laid.profile, return_index=True)[1]
 
     @cached_property
     def nodes(self) -> int:
-        """Smallest number of nodes that integrates these data to `TOLERANCE`.
+        """Smallest number of nodes that integrates these data with error below `TOLERANCE`.
 
-        Judged at plausible parameters: standard deviations between clusters from a half to twice
-        that of their smoothed means, against twice as many nodes as are ever used.
+        Tested at plausible parameters (`between_sd` from half to twice the standard deviation of
+        the smoothed cluster means), against twice the largest number of nodes.
         """
         reference = np.array([self._total(trial, 2 * NODES[-1] - 1) for trial in self._trials])
         tolerance = max(TOLERANCE, ROUNDING * np.abs(reference).max())
@@ -123,9 +123,9 @@ class CellLikelihood:
 
     @cached_property
     def slopes_nodes(self) -> int:
-        """Smallest number of nodes in each dimension that integrates intercepts and slopes out.
+        """Smallest number of nodes per dimension that integrates out intercepts and slopes.
 
-        Judged as `nodes`, to `SLOPES_TOLERANCE`, against half as many again as are ever used.
+        Tested as for `nodes`, with `SLOPES_TOLERANCE`, against 1.5 times the largest number.
         """
 
         def total(nodes: int) -> Floats:
@@ -163,7 +163,7 @@ class CellLikelihood:
         return float(self._integrated(draws, nodes)[0] @ self.laid.count)
 
     def log_likelihood(self, draws: ParameterDraws) -> Floats:
-        """Return the log-density of each cluster's units; what varies is integrated out.
+        """Return the log-density of each cluster's units, cluster effects integrated out.
 
         Returns
         -------
@@ -192,7 +192,7 @@ class CellLikelihood:
 
     @cached_property
     def _value_counts(self) -> Floats:
-        """How often each distinct outcome occurs in each cluster; shape (V, J), sparse."""
+        """Number of occurrences of each distinct outcome in each cluster; shape (V, J), sparse."""
         from scipy import sparse
 
         at = np.searchsorted(self._distinct_values, self.cells.value)
@@ -200,7 +200,7 @@ class CellLikelihood:
         return sparse.csr_array((self.cells.value_count, (at, self.cells.value_cluster)), shape)
 
     def _integrated(self, part: ParameterDraws, nodes: int) -> Floats:
-        """Return log L_k of draws (B, ...); shape (B, K)."""
+        """Return log L_k for draws (B, ...); shape (B, K)."""
         level, between_sd, offset = self._laid_out(part)
         shape, scale = (x[:, None, None, None] for x in (part.shape_or_one, part.within_or_one))
         layout = Layout.of(self.laid, self.family)
@@ -216,7 +216,7 @@ class CellLikelihood:
         return np.concatenate(blocks, axis=1)
 
     def _slopes_integrated(self, part: ParameterDraws, nodes: int) -> Floats:
-        """Return log L_k of draws (B, ...), intercepts and slopes integrated out; shape (B, K)."""
+        """Return log L_k for draws (B, ...), intercepts and slopes integrated out; shape (B, K)."""
         assert part.slope_sd is not None
         level, between_sd, offset = self._laid_out(part)
         values = np.empty(level.shape)
@@ -246,10 +246,10 @@ class CellLikelihood:
         return level, between_sd, np.einsum("bi,kpi->bkp", part.effects, self.laid.x)
 
     def draw_intercepts(self, rng: np.random.Generator, draws: ParameterDraws) -> Floats:
-        """Draw the cluster intercepts from their distribution given all else; shape (..., J).
+        """Draw the cluster intercepts given all other parameters; shape (..., J).
 
-        Exact, by rejection from an envelope that fits every log-concave density, three in four
-        proposals being rejected (Devroye 1984, Computing 33: 247-257).
+        Draws are exact, by rejection from an envelope that fits any log-concave density; it rejects
+        three of four proposals (Devroye 1984, Computing 33: 247-257).
         """
 
         def of_block(part: ParameterDraws) -> Floats:
@@ -280,7 +280,7 @@ class CellLikelihood:
         return self._in_blocks(of_block, draws, max(width, self.laid.n.size * self.nodes))
 
     def draw_cluster_means(self, rng: np.random.Generator, draws: ParameterDraws) -> Floats:
-        """Draw cluster means of new experiments with the same design; shape (..., J)."""
+        """Draw the cluster means of new experiments with the same design; shape (..., J)."""
 
         def of_block(part: ParameterDraws) -> Floats:
             groups = self.cells.n_clusters
@@ -312,7 +312,7 @@ class CellLikelihood:
     def _in_blocks(
         self, function: Callable[[ParameterDraws], Floats], draws: ParameterDraws, width: int
     ) -> Floats:
-        """Apply a function to blocks of draws that hold `width` numbers a draw; (..., J)."""
+        """Apply a function to blocks of draws, with `width` numbers per draw; shape (..., J)."""
         lead = draws.shape_of_draws
         flat = draws.flattened()
         rows = max(1, BLOCK_ELEMENTS // width)

@@ -1,4 +1,4 @@
-"""The PyMC likelihoods of outcomes that are counted in cells, to be read.
+"""The PyMC likelihoods of outcomes that are counted in cells.
 
 User i of cluster j has linear predictor a_j + x_ij'b, with a_j ~ Normal(level_j, between_sd).
 """
@@ -16,16 +16,16 @@ from ..model_parts import Holder, Parameters, linear
 from .cell_likelihood import CellLikelihood
 from .intercept_quadrature import Layout
 
-#: Information of a cluster on its intercept, times the intercepts' variance, from which on they
-#: are centred: at 1.3 centred chains diverge, from 3 on they mix better than those that are not.
+#: Intercepts are centred if a cluster's information on its intercept, times the variance of the
+#: intercepts, is at least this. Centred chains diverge at 1.3, and mix better from 3 on.
 INFORMATIVE = 3.0
 
 
 def add_integrated_likelihood(exp: Experiment, parameters: Parameters, hold: Holder) -> None:
-    """Add the log-density of all units, the cluster intercepts integrated out by quadrature.
+    """Add the log-density of all units, with cluster intercepts integrated out by quadrature.
 
-    The model has one potential, ``units``, summed over distinct clusters, and samples a handful of
-    parameters however many clusters there are.
+    The model has one potential, ``units``, summed over distinct clusters. The number of sampled
+    parameters does not depend on the number of clusters.
     """
     import pymc as pm
 
@@ -55,9 +55,9 @@ def add_integrated_likelihood(exp: Experiment, parameters: Parameters, hold: Hol
 def add_sampled_likelihood(exp: Experiment, parameters: Parameters, hold: Holder) -> None:
     """Add the log-density of all units given sampled cluster intercepts (and varying effects).
 
-    Regressors that are constant within every cluster enter the mean of the intercepts (hierarchical
-    centring: Gelfand, Sahu & Carlin 1995, Biometrika 82: 479-488) where clusters hold information
-    enough; where they do not, intercepts are their mean plus a scaled standard normal.
+    If clusters hold enough information, regressors that are constant within every cluster enter the
+    mean of the intercepts (hierarchical centring: Gelfand, Sahu & Carlin 1995, Biometrika 82:
+    479-488). Otherwise each intercept is its mean plus a scaled standard normal.
     """
     import pymc as pm
     import pytensor.tensor as pt
@@ -70,7 +70,7 @@ def add_sampled_likelihood(exp: Experiment, parameters: Parameters, hold: Holder
     code = hold("cluster_code", data.cells.cluster)
     eta = intercept[code] + _part("x_within", data.x, parameters, ~between, hold)
     for name, sd in parameters.slope_sd.items():
-        # Not centred: clusters in which the effect does not vary know nothing of their own.
+        # Not centred: clusters in which the regressor is constant hold no information on it.
         at = data.names.index(name)
         effect = _varying(f"{name}_of_cluster", parameters.effects[at], sd, centred=False)
         eta = eta + hold(f"x_{name}", data.x[:, at]) * (effect - parameters.effects[at])[code]
@@ -86,7 +86,7 @@ def add_sampled_likelihood(exp: Experiment, parameters: Parameters, hold: Holder
 
 
 def _part(name: str, x: Floats, parameters: Parameters, chosen: Booleans, hold: Holder) -> Any:
-    """Return the part of the linear predictor that the chosen regressors make."""
+    """Return the chosen regressors' part of the linear predictor."""
     if not chosen.any():
         return 0.0
     effects = [effect for effect, yes in zip(parameters.effects, chosen, strict=True) if yes]
@@ -94,7 +94,7 @@ def _part(name: str, x: Floats, parameters: Parameters, chosen: Booleans, hold: 
 
 
 def _varying(name: str, mean: Any, sd: Any, *, centred: bool) -> Any:
-    """Declare what varies between clusters about its mean."""
+    """Declare a variable that varies between clusters around its mean."""
     import pymc as pm
 
     if centred:
@@ -104,11 +104,11 @@ def _varying(name: str, mean: Any, sd: Any, *, centred: bool) -> Any:
 
 
 def is_informative(data: CellLikelihood) -> bool:
-    """Whether most clusters know their intercept much better than its distribution does.
+    """Whether the data of most clusters determine the intercept much better than its prior.
 
     Compares the information of each cluster's cells with the variance between the clusters'
-    smoothed means, on the link scale. In doubt they do not: intercepts that are not centred then
-    only mix more slowly, whereas centred ones cannot follow a `between_sd` near zero.
+    smoothed means, on the link scale. In doubt the answer is no: intercepts that are not centred
+    then only mix more slowly, whereas centred ones cannot follow a `between_sd` near zero.
     """
     start = Layout.of(data.laid, data.family, each_cluster=True).start
     family, cells = data.family, data.cells
@@ -131,7 +131,7 @@ def constant_within(data: CellLikelihood) -> tuple[Booleans, Floats]:
 
 
 def _own(data: CellLikelihood, parameters: Parameters, hold: Holder) -> Any:
-    """Return the part of the log-density that depends on the outcomes alone: a sum over values."""
+    """Return the part of the log-density that depends only on the outcomes: a sum over values."""
     import pytensor.tensor as pt
 
     density = data.density
@@ -139,7 +139,7 @@ def _own(data: CellLikelihood, parameters: Parameters, hold: Holder) -> Any:
         return 0.0
     value, at = np.unique(data.cells.value, return_inverse=True)
     count = np.bincount(at, data.cells.value_count)
-    if not density.own_varies:  # data that no code reads could not be replaced
+    if not density.own_varies:  # nutpie cannot replace data that the model does not use
         value, count = np.zeros(1), count.sum(keepdims=True)
     held = hold("value", value) if density.own_varies else value
     own = density.own(pt, held, parameters.shape, parameters.within_sd, pt.gammaln)

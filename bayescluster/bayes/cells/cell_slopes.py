@@ -1,16 +1,16 @@
-"""The log-likelihood of clusters whose effects vary: intercept and slopes integrated out.
+"""The log-likelihood of clusters with varying effects: intercept and slopes integrated out.
 
 For cluster j, L_j is the integral of prod_c p(cell c | x_c'b + z_c'u) Normal(u | m_j, D_j) du,
 where z holds 1 and the regressors whose effects vary, m_j = (level_j, 0, ...) and D_j is diagonal.
-Only the effects that vary *within* a cluster need an integral of their own: one whose regressor is
-a constant c throughout the cluster adds c^2 sd^2 to the variance of its intercept. The integral is
-a product rule over one to three dimensions, centred at the integrand's mode and scaled by the
+Only regressors that vary *within* a cluster need a dimension of their own: one with constant value
+c in the cluster adds c^2 sd^2 to the variance of its intercept. The integral is computed by a
+product rule over one to three dimensions, centred at the integrand's mode and scaled by the
 Cholesky root of its curvature there (Pinheiro & Bates 1995, Journal of Computational and Graphical
-Statistics 4: 12-35): Gauss-Hermite's where there are slopes.
+Statistics 4: 12-35). With slopes it is a Gauss-Hermite rule.
 
-A draw costs nodes^dimensions evaluations of each cell's density. For 4,000 draws of 20 clusters of
-three cells: some 1 s with one slope and 5 s with two; where units do not compress (student_t, 20
-units a cluster) 8 s and 25 s.
+A draw costs nodes^dimensions evaluations of each cell's density. 4,000 draws of 20 clusters with
+three cells take about 1 s with one slope and 5 s with two; if units do not compress (student_t, 20
+units per cluster), 8 s and 25 s.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ from .intercept_quadrature import (
 
 @dataclass(frozen=True, eq=False)
 class SlopesGroup:
-    """Profiles in which the same effects vary.
+    """Profiles in which the same effects vary within the cluster.
 
     With K profiles of at most P cells, and D = 1 + the number of effects that vary in them:
 
     Parameters
     ----------
     at : ndarray, shape (K,)
-        The profiles.
+        Positions of the profiles.
     cells : Layout
         Their cells.
     z : ndarray, shape (K, P, D)
         1, and the regressors whose effects vary in these profiles.
     varying : ndarray, shape (D - 1,)
-        Positions of these effects among all that vary.
+        Positions of these effects among all varying effects.
     constant : ndarray, shape (K, q)
-        Values of the q regressors where they are constant in the profile; 0 where they vary.
+        Value of each of the q regressors if it is constant in the profile; 0 if it varies.
     """
 
     at: Integers
@@ -63,7 +63,7 @@ class SlopesGroup:
 
     @classmethod
     def all_of(cls, laid: ClusterCells, layout: Layout, slopes: list[int]) -> list[SlopesGroup]:
-        """Sort profiles by which of the effects at positions `slopes` vary in them."""
+        """Group profiles by the effects, among those at positions `slopes`, that vary in them."""
         z = laid.x[..., slopes]
         present = laid.n[..., None] > 0
         varies = (present & (z != z[:, :1])).any(axis=1)
@@ -106,11 +106,11 @@ class SlopesGroup:
         offset : ndarray, shape (B, K, P)
             x'b of each cell.
         slope_sd : ndarray, shape (B, q)
-            Standard deviations of the effects that vary.
+            Standard deviations of the varying effects.
         shape, scale : ndarray, shape (B,)
             See :class:`bayescluster.spec.families.CellDensity`.
         nodes : pair of int
-            Number of nodes of the intercept alone, and in each dimension where there are slopes.
+            Number of nodes for an intercept alone, and per dimension if there are slopes.
         """
         known = (slope_sd[:, None, :] * self.constant) ** 2
         between_sd = np.sqrt(between_sd**2 + known.sum(axis=-1))
@@ -134,7 +134,7 @@ class SlopesGroup:
         return values
 
     def _blocks(self, draws: int, points: int) -> Iterator[tuple[slice, slice]]:
-        """Cut draws and profiles so that no array holds more than some `BLOCK_ELEMENTS`."""
+        """Cut draws and profiles so that no array holds many more than `BLOCK_ELEMENTS`."""
         profiles, width = self.cells.n.shape
         columns = min(profiles, max(1, BLOCK_ELEMENTS // (width * points)))
         rows = max(1, BLOCK_ELEMENTS // (width * points * columns))
@@ -192,7 +192,7 @@ def _find_mode(
     for step in range(NEWTON_STEPS + 1):
         eta = offset + (z * u[..., None, :]).sum(axis=-1)
         score, known = density.score_and_information(eta, cells.n, cells.total, shape, scale)
-        if step == 0:  # a compromise between data and prior to start from
+        if step == 0:  # start from a compromise between data and prior
             share = known.sum(axis=-1) / (known.sum(axis=-1) + own[..., 0, 0])
             u[..., 0] = share * u[..., 0] + (1 - share) * level
             continue
@@ -212,6 +212,6 @@ def _find_mode(
 def _hermite(nodes: int, size: int) -> tuple[Floats, Floats]:
     """Return nodes (size, G) and log-weights (G,) of integral f(z) dz over `size` dimensions."""
     x, weight = np.polynomial.hermite_e.hermegauss(nodes)
-    log_weight = np.log(weight) + x**2 / 2  # the rule's own exp(-z^2 / 2) is divided out
+    log_weight = np.log(weight) + x**2 / 2  # divides the rule's own exp(-z^2 / 2) out
     node = np.stack([axis.ravel() for axis in np.meshgrid(*[x] * size, indexing="ij")])
     return node, log_weight[np.indices((nodes,) * size).reshape(size, -1)].sum(axis=0)

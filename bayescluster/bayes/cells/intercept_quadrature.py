@@ -1,16 +1,16 @@
-"""The likelihood of cells with the cluster intercepts integrated out, by adaptive quadrature.
+"""The likelihood of cells with cluster intercepts integrated out by adaptive quadrature.
 
 For cluster j with cells c, L_j = integral of prod_c p(cell c | a + x_c'b) Normal(a | level_j, tau)
-da. The integrand is log-concave in a (student_t apart), so it is centred at its mode, found by
-Newton's method, scaled by its curvature there, and summed over a grid z of equal steps with
-a = mode + scale x sinh(beta z) / beta: the trapezoidal rule, which converges exponentially for such
-functions (Trefethen & Weideman 2014, SIAM Review 56: 385-458); the hyperbolic sine reaches the long
-tail of skewed integrands. Pinheiro & Bates (1995, Journal of Computational and Graphical Statistics
-4: 12-35) centre Gauss-Hermite nodes in the same way.
+da. The integrand is log-concave in a, except for student_t. The rule is centred at the integrand's
+mode, found by Newton's method, and scaled by its curvature there. It sums over a grid z of equal
+steps with a = mode + scale x sinh(beta z) / beta. This trapezoidal rule converges exponentially for
+such functions (Trefethen & Weideman 2014, SIAM Review 56: 385-458); the hyperbolic sine covers the
+long tail of skewed integrands. Pinheiro & Bates (1995, Journal of Computational and Graphical
+Statistics 4: 12-35) centre Gauss-Hermite nodes in the same way.
 
-With the intercepts out, what is left to sample is as low-dimensional and as well-conditioned as in
-the gaussian model, for two users a cluster or for a hundred thousand. Clusters that hold the same
-counts share one integral.
+Without the intercepts, the parameters to sample are as few and as well-conditioned as in the
+gaussian model, for two users per cluster or for a hundred thousand. Clusters with the same counts
+share one integral.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ from ...spec.families import CellDensity, Family
 
 #: Reach and stretch of the grid: a = mode +- scale x sinh(STRETCH x REACH) / STRETCH, 15 scales.
 REACH, STRETCH = 5.5, 0.5
-#: Numbers of nodes to choose from.
+#: Candidate numbers of nodes.
 NODES = (15, 21, 31, 41, 51, 61, 91, 121)
-#: Error of the log-likelihood of all units that a number of nodes may have, and the share of the
-#: log-likelihood that rounding makes of it.
+#: Tolerated error of the log-likelihood of all units when choosing the number of nodes, and the
+#: rounding error as a share of the log-likelihood.
 TOLERANCE, ROUNDING = 1e-9, 1e-13
-#: Newton steps to the mode end with the first that is shorter than MODE_TOLERANCE scales: what is
-#: left is of the order of its square. Each moves a linear predictor by no more than MAX_STEP (of
-#: student_t, whose linear predictor is in the outcome's unit: so many of its scales).
+#: Newton's method stops after the first step shorter than MODE_TOLERANCE scales; the remaining
+#: error is of the order of its square. A step moves a linear predictor by at most MAX_STEP (for
+#: student_t, whose linear predictor is in the outcome's unit: MAX_STEP scales).
 MODE_TOLERANCE, NEWTON_STEPS, MAX_STEP = 1e-3, 50, 2.0
 
 
 @dataclass(frozen=True, eq=False)
 class ClusterCells:
-    """Cells laid out by distinct cluster: clusters with the same counts are one profile.
+    """Cells by distinct cluster: clusters with the same counts share one profile.
 
     With K profiles of at most P cells and p regressors:
 
     Parameters
     ----------
     n, total : ndarray, shape (K, P)
-        Units and total of each cell; a cell that a profile does not have holds 0 and 0.
+        Units and total of each cell; 0 and 0 in padding cells.
     x : ndarray, shape (K, P, p)
         Regressors.
     count : ndarray, shape (K,)
-        Clusters of each profile.
+        Number of clusters of each profile.
     group : ndarray, shape (K,)
-        What the prior of the intercept depends on: a code of stratum and arm.
+        Code of stratum and arm, on which the prior of the intercept depends.
     profile : ndarray, shape (J,)
         Profile of each cluster.
     """
@@ -67,16 +67,16 @@ class ClusterCells:
 
     @classmethod
     def of(cls, cells: CellCounts, x: Floats, group: Integers) -> ClusterCells:
-        """Lay out cells.
+        """Lay out cells by distinct cluster.
 
         Parameters
         ----------
         cells : CellCounts
             The data.
         x : ndarray, shape (C, p)
-            Regressors of the cells, as the model has them.
+            Regressors of the cells, on the model's scale.
         group : ndarray, shape (J,)
-            Clusters of different groups are different profiles.
+            Clusters of different groups have different profiles.
         """
         order = np.lexsort((*x.T[::-1], cells.cluster))
         cluster = cells.cluster[order]
@@ -107,12 +107,12 @@ class ClusterCells:
 
     @cached_property
     def median(self) -> Floats:
-        """Median outcome of each profile, of cells that are keyed by the outcome; shape (K,)."""
+        """Median outcome of each profile, for cells that are keyed by the outcome; shape (K,)."""
         return _medians(self._value, self.n)
 
     @cached_property
     def spread(self) -> float:
-        """Robust standard deviation of such outcomes within clusters: no outlier moves it far."""
+        """Robust standard deviation within clusters, for cells that are keyed by the outcome."""
         distance = np.abs(self._value - self.median[:, None])
         weight = self.n * self.count[:, None]
         typical = 1.4826 * float(_medians(distance.reshape(1, -1), weight.reshape(1, -1))[0])
@@ -125,15 +125,15 @@ class ClusterCells:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """What the quadrature reads of `ClusterCells`: arrays, or a PyMC model's variables.
+    """The inputs of the quadrature: arrays of `ClusterCells`, or a PyMC model's variables.
 
     Parameters
     ----------
     n, total : array, shape (K, P)
         Units and total of each cell.
     start : array, shape (K,)
-        Where the search of each mode starts: the linear predictor of a smoothed mean (student_t:
-        the median, which outliers do not drag away).
+        Start of the search for each mode: the linear predictor of a smoothed mean (for student_t,
+        of the median, which is robust to outliers).
     """
 
     n: Any
@@ -142,14 +142,14 @@ class Layout:
 
     @classmethod
     def of(cls, cells: ClusterCells, family: Family, *, each_cluster: bool = False) -> Layout:
-        """Read cells, by profile or with the profile of each cluster repeated."""
+        """Read cells, one entry per profile or one per cluster."""
         rate = family.link.inside(cells.median if density_of(family).by_value else cells.rate, 1e-9)
         at = cells.profile if each_cluster else slice(None)
         return cls(cells.n[at], cells.total[at], family.link.of_mean(rate)[at])
 
 
 def density_of(family: Family) -> CellDensity:
-    """Return how a family is fitted to cells; raise where it is not."""
+    """Return the cell density of a family; raise ValueError for families fitted to moments."""
     if family.cells is None:
         raise ValueError(f"family {family.name!r} is fitted to moments, not to cells")
     return family.cells
@@ -165,7 +165,7 @@ def integrated_log_likelihood(
     scale: Any,
     nodes: int,
 ) -> Any:
-    """Return log L_k of each profile, but for the part that depends on the outcomes alone.
+    """Return log L_k of each profile, without the part that depends only on the outcomes.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def integrated_log_likelihood(
 
 
 def log_sum_exp(terms: Floats) -> Floats:
-    """Return log(sum(exp(terms))) over the last axis; -inf where all terms are."""
+    """Return log(sum(exp(terms))) over the last axis; -inf if all terms are."""
     largest = terms.max(axis=-1)
     safe = np.where(np.isfinite(largest), largest, 0.0)
     with np.errstate(divide="ignore"):
@@ -237,12 +237,12 @@ def find_mode(
 
 
 def largest_step(family: Family, scale: Any) -> Any:
-    """Return by how much a step to the mode may move a linear predictor; of `scale`'s shape."""
+    """Return the largest change of a linear predictor in one step to the mode; shape of `scale`."""
     return MAX_STEP * (scale if family.has_within_sd else np.ones_like(scale))
 
 
 def _medians(values: Floats, n: Floats) -> Floats:
-    """Return the median of each row's values, of which there are n; shape (K,)."""
+    """Return the median of each row's values, with frequencies n; shape (K,)."""
     order = np.argsort(np.where(n > 0, values, np.inf), axis=1)
     below = np.cumsum(np.take_along_axis(n, order, axis=1), axis=1)
     middle = (2 * below < below[:, -1:]).sum(axis=1, keepdims=True)
@@ -259,6 +259,6 @@ def _derivatives(
 
 
 def grid(nodes: int) -> tuple[Floats, Floats]:
-    """Return positions in scales and weights of the nodes; shape (nodes,) each."""
+    """Return the nodes' positions, in scales, and weights; shape (nodes,) each."""
     z, step = np.linspace(-REACH, REACH, nodes, retstep=True)
     return np.sinh(STRETCH * z) / STRETCH, np.cosh(STRETCH * z) * step

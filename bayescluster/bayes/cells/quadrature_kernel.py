@@ -1,9 +1,9 @@
 """The integrals of :mod:`bayescluster.bayes.cells.intercept_quadrature` as one PyTensor operation.
 
-The same arithmetic, compiled as plain loops by Numba together with its gradient, which Fisher's
-identity gives from the same nodes: the derivative of log L_j is the mean of the integrand's
-derivative under the integrand. Written as a PyTensor expression instead, the quadrature takes four
-times as long to compile. Tests hold it to the NumPy version.
+The same arithmetic as compiled Numba loops, together with its gradient. Fisher's identity gives the
+gradient from the same nodes: the derivative of log L_j is the integrand-weighted mean of the
+derivative of its logarithm. As a PyTensor expression, the quadrature would take four times as long
+to compile. Tests compare it with the NumPy version.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class IntegratedLikelihood(Op):  # type: ignore[misc]
         return Apply(self, variables, [pt.dscalar(), level, offset, between_sd, shape])
 
     def perform(self, node: Apply[Any], inputs: list[Any], outputs: list[list[Any]]) -> None:
-        """Evaluate, outside of Numba's mode too."""
+        """Evaluate the operation outside Numba's mode."""
         results = _compiled(self.family, self.nodes)(*inputs)
         for storage, result in zip(outputs, results, strict=True):
             storage[0] = np.asarray(result)
@@ -65,12 +65,12 @@ class IntegratedLikelihood(Op):  # type: ignore[misc]
         outputs: list[Variable[Any, Any]],
         cotangents: list[Variable[Any, Any]],
     ) -> list[Variable[Any, Any]]:
-        """Return the gradient: the derivatives are outputs already."""
+        """Return the gradient, whose derivatives are already among the outputs."""
         disconnected = [DisconnectedType()() for _ in inputs[4:]]
         return [*(cotangents[0] * derivative for derivative in outputs[1:]), *disconnected]
 
     def connection_pattern(self, node: Apply[Any]) -> list[list[bool]]:
-        """Say that only the sum may be differentiated, in the first four inputs."""
+        """Return that only the sum is differentiable, in the first four inputs."""
         return [[i < 4, False, False, False, False] for i in range(len(node.inputs))]
 
 
@@ -145,7 +145,7 @@ def _kernel(family: str, nodes: int, njit: Callable[..., Any]) -> Callable[..., 
                         slopes_phi[q] += in_phi
                 terms[q] = term
                 largest = max(largest, term)
-            if largest == -np.inf:  # rates beyond what floats hold
+            if largest == -np.inf:  # rates overflow
                 value = -np.inf
                 continue
             mass = 0.0

@@ -1,8 +1,9 @@
 """The Gaussian hierarchical posterior by integration: no sampler, no compilation.
 
-Given the two standard deviations all else is Gaussian (:mod:`..gaussian.conditional`), so the
-posterior is a two-dimensional integral (:mod:`.quadrature`), with further sums where priors are
-Student's t (:mod:`.mixing`). See Gelman et al. (2013), Bayesian Data Analysis, 3rd edition,
+Given the two standard deviations, all other parameters are Gaussian
+(:mod:`..gaussian.conditional_posterior`), so the posterior is a two-dimensional integral
+(:mod:`.sd_grid`), with further sums for Student's t priors (:mod:`.student_priors`). See Gelman et
+al. (2013), Bayesian Data Analysis, 3rd edition,
 section 5.4.
 """
 
@@ -33,17 +34,17 @@ from .student_priors import Mixing
 
 Map = Callable[[Floats], Floats]
 
-#: Share of the posterior that a component must hold to be looked at, and that all components
-#: together hold that are left out.
+#: Share of the posterior below which a component may be ignored, and that all ignored components
+#: may hold together.
 LEAST_WEIGHT, LEFT_OUT = 1e-15, 1e-10
-#: Standard deviations below this are taken for it.
+#: Smaller standard deviations are replaced by this.
 LEAST_SD = 1e-300
-#: Columns of the table.
+#: Columns of `ExactPosterior.to_dataframe`.
 COLUMNS = ("parameter", "mean", "sd", "ci_lower", "ci_upper", "ci_prob")
 
 
 def is_integrable(spec: ModelSpec) -> bool:
-    """Whether all but two parameters of a specification's model are gaussian given these two."""
+    """Whether the parameters other than two standard deviations are Gaussian given these two."""
     varying = spec.heterogeneity
     closed = spec.family.cells is None
     return closed and not varying.slopes and not varying.between_sd_by_arm
@@ -60,13 +61,13 @@ def exact_posterior(exp: Experiment) -> ExactPosterior:
     Returns
     -------
     ExactPosterior
-        Means, SDs, quantiles, the log-evidence and draws, of every parameter.
+        Means, SDs, quantiles and draws of each parameter, and the log-evidence.
 
     Raises
     ------
     FitError
-        Where the model cannot be built or has no such integral (see `is_integrable`), or the
-        integral does not converge.
+        If the model cannot be built, its posterior is not such an integral (see `is_integrable`),
+        or the integral does not converge.
 
     Examples
     --------
@@ -79,7 +80,7 @@ def exact_posterior(exp: Experiment) -> ExactPosterior:
     if not is_integrable(exp.spec):
         raise FitError(
             f"the posterior of this {exp.spec.outcome.family} model is not a two-dimensional "
-            "integral: it is for gaussian and lognormal outcomes with one between_sd and effects "
+            "integral: that needs a gaussian or lognormal outcome, one between_sd, and effects "
             "that are the same in every cluster; use fit"
         )
     moments = exp.moments()
@@ -101,9 +102,9 @@ class Nodes:
     weight : ndarray, shape (K,)
         Posterior probabilities.
     between_sd, within_offset : ndarray, shape (K,)
-        tau, and log sigma less the conditional's `log_sd`.
+        tau, and log sigma minus the conditional's `log_sd`.
     mean : ndarray, shape (d, K)
-        Conditional means of the locations, less the conditional's reference.
+        Conditional means of the locations, minus the conditional's reference.
     cov : ndarray, shape (d, d, K)
         Conditional covariance matrices.
     """
@@ -119,9 +120,9 @@ class Nodes:
 class ExactPosterior(Tidy):
     """The posterior by deterministic integration.
 
-    The grid is refined until doubling its step moves the log-evidence by less than 1e-8, and no
-    mean or SD by more than 1e-6 posterior SDs; halving a step squares the error, which is therefore
-    far smaller.
+    The grid is refined until doubling its step changes the log-evidence by less than 1e-8, and each
+    mean and SD by less than 1e-6 posterior SDs. Halving a step squares the error, so the actual
+    error is far smaller.
 
     Parameters
     ----------
@@ -160,15 +161,15 @@ class ExactPosterior(Tidy):
         stratum_levels: NDArray[Any] | None = None,
         ci_prob: float = DEFAULT_CI_PROB,
     ) -> ExactPosterior:
-        """Integrate the posterior of given statistics.
+        """Integrate the posterior given statistics and priors.
 
         Parameters
         ----------
         data : GaussianStatistics
             The data.
         priors : mapping of str to Prior
-            Prior of intercept_mean, of every regressor, of between_sd and within_sd, and of
-            stratum_effect where there are strata; in the outcome's own unit.
+            Prior of intercept_mean, of each regressor, of between_sd and within_sd, and (with
+            strata) of stratum_effect; in the outcome's own unit.
         stratum : ndarray, shape (J,), optional
             Code of each cluster's stratum, 0 to S - 1.
         stratum_levels : ndarray, shape (S,), optional
@@ -216,16 +217,16 @@ class ExactPosterior(Tidy):
 
     @cached_property
     def mean(self) -> dict[str, float]:
-        """Posterior mean of every parameter."""
+        """Posterior mean of each parameter."""
         return {name: self.marginal(name).mean for name in self.parameters}
 
     @cached_property
     def sd(self) -> dict[str, float]:
-        """Posterior standard deviation of every parameter."""
+        """Posterior standard deviation of each parameter."""
         return {name: self.marginal(name).sd for name in self.parameters}
 
     def quantile(self, prob: ArrayLike) -> dict[str, Floats]:
-        """Return the quantiles of every parameter at the given probabilities; their shape."""
+        """Return each parameter's quantiles at `prob`, with the shape of `prob`."""
         return {name: self.marginal(name).quantile(prob) for name in self.parameters}
 
     def marginal(self, name: str) -> Marginal:
@@ -287,11 +288,11 @@ class ExactPosterior(Tidy):
         )
 
     def draw(self, n: int, rng: np.random.Generator) -> dict[str, Floats]:
-        """Draw independently from the posterior.
+        """Return independent draws from the posterior.
 
         The standard deviations are drawn by rejection from the exact density (the proposal is its
-        bilinear interpolant), all else from its exact conditional; after Student's t priors, Gibbs
-        steps, which leave the posterior as it is, remove what the rule of `mixing` leaves.
+        bilinear interpolant), all else from its exact conditional. With Student's t priors, Gibbs
+        steps, which preserve the posterior, remove the remaining error of the rule in `mixing`.
 
         Parameters
         ----------
@@ -303,7 +304,7 @@ class ExactPosterior(Tidy):
         Returns
         -------
         dict of ndarray
-            Draws of shape (n,) by parameter; stratum_effect, where there are strata, is (n, S).
+            Draws of shape (n,) by parameter; stratum_effect, if there are strata, is (n, S).
         """
         scales = self.between_prior, self.within_prior
         integrand = partial(_field, self.conditional, self.mixing, scales)
@@ -320,9 +321,9 @@ class ExactPosterior(Tidy):
         return drawn
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row a parameter: parameter, mean, sd, ci_lower, ci_upper, ci_prob.
+        """Return one row per parameter: parameter, mean, sd, ci_lower, ci_upper, ci_prob.
 
-        The intervals are equal-tailed, of level `ci_prob`.
+        The intervals are equal-tailed with level `ci_prob`.
         """
         tail = (1 - self.ci_prob) / 2
         rows = []
@@ -390,7 +391,7 @@ def _square(fields: Floats) -> Floats:
 def _scan(
     data: GaussianStatistics, conditional: Conditional, scales: tuple[Prior, Prior]
 ) -> tuple[tuple[Floats, Floats], tuple[float, float]]:
-    """Return log tau and l to look for the posterior over, and their rough standard deviations."""
+    """Return the values of log tau and l to scan, and their rough standard deviations."""
     means = np.log(np.std(data.outcome_mean))
     prior = scales[0].parameters
     typical = np.log(prior.get("sigma") or prior.get("mean") or prior["median"])

@@ -1,4 +1,4 @@
-"""The posterior by integration as the same tree as by NUTS, and many posteriors as one table."""
+"""The integrated posterior as a DataTree like that of NUTS, and many posteriors as one table."""
 
 from __future__ import annotations
 
@@ -23,38 +23,38 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-#: Chains that independent draws are laid out as: this, or its largest factor that divides them.
+#: Number of chains of the independent draws: this, or its largest factor that divides the draws.
 MAX_CHAINS = 4
 
 
 def fit_exact(exp: Experiment, draws: int = 4_000, seed: int = 0) -> xr.DataTree:
-    """Integrate the posterior of an experiment, without a sampler, and draw from it.
+    """Integrate the posterior of an experiment without a sampler, and draw from it.
 
-    The draws are independent, so every one counts as an effective one. Where their number allows,
-    they are laid out as four chains, for the functions of ArviZ that compare chains.
+    The draws are independent, so the effective sample size is their number. If that number is
+    divisible, they are arranged as four chains, for ArviZ functions that compare chains.
 
     Parameters
     ----------
     exp : Experiment
         Data and specification.
     draws : int
-        Number of independent draws, of all chains together.
+        Number of independent draws, over all chains.
     seed : int
-        Seed of every draw.
+        Random seed.
 
     Returns
     -------
     DataTree
-        The groups of `fit`: ``posterior``, ``sample_stats`` (diverging: never),
+        The groups of `fit`: ``posterior``, ``sample_stats`` (no divergences),
         ``log_likelihood``, ``posterior_predictive``, ``prior_predictive``, ``prior``,
-        ``observed_data``, ``constant_data``. To the attributes of `fit` are added log_evidence (the
-        log marginal likelihood of all units) and exact_moments (JSON: mean and sd of every
-        parameter, not from the draws).
+        ``observed_data``, ``constant_data``. Attributes in addition to those of `fit`: log_evidence
+        (the log marginal likelihood of all units) and exact_moments (JSON: exact mean and sd of
+        each parameter, not estimated from the draws).
 
     Raises
     ------
     FitError
-        Where the model cannot be built, or the integral does not converge.
+        If the model cannot be built, or the integral does not converge.
 
     See Also
     --------
@@ -90,7 +90,7 @@ def fit_exact(exp: Experiment, draws: int = 4_000, seed: int = 0) -> xr.DataTree
 
 
 def _groups(drawn: Mapping[str, Floats]) -> dict[str, xr.Dataset]:
-    """Return the groups that the sampler would give, positions for labels."""
+    """Return the groups that the sampler would give, with positions instead of labels."""
     import xarray as xr
 
     draws = len(drawn["between_sd"])
@@ -114,34 +114,34 @@ def exact_posteriors(
     truth: Mapping[str, ArrayLike] | None = None,
     n_jobs: int = 1,
 ) -> pd.DataFrame:
-    """Integrate the posteriors of many experiments, as a study by simulation needs them.
+    """Integrate the posteriors of many experiments, for example in a simulation study.
 
     Parameters
     ----------
     experiments : iterable of Experiment or ClusterMoments
-        The data; moments as `Experiment.from_moments` takes them.
+        The data; moments as for `Experiment.from_moments`.
     spec : ModelSpec, optional
-        Specification of those that come as moments.
+        Specification of experiments given as moments.
     truth : mapping of str to float or array-like, optional
-        True values of parameters, one for all experiments or one for each.
+        True values of parameters, one for all experiments or one per experiment.
     n_jobs : int
-        Processes to spread the work over (joblib); a new one takes two seconds to start.
+        Number of processes (joblib); each takes two seconds to start.
 
     Returns
     -------
     DataFrame
-        One row an experiment and parameter: experiment (its position), parameter, mean, sd,
+        One row per experiment and parameter: experiment (its position), parameter, mean, sd,
         ci_lower, ci_upper, ci_prob, log_evidence; with `truth` also truth and cdf, the posterior
-        probability of being below it: uniform over experiments drawn from the prior (Cook, Gelman &
-        Rubin 2006, Journal of Computational and Graphical Statistics 15: 675-692). Both are NaN for
-        parameters that `truth` does not name.
+        probability of a value below the truth. It is uniform over experiments drawn from the prior
+        (Cook, Gelman & Rubin 2006, Journal of Computational and Graphical Statistics 15: 675-692).
+        Both are NaN for parameters that are not in `truth`.
 
     Raises
     ------
     FitError
-        Where an integral does not converge.
+        If an integral does not converge.
     ValueError
-        Where moments come without a specification, or a truth has another length.
+        If moments come without a specification, or the length of a truth differs.
     """
     known = list(experiments)
     cases = [_case(data, spec) for data in known]
@@ -167,7 +167,7 @@ def exact_posteriors(
 def _case(
     data: Experiment | ClusterMoments, spec: ModelSpec | None
 ) -> tuple[ClusterMoments, ModelSpec]:
-    """Return what a process needs: an experiment's connection to its source cannot be sent."""
+    """Return the inputs of a worker process; an experiment's database connection cannot be sent."""
     if isinstance(data, Experiment):
         return data.moments(), data.spec
     if spec is None:

@@ -1,4 +1,4 @@
-"""Independent draws from the posterior that :mod:`.posterior` integrates."""
+"""Independent draws from the posterior that :mod:`.exact_posterior` integrates."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .sd_grid import (
 )
 from .student_priors import Mixing
 
-#: Largest ratio of the density to its bilinear interpolant, to begin with.
+#: Initial bound on the ratio of the density to its bilinear interpolant.
 ENVELOPE = 1.25
-#: Gibbs steps after Student's t priors.
+#: Number of Gibbs steps for Student's t priors.
 GIBBS_STEPS = 3
 
 
@@ -29,9 +29,9 @@ def draw_scales(
     Parameters
     ----------
     grid : Grid
-        The density on its nodes; its bilinear interpolant proposes.
+        The density on its nodes; the proposal is its bilinear interpolant.
     field : callable
-        The integrand, by log tau and l.
+        The integrand, as a function of log tau and l.
     n : int
         Number of draws.
     rng : numpy.random.Generator
@@ -60,14 +60,14 @@ def draw_scales(
             parts = zip(*kept, strict=True)
             u, offset, fields = (np.concatenate(part, axis=-1)[..., :n] for part in parts)
             return log_tau(grid.center, u), offset, fields
-        envelope = 2 * greatest  # the interpolant was too low somewhere: begin again
-    raise FitError("independent draws could not be made: the grid is too coarse; use fit")
+        envelope = 2 * greatest  # the interpolant was too low somewhere: start again
+    raise FitError("independent draws failed: the grid is too coarse; use fit")
 
 
 def _propose(grid: Grid, n: int, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
-    """Draw (u, l) from the bilinear interpolant of the density, and return its log there.
+    """Draw (u, l) from the bilinear interpolant of the density; return them and its log there.
 
-    That is a node by its weight, moved by the sum of two uniform variables on each axis.
+    A draw is a node, chosen by weight, moved by the sum of two uniform variables on each axis.
     """
     weight = np.pad(grid.weight, 2)
     node = rng.choice(weight.size, n, p=weight.ravel())
@@ -120,10 +120,10 @@ def draw_strata(
     b: Floats,
     rng: np.random.Generator,
 ) -> Floats:
-    """Draw the stratum effects given all else; shape (n, S).
+    """Draw the stratum effects given all other parameters; shape (n, S).
 
-    Independent normal variables, less their sum in proportion to their variances, are the same
-    variables conditioned on a sum of zero.
+    Independent normal variables, minus their sum in proportion to their variances, have the
+    distribution of these variables conditioned on a sum of zero.
     """
     drawn = np.empty((len(offset), len(conditional.starts)))
     for part, variance, center, slope in conditional.strata(between_sd, offset):

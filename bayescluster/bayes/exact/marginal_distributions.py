@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ..._support.arrays import Floats
 
-#: Newton steps (or bisections) at most, and the error in probability that ends them.
+#: Largest number of Newton steps (or bisections), and the error in probability at which they stop.
 MAX_STEPS, PRECISION = 200, 1e-12
 
 
@@ -20,20 +20,20 @@ class Marginal(Protocol):
 
     @property
     def mean(self) -> float:
-        """Its mean."""
+        """Mean of the marginal."""
 
     @property
     def sd(self) -> float:
-        """Its standard deviation."""
+        """Standard deviation of the marginal."""
 
     def cdf(self, value: ArrayLike) -> Floats:
-        """Return the posterior probability of being below `value`; its shape."""
+        """Return the posterior probability of a value below `value`, with the shape of `value`."""
 
     def pdf(self, value: ArrayLike) -> Floats:
-        """Return the density at `value`; its shape."""
+        """Return the density at `value`, with the shape of `value`."""
 
     def quantile(self, prob: ArrayLike) -> Floats:
-        """Return the quantiles of the given probabilities; their shape."""
+        """Return the quantiles at `prob`, with the shape of `prob`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,18 +62,18 @@ class NormalMixture:
         return float(np.sqrt(self.weight @ spread))
 
     def cdf(self, value: ArrayLike) -> Floats:
-        """Return the probability of being below `value`; its shape."""
+        """Return the probability of a value below `value`, with the shape of `value`."""
         from scipy import special
 
         return special.ndtr(self._standardised(value)) @ self.weight
 
     def pdf(self, value: ArrayLike) -> Floats:
-        """Return the density at `value`; its shape."""
+        """Return the density at `value`, with the shape of `value`."""
         z = self._standardised(value)
         return np.exp(-z * z / 2) @ (self.weight / self.scale) / np.sqrt(2 * np.pi)
 
     def quantile(self, prob: ArrayLike) -> Floats:
-        """Return the quantiles of the given probabilities; their shape."""
+        """Return the quantiles at `prob`, with the shape of `prob`."""
         from scipy import special
 
         prob = np.asarray(prob, dtype=float)
@@ -91,7 +91,7 @@ class NormalMixture:
 class GridMarginal:
     """A smooth density of x on a uniform grid, for the parameter `forward(x)`.
 
-    Between the nodes the density is the sinc interpolant, whose error is that of the trapezoid rule
+    Between the nodes the density is the sinc interpolant; its error is that of the trapezoid rule
     with twice the step (Stenger 1993, Numerical Methods Based on Sinc and Analytic Functions).
 
     Parameters
@@ -101,7 +101,7 @@ class GridMarginal:
     weight : ndarray, shape (K,)
         Their probabilities, which sum to 1.
     forward, backward, slope : callable
-        From x to the parameter, increasing; back; and the derivative of `forward` at x.
+        Increasing map from x to the parameter, its inverse, and its derivative at x.
     """
 
     node: Floats
@@ -122,16 +122,16 @@ class GridMarginal:
         return float(np.sqrt(self.weight @ (value - self.weight @ value) ** 2))
 
     def cdf(self, value: ArrayLike) -> Floats:
-        """Return the probability of being below `value`, a positive number; its shape."""
+        """Return the probability of a value below `value` (positive), with the shape of `value`."""
         return self._cdf(self.backward(np.asarray(value, dtype=float)))
 
     def pdf(self, value: ArrayLike) -> Floats:
-        """Return the density at `value`, a positive number; its shape."""
+        """Return the density at `value` (positive), with the shape of `value`."""
         x = self.backward(np.asarray(value, dtype=float))
         return self._pdf(x) / self.slope(x)
 
     def quantile(self, prob: ArrayLike) -> Floats:
-        """Return the quantiles of the given probabilities; their shape."""
+        """Return the quantiles at `prob`, with the shape of `prob`."""
         prob = np.asarray(prob, dtype=float)
         low, high = (np.full(prob.shape, self.node[end]) for end in (0, -1))
         start = np.interp(prob, np.cumsum(self.weight), self.node)
@@ -162,7 +162,7 @@ def _invert(
     high: Floats,
     start: Floats,
 ) -> Floats:
-    """Solve cdf(x) = prob between low and high by Newton's method, bisecting where it leaves."""
+    """Solve cdf(x) = prob between low and high by Newton's method, or bisection if it leaves."""
     x = np.clip(start, low, high)
     for _ in range(MAX_STEPS):
         gap = cdf(x) - prob

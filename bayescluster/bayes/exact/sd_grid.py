@@ -1,11 +1,12 @@
-"""The trapezoid rule over the two standard deviations, refined until it agrees with itself.
+"""The trapezoid rule over the two standard deviations, refined until it converges.
 
-Coordinates are the offset l = log sigma - constant, and u with log tau = c + u - exp(-u). For large
-u that is log tau; as tau goes to zero, where its posterior has positive density and log tau a long
-left tail, u stays above -4. The trapezoid rule converges exponentially on smooth integrands that
-vanish at both ends (Takahasi & Mori 1974, Publ. RIMS 9: 721-741; Trefethen & Weideman 2014, SIAM
-Review 56: 385-458): halving the step squares the error. The grid spans the posterior's mode by its
-true Hessian, and all points of a wide scan that matter; it grows until its edges hold nothing.
+The coordinates are the offset l = log sigma - constant, and u with log tau = c + u - exp(-u). For
+large u, log tau is about c + u. As tau goes to zero, its posterior density stays positive and
+log tau has a long left tail, but u stays above -4. The trapezoid rule converges exponentially on
+smooth integrands that vanish at both ends (Takahasi & Mori 1974, Publ. RIMS 9: 721-741; Trefethen &
+Weideman 2014, SIAM Review 56: 385-458): halving the step squares the error. The first grid covers
+the mode, scaled by its Hessian, and all points of a wide scan with notable density. It grows until
+the probability at its edges is negligible.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ import numpy as np
 from ..._support.arrays import Booleans, Floats
 from ...errors import FitError
 
-#: From (log tau, l), each of shape (K,), to log-density (K,) and further fields (m, K).
+#: Maps (log tau, l), each of shape (K,), to the log-density (K,) and further fields (m, K).
 Field = Callable[[Floats, Floats], tuple[Floats, Floats]]
 
 #: Steps of the first grid in conditional standard deviations at the mode, and their upper limits;
 #: log tau is skewed, log sigma hardly.
 STEP = (0.36, 0.46)
 MAX_STEP = (0.11, 0.3)
-#: Nats below the maximum at which the density is left out, and left alone at the grid's edges.
+#: Points this many nats below the maximum are ignored; share of the posterior allowed at an edge.
 DEPTH = 36.0
 EDGE = 1e-10
-#: Largest change of the log-evidence, and of moments in posterior SDs, by doubling a step.
+#: Largest change of the log-evidence, and of moments in posterior SDs, when the step is doubled.
 EVIDENCE_TOLERANCE, MOMENT_TOLERANCE = 1e-8, 1e-6
 MAX_NODES, MAX_ROUNDS = 400_000, 40
-#: Where u ends on the left: log tau is 150 below c there.
+#: Left end of u, where log tau is 150 below c.
 LEFT_END = -5.0
-#: Where the mode lies in u; the map is smooth on the scale of 1 there.
+#: Position of the mode in u, where the map is smooth on the scale of 1.
 MODE_U = 1.0
 #: Posterior probability below which a node's moments are not computed.
 NEGLIGIBLE = 1e-18
@@ -49,13 +50,13 @@ class Grid:
     center : float
         c of the map log tau = c + u - exp(-u).
     u : ndarray, shape (nu,)
-        Equally spaced.
+        Equally spaced values of u.
     offset : ndarray, shape (nl,)
-        Equally spaced.
+        Equally spaced values of l.
     log_density : ndarray, shape (nu, nl)
-        Of (u, l), not normalised.
+        Log-density of (u, l), not normalised.
     fields : ndarray, shape (m, nu, nl)
-        Whatever else the integrand gave.
+        The further fields of the integrand.
     """
 
     center: float
@@ -71,7 +72,7 @@ class Grid:
 
     @property
     def log_tau(self) -> Floats:
-        """The log tau of the first axis; shape (nu,)."""
+        """Values of log tau on the first axis; shape (nu,)."""
         return log_tau(self.center, self.u)
 
     @cached_property
@@ -94,7 +95,7 @@ def log_tau(center: float, u: Floats) -> Floats:
 
 
 def to_u(center: float, log_taus: Floats) -> Floats:
-    """Return the u of given log tau: with y = log tau - c and w = exp(-u), w + log w = -y."""
+    """Return u for given log tau: with y = log tau - c and w = exp(-u), w + log w = -y."""
     from scipy import special
 
     shifted = log_taus - center
@@ -102,7 +103,7 @@ def to_u(center: float, log_taus: Floats) -> Floats:
 
 
 def in_u(field: Field, center: float, u: Floats, offset: Floats) -> tuple[Floats, Floats]:
-    """Evaluate the density of (u, l), from that of (log tau, l); with the further fields."""
+    """Evaluate the density of (u, l), from that of (log tau, l), and the further fields."""
     log_density, fields = field(log_tau(center, u), offset)
     return log_density + np.log1p(np.exp(-u)), fields
 
@@ -118,19 +119,19 @@ def integrate(
     Parameters
     ----------
     field : callable
-        The integrand, by log tau and l.
+        The integrand, as a function of log tau and l.
     moments : callable
-        From log tau, l (K,) and the fields (m, K) of K nodes to conditional means and variances of
-        q quantities, each of shape (q, K), on which convergence is judged.
+        Maps log tau, l (K,) and the fields (m, K) of K nodes to conditional means and variances of
+        q quantities, each of shape (q, K); convergence is judged on these.
     scan : tuple of ndarray
-        Values of log tau and of l to look for the density over.
+        Values of log tau and of l at which to look for density.
     scales : tuple of float
-        Rough standard deviations of log tau and l, were both well determined.
+        Rough standard deviations of log tau and l if both are well determined.
 
     Raises
     ------
     FitError
-        Where the rule does not converge on a grid of bearable size.
+        If the rule does not converge on a grid of acceptable size.
     """
     grid = _hold(field, _first_grid(field, scan, scales))
     for _ in range(MAX_ROUNDS):
@@ -139,7 +140,7 @@ def integrate(
             return grid
         for axis in failing:
             grid = _halve(field, grid, axis)
-    raise _failure("it does not settle as the grid is refined")
+    raise _failure("the result keeps changing as the grid is refined")
 
 
 def _failure(why: str) -> FitError:
@@ -154,7 +155,7 @@ def around_mode(
 ) -> tuple[Floats, Floats]:
     """Return log tau and l at the mode (first), and two standard deviations around it; (9,) each.
 
-    Parameters are those of `integrate`.
+    The parameters are those of `integrate`.
     """
     mode, hessian, _ = _search(field, scan, scales)
     i, j = (axis.ravel() for axis in np.meshgrid([0, -2, 2], [0, -2, 2], indexing="ij"))
@@ -176,7 +177,7 @@ def _first_grid(field: Field, scan: tuple[Floats, Floats], scales: tuple[float, 
     """Lay a grid around the mode, over all scanned points that are not negligible."""
     mode, hessian, near = _search(field, scan, scales)
     center = mode[0] - MODE_U + np.exp(-MODE_U)
-    stretch = np.array([1 + np.exp(-MODE_U), 1.0])  # of log tau against u
+    stretch = np.array([1 + np.exp(-MODE_U), 1.0])  # derivative of log tau in u
     conditional = 1 / np.sqrt(np.diag(hessian)) / stretch
     marginal = np.sqrt(np.diag(np.linalg.inv(hessian))) / stretch
     middle = np.array([MODE_U, mode[1]])
@@ -193,7 +194,7 @@ def _first_grid(field: Field, scan: tuple[Floats, Floats], scales: tuple[float, 
 
 
 def _find_mode(field: Field, start: Floats, scales: Floats) -> tuple[Floats, Floats, float]:
-    """Climb to the mode by Newton's method; return it, minus the Hessian, the log-density."""
+    """Find the mode by Newton's method; return it, minus the Hessian, and the log-density."""
     at, step = start, 0.1 * scales
     for _ in range(MAX_ROUNDS):
         gradient, hessian, here = _slopes(field, at, step)
@@ -227,7 +228,7 @@ def _slopes(field: Field, at: Floats, step: Floats) -> tuple[Floats, Floats, flo
 
 def _evaluate(field: Field, center: float, u: Floats, offset: Floats) -> Grid:
     if len(u) * len(offset) > MAX_NODES:
-        raise _failure(f"that would take a grid of {len(u):,} x {len(offset):,} nodes")
+        raise _failure(f"it needs a grid of {len(u):,} x {len(offset):,} nodes")
     points = (axis.ravel() for axis in np.meshgrid(u, offset, indexing="ij"))
     log_density, fields = in_u(field, center, *points)
     shape = (len(u), len(offset))
@@ -235,7 +236,7 @@ def _evaluate(field: Field, center: float, u: Floats, offset: Floats) -> Grid:
 
 
 def _join(first: Grid, second: Grid, axis: int) -> Grid:
-    """Put two grids together along one axis, sorted."""
+    """Join two grids along one axis, sorted."""
     axes = [first.u, first.offset]
     axes[axis] = np.concatenate([axes[axis], (second.u, second.offset)[axis]])
     order = np.argsort(axes[axis])
@@ -253,7 +254,7 @@ def _halve(field: Field, grid: Grid, axis: int) -> Grid:
 
 
 def _hold(field: Field, grid: Grid) -> Grid:
-    """Extend a grid until its edges hold nothing, then cut off what holds nothing."""
+    """Extend a grid until the density at its edges is negligible, then trim it."""
     for _ in range(MAX_ROUNDS):
         full = [(axis, end) for axis in (0, 1) for end in (0, -1) if _edge(grid, axis, end) > EDGE]
         if not full:
@@ -264,13 +265,13 @@ def _hold(field: Field, grid: Grid) -> Grid:
             more = axes[axis][end] + steps
             axes[axis] = more if axis else more[more >= LEFT_END]
             if not len(axes[axis]):
-                raise _failure("between_sd has no least value that matters")
+                raise _failure("the posterior of between_sd does not vanish near 0")
             grid = _join(grid, _evaluate(field, grid.center, *axes), axis)
-    raise _failure("it has no end that could be found")
+    raise _failure("the posterior has no end within reach")
 
 
 def _edge(grid: Grid, axis: int, end: int) -> float:
-    """Return what an edge holds of the posterior and of its second moments."""
+    """Return the share of the posterior, and of its second moments, at an edge."""
     marginal = grid.weight.sum(axis=1 - axis)
     value = np.exp((grid.log_tau, grid.offset)[axis] - (grid.log_tau, grid.offset)[axis].max())
     mean = marginal @ value
@@ -279,7 +280,7 @@ def _edge(grid: Grid, axis: int, end: int) -> float:
 
 
 def _trim(grid: Grid) -> Grid:
-    """Cut off the ends of both axes that hold less than a thousandth of what an edge may."""
+    """Trim the ends of both axes with less than a thousandth of the share allowed at an edge."""
     keep = []
     for axis in (0, 1):
         held = np.flatnonzero(grid.weight.sum(axis=1 - axis) > EDGE / 1000)

@@ -1,11 +1,11 @@
-"""Student's t priors as scale mixtures of normals, by Gauss rules made for the data at hand.
+"""Student's t priors as scale mixtures of normals, with Gauss rules adapted to the data.
 
 theta ~ Student(nu, mu, s) is theta | g ~ Normal(mu, s / sqrt(g)), g ~ Gamma(nu / 2, rate nu / 2)
-(Andrews & Mallows 1974, JRSS B 36: 99-102). Given all else, g enters the posterior through the
-weight x = g / (g + a) of the prior against the data, and mean and variance of theta are linear in
-x. So g is integrated by the Gauss rule in x of its own posterior at the mode of all else: a few
-nodes are exact for its moments there, and converge geometrically nearby, whether the data dominate
-the prior or the prior the data.
+(Andrews & Mallows 1974, JRSS B 36: 99-102). Given all other parameters, g enters the posterior
+through the weight x = g / (g + a) of the prior relative to the data, and the mean and variance of
+theta are linear in x. So g is integrated by the Gauss rule in x for its own posterior at the mode
+of the other parameters. A few nodes are exact for its moments there and converge geometrically
+nearby, whether data or prior dominate.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from ...errors import FitError
 from ...spec.priors import Prior
 from ..gaussian.conditional_posterior import eliminate, solve
 
-#: Nodes of a rule, tried in turn until the next one gives the same.
+#: Sizes of a rule, tried in turn until the next one gives the same result.
 RULES = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-#: From this many on, the trapezoid rule: where the data hardly count (a below a tenth) the marginal
-#: posterior is nearly the prior itself, whose shape takes nodes over all of g.
+#: Rules from this size on are trapezoid rules: if the data carry little weight (a below 0.1), the
+#: marginal posterior is nearly the prior, whose shape needs nodes over the whole range of g.
 TRAPEZOID = 24
-#: Largest changes by a finer rule: of the log-evidence, of means and SDs in posterior SDs.
+#: Largest changes by a finer rule: of the log-evidence, and of means and SDs in posterior SDs.
 EVIDENCE_TOLERANCE, MOMENT_TOLERANCE = 1e-8, 1e-7
-#: Nats below its maximum at which the density of g is left out.
+#: The density of g is ignored this many nats below its maximum.
 DEPTH = 32
-#: Largest change of marginal probabilities, and the points where, in posterior SDs from the mean.
+#: Largest change of marginal probabilities, and their points in posterior SDs from the mean.
 CDF_TOLERANCE = 1e-6
 CDF_POINTS = (-3.0, -2.0, -1.0, -0.5, -0.2, 0.0, 0.2, 0.5, 1.0, 2.0, 3.0)
-#: Nodes of all rules together times q^2, beyond which the integral would take minutes.
+#: Largest product of all rules' sizes and q^2; beyond it, the integral would take minutes.
 MAX_WORK = 150_000
 #: Components that are expanded at once.
 CHUNK = 100_000
@@ -46,7 +46,7 @@ class Mixing:
     Parameters
     ----------
     nu, mu, sigma : ndarray, shape (q,)
-        The priors; mu counted from the reference of the conditional's locations.
+        The priors; mu is measured from the reference of the conditional's locations.
     precision : ndarray, shape (q, T)
         Nodes g.
     log_weight : ndarray, shape (T,)
@@ -61,7 +61,7 @@ class Mixing:
 
     @classmethod
     def of(cls, priors: Sequence[Prior], reference: Floats) -> Mixing:
-        """Take up the priors, with a single node for each."""
+        """Start from the priors, with a single node for each."""
         given = [prior.parameters for prior in priors]
         nu, mu, sigma = (np.array([p[key] for p in given]) for key in ("nu", "mu", "sigma"))
         start = np.ones((len(given), 1))
@@ -79,7 +79,7 @@ class Mixing:
         Raises
         ------
         FitError
-            Where the priors together need too many nodes, or one does not converge.
+            If the priors together need too many nodes, or a rule does not converge.
         """
         if not len(self.nu):
             return self
@@ -100,7 +100,7 @@ class Mixing:
         ----------
         log_scale : ndarray, shape (K,)
         augmented : ndarray, shape (d + 1, d + 1, K)
-            As `Conditional.evaluate` gives them.
+            As returned by `Conditional.evaluate`.
         """
         log_factor, rest = eliminate(augmented, len(augmented) - 1 - len(self.nu))
         if not len(self.nu):
@@ -175,7 +175,7 @@ class Mixing:
     def _size(
         self, factors: Sequence[tuple[float, float]], others: list[int], at: int, augmented: Floats
     ) -> int:
-        """Return the least size of one rule that the next one confirms, the others as given."""
+        """Return the smallest size of one rule that the next size confirms, the others fixed."""
         previous = None
         for step, size in enumerate(RULES):
             rule = self._tensor(factors, [*others[:at], size, *others[at + 1 :]])
@@ -186,7 +186,7 @@ class Mixing:
         raise FitError("a student_t prior could not be integrated; use fit, or a normal prior")
 
     def _results(self, augmented: Floats) -> Floats:
-        """Return log-evidence, means, SDs and probabilities at K points, in their tolerances."""
+        """Return log-evidence, means, SDs and probabilities at K points, in units of tolerance."""
         from scipy import special
 
         evidence = _log_sum_exp(self.log_components(augmented))
@@ -205,9 +205,9 @@ class Mixing:
         return np.concatenate([evidence / EVIDENCE_TOLERANCE, moments, probabilities])
 
     def _cavities(self, augmented: Floats) -> list[tuple[float, float]]:
-        """Return, for each prior, a and the squared distance c of data and prior, in prior scales.
+        """Return a and the squared distance c of data and prior, in prior scales, per prior.
 
-        What the other locations say of theta, their own g at its mean, is Normal; a is its
+        The other locations' information on theta, with their own g at its mean, is Normal; a is its
         precision times s^2.
         """
         g = np.ones(len(self.nu))
@@ -233,7 +233,7 @@ class Mixing:
 
 
 def _rule(nu: float, a: float, c: float, size: int) -> tuple[Floats, Floats]:
-    """Return nodes g and their log-weights against the prior of g."""
+    """Return nodes g and their log-weights relative to the prior of g."""
     log_g = np.linspace(-70 / (nu + 1), np.log(1 + 90 / nu), 1_200)
     log_measure = _log_prior(nu, log_g) + _log_evidence(np.exp(log_g), a, c)
     measure = np.exp(log_measure + np.log(log_g[1] - log_g[0]))
@@ -247,7 +247,7 @@ def _rule(nu: float, a: float, c: float, size: int) -> tuple[Floats, Floats]:
 
 
 def _trapezoid(nu: float, a: float, c: float, size: int, center: float) -> tuple[Floats, Floats]:
-    """Return the trapezoid rule in u, with log g = center + u - exp(-u) as in `quadrature`."""
+    """Return the trapezoid rule in u, with log g = center + u - exp(-u) as in `sd_grid`."""
 
     def density(u: Floats) -> tuple[Floats, Floats, Floats]:
         log_g = center + u - np.exp(-u)
@@ -271,7 +271,7 @@ def _log_prior(nu: float, log_g: Floats) -> Floats:
 
 
 def _log_evidence(g: Floats, a: float, c: float) -> Floats:
-    """Return the log-evidence on g, up to a constant: its data lie c away, with variance 1 / a."""
+    """Return the log-evidence for g, up to a constant: the data lie c away, with variance 1 / a."""
     precision = g / (g + a)
     return (np.log(precision) - c * a * precision) / 2
 

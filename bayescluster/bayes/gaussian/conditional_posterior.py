@@ -1,15 +1,15 @@
 """The locations of the Gaussian hierarchical model, given its two standard deviations.
 
-Given tau (between clusters) and sigma (within), the likelihood of :mod:`.likelihood` is Gaussian in
-theta = (intercept_mean, effects, stratum effects). With b = theta - `reference`, and rows [x, e] of
-regressors (one of them 1) and of the outcome that `reference` leaves unexplained, -2 times the
-exponent is the quadratic form of one augmented matrix in (b, -1):
+Given tau (between clusters) and sigma (within), the likelihood of :mod:`.gaussian_likelihood` is
+Gaussian in theta = (intercept_mean, effects, stratum effects). Let b = theta - `reference`, with
+rows [x, e]: the regressors (one of them 1), and the residual of the outcome at `reference`. Then -2
+times the exponent is the quadratic form of one augmented matrix in (b, -1):
 
     A = sum_j w_j [x_j, e_j]'[x_j, e_j] + [R, z]'[R, z] / sigma^2 + priors,
     w_j = 1 / (tau^2 + sigma^2 / n_j).
 
 Eliminating b leaves the evidence (Lindley & Smith 1972, JRSS B 34: 1-41, for the normal theory).
-The sums over clusters depend on a cluster's size only through w_j, so they are kept by distinct
+The sums over clusters depend on a cluster's size only through w_j, so they are stored by distinct
 size (and stratum). Stratum effects, normal and summing to zero, are eliminated first: with the
 diagonal D = (sum of w in the stratum) + 1 / prior variance, their covariance given b is
 D^-1 - D^-1 1 1' D^-1 / (1' D^-1 1), at a cost that is linear in the number of strata.
@@ -27,10 +27,10 @@ from ..._support.arrays import Floats, Integers
 from ...spec.priors import Prior
 from .gaussian_likelihood import GaussianStatistics
 
-#: Numbers in the arrays that the sums over sizes are made of, and least points at once.
+#: Size of the arrays in the sums over cluster sizes, and smallest number of points at once.
 CHUNK, LEAST_POINTS = 16_384, 64
-#: Multiplications in a matrix product above which OpenBLAS wakes its threads, which on products of
-#: this shape, and with other processes about, take many times longer than one.
+#: Largest number of multiplications in one matrix product. Beyond it OpenBLAS uses threads, which
+#: for this shape, and next to other processes, take many times longer than one thread.
 ONE_THREAD = 200_000
 
 
@@ -38,15 +38,15 @@ ONE_THREAD = 200_000
 class Conditional:
     """The Gaussian conditional distribution of the locations, as a function of tau and sigma.
 
-    With d locations (intercept_mean and effects), G groups of clusters of one size (and stratum)
-    and S strata:
+    With d locations (intercept_mean and effects), G groups of clusters with the same size (and
+    stratum) and S strata:
 
     Parameters
     ----------
     names : tuple of str, length d
         The locations; those with Student's t priors come last.
     reference : ndarray, shape (d,)
-        Point that b is counted from, near the posterior mean, in the outcome's unit.
+        Point from which b is measured, near the posterior mean, in the outcome's unit.
     size, count : ndarray, shape (G,)
         Units in each cluster of the group, and the group's number of clusters.
     products : ndarray, shape ((d + 1)^2, G)
@@ -54,13 +54,13 @@ class Conditional:
     within : ndarray, shape (d + 1, d + 1)
         [R, z]'[R, z].
     prior : ndarray, shape (d + 1, d + 1)
-        The normal priors' part of A.
+        Part of A from the normal priors.
     log_sd : float
-        Half the log of rss / nu, the point that log sigma is counted from.
+        Half the log of rss / nu; log sigma is measured from here.
     within_df, within_rank : int
         nu, and the rank of R.
     constant : float
-        Log-evidence of all units, less what depends on tau, sigma and Student's t priors.
+        Log-evidence of all units, without the terms in tau, sigma and Student's t priors.
     starts : ndarray, shape (S,)
         First group of each stratum; empty without strata.
     stratum_sd : float
@@ -88,16 +88,16 @@ class Conditional:
         priors: Mapping[str, Prior],
         stratum: Integers | None = None,
     ) -> Conditional:
-        """Arrange statistics and priors, in the outcome's unit, by group.
+        """Group statistics and priors by cluster size, in the outcome's unit.
 
         Parameters
         ----------
         data : GaussianStatistics
             The data.
         priors : mapping of str to Prior
-            Priors of every parameter, in the outcome's own unit.
+            Prior of each parameter, in the outcome's own unit.
         stratum : ndarray, shape (J,), optional
-            Code of each cluster's stratum, 0 to S - 1; needed where `priors` has stratum_effect.
+            Code of each cluster's stratum, 0 to S - 1; needed if `priors` has stratum_effect.
         """
         names = ("intercept_mean", *data.names)
         order = sorted(range(len(names)), key=lambda i: _is_student(priors[names[i]]))
@@ -135,7 +135,7 @@ class Conditional:
         )
 
     def evaluate(self, between_sd: Floats, offset: Floats) -> tuple[Floats, Floats]:
-        """Return what does not depend on b, and A, at K points.
+        """Return the log factor that does not depend on b, and A, at K points.
 
         Parameters
         ----------
@@ -145,9 +145,9 @@ class Conditional:
         Returns
         -------
         log_scale : ndarray, shape (K,)
-            Log of the factor of exp(-quadratic form / 2), all constants included.
+            Log of the factor of exp(-quadratic form / 2), with all constants.
         augmented : ndarray, shape (d + 1, d + 1, K)
-            A, stratum effects eliminated.
+            A, with stratum effects eliminated.
         """
         k = len(self.reference) + 1
         log_scale, augmented = np.empty(len(offset)), np.empty((k, k, len(offset)))
@@ -159,7 +159,7 @@ class Conditional:
                 log_factor, total = self._without_strata(weight, total)
                 log_scale[part] += log_factor
             augmented[..., part] = total
-        # rss / sigma^2 = nu exp(-2 offset), less its value at offset 0, which `constant` holds.
+        # rss / sigma^2 = nu exp(-2 offset), minus its value at offset 0, which `constant` holds.
         residual = np.expm1(-2 * offset) * self.within_df / 2
         log_scale += self.constant - (self.within_df + self.within_rank) * offset - residual
         precision = np.exp(-2 * (offset + self.log_sd))
@@ -169,15 +169,15 @@ class Conditional:
     def strata(
         self, between_sd: Floats, offset: Floats
     ) -> Iterator[tuple[slice, Floats, Floats, Floats]]:
-        """Give the stratum effects' distribution given b, for parts of K points.
+        """Yield the stratum effects' distribution given b, for parts of the K points.
 
-        They are Normal with mean `center` - `slope` b and the covariance of independent normal
-        variables of the given variances, conditioned on their sum being zero.
+        It is Normal with mean `center` - `slope` b and the covariance of independent normal
+        variables with the given variances, conditioned on a sum of zero.
 
         Yields
         ------
         part : slice
-            Which points.
+            The points of this part.
         variance : ndarray, shape (S, part)
             1 / D.
         center : ndarray, shape (S, part)
@@ -199,9 +199,9 @@ class Conditional:
         Parameters
         ----------
         between_sd, offset : ndarray, shape (K,)
-            As for `evaluate`.
+            As in `evaluate`.
         mean, cov : ndarray, shape (d, K) and (d, d, K)
-            Distribution of b.
+            Mean and covariance of b.
         """
         location, scale = np.empty((2, len(self.starts), len(offset)))
         for part, variance, center, slope in self.strata(between_sd, offset):
@@ -234,7 +234,7 @@ class Conditional:
         return rows[self._intercept] + 1 / self.stratum_sd**2
 
     def _without_strata(self, weight: Floats, total: Floats) -> tuple[Floats, Floats]:
-        """Eliminate the stratum effects; return the log of the factor that they leave, and A."""
+        """Eliminate the stratum effects; return the log of the resulting factor, and A."""
         rows = self._stratum_rows(weight)
         variance = 1 / self._stratum_precision(rows)
         scaled = rows * variance
@@ -252,14 +252,14 @@ def eliminate(augmented: Floats, count: int) -> tuple[Floats, Floats]:
     Parameters
     ----------
     augmented : ndarray, shape (k, k, ...)
-        A; not changed.
+        A; not modified.
 
     Returns
     -------
     log_factor : ndarray, shape (...)
-        Log of the integral's factor: minus half the log-determinant of what was eliminated.
+        Log of the integral's factor: minus half the log-determinant of the eliminated block.
     rest : ndarray, shape (k - count, k - count, ...)
-        A of the rest; with all locations eliminated, the quadratic form that remains.
+        A of the remaining locations; if none remain, the remaining quadratic form.
     """
     rest, log_factor = augmented, np.zeros(augmented.shape[2:])
     for _ in range(count):
@@ -272,8 +272,8 @@ def eliminate(augmented: Floats, count: int) -> tuple[Floats, Floats]:
 def solve(augmented: Floats) -> tuple[Floats, Floats]:
     """Return mean (d, K) and covariance (d, d, K) of b, from A of shape (d + 1, d + 1, K).
 
-    By the symmetric sweep operator on every location (Goodnight 1979, The American Statistician 33:
-    149-158), for all K at once.
+    Uses the symmetric sweep operator on each location (Goodnight 1979, The American Statistician
+    33: 149-158), for all K at once.
     """
     swept = augmented.copy()
     for k in range(len(swept) - 1):
@@ -286,7 +286,7 @@ def solve(augmented: Floats) -> tuple[Floats, Floats]:
 
 
 def _matmul(left: Floats, right: Floats) -> Floats:
-    """Return left @ right, in parts small enough for a single thread."""
+    """Return left @ right, in blocks small enough for a single thread."""
     step = max(1, ONE_THREAD // (len(left) * right.shape[1]))
     parts = (slice(at, at + step) for at in range(0, len(right), step))
     return np.sum([left[:, part] @ right[part] for part in parts], axis=0)
@@ -297,7 +297,7 @@ def _is_student(prior: Prior) -> bool:
 
 
 def _normal_part(priors: Sequence[Prior], reference: Floats) -> tuple[Floats, float]:
-    """Return the normal priors' part of A, and the log-determinant of their precision."""
+    """Return the part of A from the normal priors, and the log-determinant of their precision."""
     part, log_precision = np.zeros((len(priors) + 1, len(priors) + 1)), 0.0
     for at, prior in enumerate(priors):
         if not _is_student(prior):
@@ -312,7 +312,7 @@ def _normal_part(priors: Sequence[Prior], reference: Floats) -> tuple[Floats, fl
 def _reference(
     data: GaussianStatistics, rows: Floats, root: Floats, priors: Sequence[Prior]
 ) -> Floats:
-    """Return a rough posterior mean: every scale from its own moments, Student's t as a normal."""
+    """Return a rough posterior mean: scales from moments, Student's t priors as normal ones."""
     variance = data.within_ss / data.within_df
     weight = 1 / (np.var(data.outcome_mean) + variance / data.n)
     precision = np.array([prior.parameters["sigma"] ** -2 for prior in priors])

@@ -1,11 +1,11 @@
 """The Gaussian hierarchical likelihood, exact from moments.
 
 The model of unit i in cluster j is y_ij = a_j + x_ij'b + e_ij, with a_j ~ Normal(mu, tau) and
-e_ij ~ Normal(0, sigma); where there are strata, mu is mu_j, the level of the cluster's stratum.
-With the a_j integrated out, the likelihood of all units is, up to a constant, the product of three
-parts that :class:`GaussianStatistics` holds the data of:
+e_ij ~ Normal(0, sigma). With strata, mu is mu_j, the level of the cluster's stratum. With the a_j
+integrated out, the likelihood of all units is, up to a constant, the product of three parts, whose
+data :class:`GaussianStatistics` holds:
 
-- between: ybar_j ~ Normal(mu + xbar_j'b, sqrt(tau^2 + sigma^2 / n_j)), one a cluster;
+- between: ybar_j ~ Normal(mu + xbar_j'b, sqrt(tau^2 + sigma^2 / n_j)), for each cluster;
 - within: z ~ Normal(R b, sigma), where W_xx = R'R and R'z = W_xy, for the pooled within-cluster
   cross-products W;
 - residual: rss = W_yy - z'z ~ Gamma(nu / 2, rate 1 / (2 sigma^2)), with nu = N - J - rank(R).
@@ -26,13 +26,13 @@ from ..._support.arrays import Floats
 from ...data.cluster_moments import ClusterMoments
 from ...errors import FitError
 
-#: Share of a regressor's variation that must lie within clusters to count as varying there.
+#: A regressor varies within clusters if at least this share of its variation lies within them.
 RANK_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class GaussianStatistics:
-    """Everything that the Gaussian hierarchical likelihood needs of the data.
+    """The data that the Gaussian hierarchical likelihood needs.
 
     With J clusters, p regressors and r = rank of their within-cluster cross-products:
 
@@ -80,12 +80,12 @@ class GaussianStatistics:
         moments : ClusterMoments
             The data.
         center : mapping of str to float
-            Points at which regressors are centred; 0 for those that it does not name.
+            Points at which regressors are centred; 0 for regressors not named.
 
         Raises
         ------
         FitError
-            Where the outcome has no residual variation within clusters.
+            If the outcome has no residual variation within clusters.
         """
         mean = moments.means
         within, sd = moments.within_cross, moments.sd
@@ -95,8 +95,8 @@ class GaussianStatistics:
         df = moments.n_units - moments.n_clusters - len(score)
         if moments.n_units == moments.n_clusters:
             raise FitError(
-                f"every one of the {moments.n_clusters:,} clusters has a single unit: variation "
-                "between and within clusters cannot be told apart; use the cluster-level methods"
+                f"each of the {moments.n_clusters:,} clusters has a single unit: variation between "
+                "clusters cannot be separated from variation within; use the cluster-level methods"
             )
         if df < 1 or rss <= RANK_TOLERANCE * moments.total_cross[-1, -1]:
             raise FitError(
@@ -120,7 +120,7 @@ class GaussianStatistics:
 
     @property
     def log_jacobian(self) -> float:
-        """Log-density of the units minus that of the three parts: a constant in the parameters."""
+        """Log-density of the units minus that of the three parts: constant in the parameters."""
         from scipy import special
 
         half = self.within_df / 2
@@ -141,7 +141,7 @@ class GaussianStatistics:
         level : ndarray, shape (..., J) or (..., 1)
             mu, the mean of the cluster intercepts.
         between_sd, within_sd : ndarray, shape (...)
-            tau and sigma; tau may have an axis of clusters more.
+            tau and sigma; tau may have an additional axis of clusters.
         effects : ndarray, shape (..., p)
             b.
 
@@ -152,7 +152,7 @@ class GaussianStatistics:
         """
         variance = within_sd[..., None] ** 2
         between_sd = _with_clusters(between_sd, within_sd)
-        between = variance + self.n * between_sd**2  # of sqrt(n) x cluster mean
+        between = variance + self.n * between_sd**2  # variance of sqrt(n) x cluster mean
         residual = self.outcome_mean - level - effects @ self.regressor_mean.T
         contrast = np.concatenate([-effects, np.ones_like(variance)], axis=-1)
         within = np.einsum("...a,jab,...b->...j", contrast, self.cross, contrast, optimize=True)
@@ -172,9 +172,9 @@ class GaussianStatistics:
         between_sd: Floats,
         within_sd: Floats,
     ) -> Floats:
-        """Draw the cluster intercepts a_j from their Gaussian distribution given all else.
+        """Draw the cluster intercepts a_j from their Gaussian distribution given the parameters.
 
-        Parameters are those of `log_likelihood`; the result has shape (..., J).
+        The parameters are those of `log_likelihood`; the result has shape (..., J).
         """
         mean, sd = self.intercept_conditional(level, effects, between_sd, within_sd)
         return rng.normal(mean, sd)
@@ -182,7 +182,7 @@ class GaussianStatistics:
     def intercept_conditional(
         self, level: Floats, effects: Floats, between_sd: Floats, within_sd: Floats
     ) -> tuple[Floats, Floats]:
-        """Return mean and SD of each a_j given all else, each of shape (..., J).
+        """Return mean and SD of each a_j given the parameters, each of shape (..., J).
 
         With the shrinkage weight w_j = tau^2 / (tau^2 + sigma^2 / n_j): mean
         mu + w_j (ybar_j - xbar_j'b - mu), variance w_j sigma^2 / n_j (Searle, Casella & McCulloch
@@ -202,14 +202,14 @@ class GaussianStatistics:
         between_sd: Floats,
         within_sd: Floats,
     ) -> Floats:
-        """Draw cluster means of new experiments with the same design; shape (..., J)."""
+        """Draw the cluster means of new experiments with the same design; shape (..., J)."""
         mean = level + effects @ self.regressor_mean.T
         between_sd = _with_clusters(between_sd, within_sd)
         return rng.normal(mean, np.sqrt(between_sd**2 + within_sd[..., None] ** 2 / self.n))
 
 
 def _with_clusters(between_sd: Floats, within_sd: Floats) -> Floats:
-    """Return tau with an axis of clusters; its own where it has one."""
+    """Return tau with an axis of clusters, adding the axis if it has none."""
     return between_sd if between_sd.ndim > within_sd.ndim else between_sd[..., None]
 
 

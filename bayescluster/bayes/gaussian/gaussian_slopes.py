@@ -1,6 +1,6 @@
 """The gaussian likelihood with effects that vary between clusters, exact from moments.
 
-Unit i of cluster j: y_ij = level_j + x_ij'b + z_ij'u_j + e_ij, where z holds 1 and the regressors
+For unit i of cluster j, y_ij = level_j + x_ij'b + z_ij'u_j + e_ij, where z holds 1 and regressors
 whose effects vary, u_j ~ Normal(0, D) with D diagonal, and e_ij ~ Normal(0, sigma). With
 r = y - level - x'b, K = Z'Z, A = I + D^1/2 K D^1/2 / sigma^2 and v = D^1/2 Z'r / sigma^2, the
 density of a cluster's units with u_j integrated out has (Searle, Casella & McCulloch 1992, Variance
@@ -8,9 +8,9 @@ Components, section 6.4)
 
   -2 log L_j = n log(2 pi sigma^2) + log|A| + r'r / sigma^2 - v'A^-1 v,
 
-and u_j given all else is Normal(D^1/2 A^-1 v, D^1/2 A^-1 D^1/2). All of it follows from each
-cluster's means and centred cross-products. A is factored element by element, so that the same lines
-serve NumPy arrays and PyTensor variables (`xp`), with no matrix product in the graph.
+and u_j given all else is Normal(D^1/2 A^-1 v, D^1/2 A^-1 D^1/2). All terms follow from each
+cluster's means and centred cross-products. A is factored element by element, so the same code
+serves NumPy arrays and PyTensor variables (`xp`), without matrix products in the graph.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from .gaussian_likelihood import GaussianStatistics
 
 @dataclass(frozen=True, eq=False)
 class SlopesLikelihood:
-    """Gaussian statistics, and which effects vary between clusters.
+    """Gaussian statistics, with the names of the effects that vary between clusters.
 
     Parameters
     ----------
     data : GaussianStatistics
         The data.
     slopes : tuple of str
-        Names of the effects that vary.
+        Names of the varying effects.
     """
 
     data: GaussianStatistics
@@ -58,7 +58,7 @@ class SlopesLikelihood:
         return cluster_log_likelihood(np, *self._arguments(draws))
 
     def draw_varying(self, rng: np.random.Generator, draws: ParameterDraws) -> Floats:
-        """Draw each cluster's intercept and varying effects given all else; (..., J, 1 + q)."""
+        """Draw each cluster's intercept and effects given the parameters; (..., J, 1 + q)."""
         arguments = self._arguments(draws)
         root, v, *_ = _factor(np, *arguments)
         scales = np.stack(np.broadcast_arrays(*arguments[4]), axis=-1)
@@ -71,7 +71,7 @@ class SlopesLikelihood:
         return deviation + np.stack([level, *(m + 0 * level for m in means)], axis=-1)
 
     def draw_cluster_means(self, rng: np.random.Generator, draws: ParameterDraws) -> Floats:
-        """Draw cluster means of new experiments with the same design; shape (..., J)."""
+        """Draw the cluster means of new experiments with the same design; shape (..., J)."""
         assert draws.within_sd is not None
         x = self.data.regressor_mean
         scales = self._scales(draws)
@@ -142,7 +142,8 @@ def cluster_log_likelihood(
     level, within_sd : array
         Broadcast to (..., J).
     effects, scales : list of array
-        Of the p regressors; of the intercept and the varying effects: each broadcast to (..., J).
+        Coefficients of the p regressors, and standard deviations of the intercept and the varying
+        effects; each broadcasts to (..., J).
     """
     root, v, rest = _factor(xp, arrays, at, level, effects, scales, within_sd)
     explained = sum(h**2 for h in _forward(root, v))

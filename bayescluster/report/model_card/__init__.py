@@ -1,1 +1,1 @@
-"""A model for reading: equations, graph, priors in words."""
+"""The model card: equations, graph and priors in words."""

@@ -1,4 +1,4 @@
-"""The model card of an experiment: question, equations, graph and priors in one Markdown text."""
+"""The model card of an experiment: question, equations, graph and priors as Markdown."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from .priors_in_words import prior_rows, unit_of_parameters
 
 
 def model_card(exp: Experiment) -> str:
-    """Return an experiment's model for reading, as Markdown that GitHub shows.
+    """Return a description of an experiment's model, as Markdown that GitHub renders.
 
     Parameters
     ----------
     exp : Experiment
-        Data and specification. Priors in SDs of the outcome resolve in the data.
+        Data and specification. The data give the scale of priors in SDs of the outcome.
 
     Returns
     -------
     str
-        The question, the decision rule, the equations (LaTeX), how the model is fitted, the PyMC
+        The question, the decision rule, the equations (LaTeX), the method of fitting, the PyMC
         graph (Mermaid), and the priors in words with 95% ranges.
     """
     spec = exp.spec
@@ -39,7 +39,7 @@ def model_card(exp: Experiment) -> str:
 
 
 def decision_rule(exp: Experiment) -> str:
-    """Return the specification's decision rule in a sentence."""
+    """Return the specification's decision rule as a sentence."""
     spec, report = exp.spec, exp.spec.report
     side = "above" if report.direction == "increase" else "below"
     contrast = spec.family.words.contrast
@@ -55,7 +55,7 @@ def decision_rule(exp: Experiment) -> str:
 
 
 def fitted_as(exp: Experiment) -> str:
-    """Say how the posterior is computed: what is observed, integrated out and sampled."""
+    """Describe how the posterior is computed: what is observed, integrated out and sampled."""
     clusters = f"{exp.moments().n_clusters:,} clusters"
     match kind := model_kind(exp):
         case ModelKind.GAUSSIAN:
@@ -75,10 +75,10 @@ def fitted_as(exp: Experiment) -> str:
             f"Fitted to {seen}; the cluster intercepts are integrated out by adaptive "
             f"quadrature with {data.nodes} nodes, in the potential `units`."
         )
-    how = "centred on" if is_informative(data) else "scaled standard normals about"
+    how = "centred on" if is_informative(data) else "scaled standard normals around"
     return (
         f"Fitted to {seen}; the cluster intercepts are sampled (`cluster_level`), {how} a mean "
-        "that holds the regressors which are constant within clusters."
+        "that includes the regressors which are constant within clusters."
     )
 
 

@@ -1,4 +1,4 @@
-"""The equations of an experiment's model in LaTeX, from the structure of its specification."""
+"""The equations of an experiment's model in LaTeX, from its specification."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from ...data.experiment import Experiment
 
 
 def equations(exp: Experiment) -> str:
-    """Return the likelihood and what varies between clusters, as an aligned LaTeX block.
+    """Return the likelihood and the distributions between clusters, as an aligned LaTeX block.
 
-    Priors are apart: :func:`bayescluster.report.model_card.priors_in_words.prior_rows`.
+    Priors are separate: :func:`bayescluster.report.model_card.priors_in_words.prior_rows`.
     """
     spec = exp.spec
     words = spec.family.words
     lines = [words.equation, *([words.link_equation] if words.link_equation else [])]
     lines.append(r"\eta_{ij} &= " + " + ".join(["a_j", *_effects(exp)]))
-    lines += [rf"&\quad + {term}" for term in _covariates(exp)]  # one a line: they are long
+    lines += [rf"&\quad + {term}" for term in _covariates(exp)]  # one per line: they are long
     level = r"\mathrm{intercept\_mean}"
     if spec.design.strata:
         level += r" + \mathrm{stratum\_effect}_{k(j)}"
@@ -31,7 +31,7 @@ def equations(exp: Experiment) -> str:
 
 
 def symbols(exp: Experiment) -> str:
-    """Return in words what the symbols of `equations` are, naming columns."""
+    """Return the meaning of the symbols in `equations`, with column names."""
     spec, design = exp.spec, exp.spec.design
     whole = design.level == "cluster"
     said = [f"user i of cluster j (`{design.cluster}`)"]
@@ -45,7 +45,7 @@ def symbols(exp: Experiment) -> str:
     if design.strata:
         said.append(f"k(j) the stratum (`{design.strata}`)")
     if spec.outcome.adjusted_for:
-        said.append("a bar over a covariate its mean over all units")
+        said.append("a bar denotes a covariate's mean over all units")
     return ", ".join(said)
 
 
@@ -74,6 +74,6 @@ def _covariates(exp: Experiment) -> list[str]:
 
 
 def _name(text: str) -> str:
-    """Return a name upright, its special characters escaped."""
+    """Return a name in upright letters, with special characters escaped."""
     escaped = "".join("\\" + c if c in "_%&#$" else c for c in text)
     return rf"\mathrm{{{escaped}}}"

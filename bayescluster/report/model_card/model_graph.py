@@ -1,4 +1,4 @@
-"""The graph of an experiment's PyMC model as Mermaid, which GitHub draws."""
+"""The graph of an experiment's PyMC model as Mermaid, which GitHub renders."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 from ...bayes.model import build_model
 from ...data.experiment import Experiment
 
-#: Fills by PyMC's own: observed variables and potentials, legible on light and dark pages.
+#: Replacements of PyMC's fill colours, legible on light and dark pages: observed, potentials.
 FILLS = {"#757575": "#9ecae1,color:#000", "#f0f0f0": "#fdd0a2,color:#000"}
 
 
 def graph(exp: Experiment) -> str:
-    """Return the model's graph as Mermaid text, the same in every run.
+    """Return the model's graph as Mermaid text, which is the same in each run.
 
-    PyMC writes it (:func:`pymc.model_to_mermaid`); plates are put in order, and names with brackets
-    (categories) are made what Mermaid takes.
+    PyMC writes the graph (:func:`pymc.model_to_mermaid`). Plates are sorted here, and names with
+    brackets (categories) are quoted for Mermaid.
     """
     import pymc as pm
 
@@ -33,6 +33,6 @@ def graph(exp: Experiment) -> str:
     kept = [line for line in kept if not line.endswith("@{ shape: rounded }")]
     blocks = re.findall(r'subgraph "([^"]*)"\n(.*?)\nend', plates, re.DOTALL)
     for label, members in sorted(blocks):
-        if re.search(r"[a-z]", label):  # a plate without a name says nothing to a reader
+        if re.search(r"[a-z]", label):  # a plate without a name is not informative
             kept += [f'subgraph "{label}"', *sorted(members.splitlines()), "end"]
     return "\n".join(kept)

@@ -1,4 +1,4 @@
-"""The priors of an experiment's model as they resolve in its data, in words."""
+"""The priors of an experiment's model in words, in the outcome's unit."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from ...data.experiment import Experiment
 from ...spec.model_spec import default_priors
 from ...spec.priors import Prior
 
-#: What each parameter is, in words.
+#: Meaning of each parameter, in words.
 MEANINGS = {
     "intercept_mean": "mean of the cluster intercepts, among pure controls",
     "direct": "effect of treatment",
     "spillover": "effect of full exposure on control units",
-    "interaction": "what exposure adds for treated units beyond what it adds for control ones",
-    "within_spillover": "effect on untreated units of a wholly treated cluster",
+    "interaction": "effect of exposure on treated units minus that on control units",
+    "within_spillover": "effect on untreated units if their whole cluster is treated",
     "between_sd": "SD of the cluster intercepts",
     "direct_sd": "SD of the direct effect between clusters",
     "spillover_sd": "SD of the spillover effect between clusters",
     "overdispersion": "variance = mean + overdispersion x mean²",
-    "degrees_of_freedom": "weight of the tails: small is heavy",
-    "stratum_effect": "difference from the average stratum; they sum to zero",
+    "degrees_of_freedom": "heaviness of the tails: small values mean heavy tails",
+    "stratum_effect": "difference from the average stratum; the differences sum to zero",
 }
 
 
 def prior_rows(exp: Experiment) -> list[dict[str, str]]:
-    """Return a row a parameter: its name, meaning, prior, where that is from, and 95% of it.
+    """Return one row per parameter: name, meaning, prior, origin of the prior, and 95% range.
 
-    The prior is in the outcome's unit, or on the link scale; 95% of it is equal-tailed, and for
-    families with a link also as a mean, an odds ratio or a rate ratio.
+    The prior is in the outcome's unit, or on the link scale. The 95% range is equal-tailed; for
+    families with a link it is also given as a mean, an odds ratio or a rate ratio.
     """
     rows = []
     for name, prior in resolved_priors(exp).items():
@@ -63,7 +63,7 @@ def unit_of_parameters(exp: Experiment) -> str:
 
 
 def _origin(exp: Experiment, name: str) -> str:
-    """Say whether a prior is declared or the default, and in which unit it is stated."""
+    """Describe whether a prior is declared or the default, and its declared unit."""
     spec = exp.spec
     if name in exp.covariates:
         declared = spec.column_of(name) in spec.priors.covariates.by_name

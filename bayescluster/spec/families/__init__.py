@@ -14,7 +14,7 @@ from .family import CellDensity, ExtraParameter, Family, FamilyWords, Support
 __all__ = ["FAMILIES", "CellDensity", "ExtraParameter", "Family", "FamilyWords", "Support", "known"]
 
 
-def _found() -> dict[str, Family]:
+def _discover() -> dict[str, Family]:
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))
     modules = [import_module(f"{__name__}.{name}") for name in names]
     families = [module.FAMILY for module in modules if hasattr(module, "FAMILY")]
@@ -22,11 +22,11 @@ def _found() -> dict[str, Family]:
 
 
 #: Every family by its name.
-FAMILIES = _found()
+FAMILIES = _discover()
 
 
 def known(name: str) -> str:
-    """Return the name of a family; raise ValueError, naming those that there are, for any other."""
+    """Return the name if it is a family's; raise ValueError, listing the families, otherwise."""
     if name in FAMILIES:
         return name
     near = difflib.get_close_matches(name, FAMILIES, n=1)

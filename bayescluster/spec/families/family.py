@@ -1,4 +1,4 @@
-"""What an outcome family is: one record, which everything else reads."""
+"""The record that defines an outcome family; all other code reads it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Support:
     Parameters
     ----------
     outside : callable
-        Takes outcomes (an array or a column of a table) and says which ones the family cannot have;
-        written with comparisons, ``&``, ``|`` and arithmetic, which both kinds know.
+        Takes outcomes (an array or a table column) and marks those that the family cannot have.
+        Use only comparisons, ``&``, ``|`` and arithmetic, which work on both.
     fault : str
-        What is wrong with them, such as "neither 0 nor 1".
+        What is wrong with these outcomes, such as "neither 0 nor 1".
     remedy : str
-        What to do about them.
+        What the user can do about them.
     """
 
     outside: Callable[[Any], Any]
@@ -48,9 +48,9 @@ class ExtraParameter:
     Parameters
     ----------
     name : str
-        Its name in the posterior; :class:`bayescluster.spec.PriorsSpec` has its prior.
+        Its name in the posterior; :class:`bayescluster.spec.PriorsSpec` holds its prior.
     trial : float
-        A plausible value, at which numerical methods are tuned.
+        A plausible value; numerical methods are tuned there.
     """
 
     name: str
@@ -61,10 +61,10 @@ class ExtraParameter:
 class CellDensity:
     """The log-density of a family that is fitted to cells of like units.
 
-    Arguments of the functions: the linear predictor `eta`, the units `n` and the `total` of their
-    outcomes of each cell, `shape` (the extra parameter) and `scale` (within_sd), which broadcast.
-    `xp` is the module that holds exp, log and so on: ``numpy`` or ``pytensor.tensor``, so that the
-    density which PyMC samples is the one that tests evaluate.
+    The functions take, for each cell, the linear predictor `eta`, the number of units `n` and the
+    `total` of their outcomes; and `shape` (the extra parameter) and `scale` (within_sd). All
+    broadcast. `xp` is the module with exp, log and so on, ``numpy`` or ``pytensor.tensor``, so that
+    tests evaluate the same density that PyMC samples.
 
     Parameters
     ----------
@@ -75,16 +75,16 @@ class CellDensity:
         ``(eta, n, total, shape, scale)``: its first and negative second derivative in eta (or the
         expected information, where the density is not log-concave).
     own : callable, optional
-        ``(xp, value, shape, scale, gammaln)``: the part of one unit's log-density that depends on
-        its outcome alone; None where there is none.
+        ``(xp, value, shape, scale, gammaln)``: the part of one unit's log-density that depends only
+        on its outcome; None if there is no such part.
     own_varies : bool
         Whether that part depends on the outcome's value.
     kernel : pair of callable, optional
         Scalar functions of one cell for Numba, ``(eta, n, total, shape)``: log-density with its
-        derivatives in eta and shape; score and information. None where the cluster intercepts are
+        derivatives in eta and shape; score and information. None if the cluster intercepts are
         always sampled.
     by_value : bool
-        Whether cells are keyed by the outcome too, because `total` is not sufficient.
+        Whether the outcome is part of a cell's key, because `total` is not sufficient.
     """
 
     log_density: Callable[..., Any]
@@ -97,22 +97,24 @@ class CellDensity:
 
 @dataclass(frozen=True)
 class FamilyWords:
-    """What a family is called on cards and in checks.
+    """Texts about a family for model cards and checks.
 
     Parameters
     ----------
     equation : str
         Distribution of a unit's outcome, in LaTeX.
     link_equation : str
-        How its parameter follows from the linear predictor eta, in LaTeX; empty for the identity.
+        Equation that links its parameter to the linear predictor eta, in LaTeX; empty for the
+        identity.
     cluster_mean : str
-        What the mean of a cluster's outcomes is.
+        Name of the mean of a cluster's outcomes.
     contrast : str
-        What an effect on the scale of the threshold is a difference of; empty for the outcome.
+        Meaning of an effect on the scale of the threshold, such as "a difference of means"; empty
+        if it is a difference in the outcome's own unit.
     within_sd : str
-        What within_sd is.
+        Meaning of within_sd.
     too_variable : str
-        What to do where the data vary more than the family allows.
+        Advice if the data vary more than the family allows.
     """
 
     equation: str
@@ -125,46 +127,46 @@ class FamilyWords:
 
 @dataclass(frozen=True)
 class Family:
-    """The distribution of an outcome within a cluster, and all that follows from it.
+    """The distribution of an outcome within a cluster, with everything the package needs of it.
 
     Parameters
     ----------
     name : str
-        Its name in specifications.
+        Name of the family in specifications.
     words : FamilyWords
-        What it is called.
+        Texts about the family.
     draw_units : callable
-        ``(rng, eta, shape, scale)``: outcomes of single units at linear predictors, in the
+        ``(rng, eta, shape, scale)``: draws one unit's outcome for each linear predictor, in the
         outcome's own unit.
     draw_totals : callable
-        ``(rng, eta, n, shape, scale)``: sums of the outcomes of `n` new units at each linear
-        predictor (of their logarithms, where `log_outcome`).
+        ``(rng, eta, n, shape, scale)``: draws, for each linear predictor, the sum of the outcomes
+        of `n` new units (of their logarithms, if `log_outcome`).
     link : Link
-        From the mean to the linear predictor.
+        Link function, from the mean to the linear predictor.
     cells : CellDensity, optional
-        How it is fitted to cells of like units; None for families that are gaussian, on the
-        outcome's or the log scale, and fitted to moments.
+        The density of cells of like units. None for families that are gaussian (on the outcome's
+        or the log scale) and are fitted to moments.
     log_outcome : bool
-        Whether the model is of the outcome's logarithm.
+        Whether the model describes the logarithm of the outcome.
     has_within_sd : bool
-        Whether units scatter within a cluster by a parameter of their own, within_sd.
+        Whether the family has the parameter within_sd, the scale of units within a cluster.
     extra : ExtraParameter, optional
         A further parameter.
     support : Support, optional
-        Outcomes that it can have; None for every number.
+        The outcomes that are possible; None for any number.
     is_discrete : bool
         Whether outcomes have probabilities, rather than densities.
     is_count : bool
         Whether outcomes are counts.
     variance : callable, optional
-        ``(mean, shape)``: variance of one unit's outcome; None where within_sd says it.
+        ``(mean, shape)``: variance of one unit's outcome; None if within_sd gives it.
     ratio : str
-        What exp(coefficient) is, such as "odds ratio"; empty where it is none.
+        Name of exp(coefficient), such as "odds ratio"; empty if it is not a ratio.
     default_priors : mapping of str to Prior
         Defaults that differ from those of :class:`bayescluster.spec.PriorsSpec`.
     predictors : tuple of str
-        The linear predictors. A family with two of them (a hurdle: whether, and how much) names
-        both, and its functions take one `eta` for each, stacked on the first axis.
+        Names of the linear predictors. A family with two of them (a hurdle: any event, and how
+        many) names both. Its functions then take the two `eta` stacked on the first axis.
     """
 
     name: str
@@ -186,7 +188,7 @@ class Family:
 
     @property
     def has_link(self) -> bool:
-        """Whether the linear predictor is on another scale than the outcome's mean."""
+        """Whether the linear predictor and the outcome's mean are on different scales."""
         return bool(self.link)
 
     @property
@@ -202,15 +204,15 @@ class Family:
 
     @property
     def unit(self) -> str:
-        """Unit of intercepts and effects, where it is not the outcome's own; else empty."""
+        """Unit of intercepts and effects; empty if it is the outcome's own."""
         return "log of the outcome" if self.log_outcome else self.link.unit
 
     def transformed(self, outcome: Any) -> Any:
-        """Return outcomes on the scale of the model."""
+        """Return outcomes on the model's scale."""
         return np.log(outcome) if self.log_outcome else outcome
 
     def restored(self, values: Any) -> Any:
-        """Return values on the scale of the model as outcomes; beyond what floats hold, inf."""
+        """Return values on the model's scale as outcomes; inf where floats overflow."""
         if not self.log_outcome:
             return values
         with np.errstate(over="ignore"):

@@ -1,4 +1,4 @@
-"""Outcomes that scatter normally within clusters."""
+"""Outcomes with a normal distribution within clusters."""
 
 from __future__ import annotations
 

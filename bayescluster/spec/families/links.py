@@ -1,4 +1,4 @@
-"""Links: from the mean of an outcome to its linear predictor and back."""
+"""Link functions, from the mean of an outcome to its linear predictor and back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-#: Rates are counted up to exp of this: what is larger overflows when multiplied.
+#: Rates are capped at exp of this, because larger ones overflow when multiplied.
 MAX_LOG_RATE = 600.0
 
 
@@ -19,17 +19,17 @@ class Link:
     Parameters
     ----------
     name : str
-        Its name.
+        Name of the link.
     of_mean : callable
-        The linear predictor of a mean.
+        Function from a mean to its linear predictor.
     mean : callable
-        The mean at a linear predictor.
+        Function from a linear predictor to its mean.
     unit : str
-        Unit of the linear predictor, in words; empty for that of the outcome.
+        Unit of the linear predictor, in words; empty if it is the outcome's.
     lowest, highest : float
-        Ends of the means that have a linear predictor.
+        Limits of the mean; outside, the link is undefined.
     latent_variance : float, optional
-        Variance of the latent outcome within clusters, where the link implies one.
+        Variance of the latent outcome within clusters, if the link implies one.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Link:
     latent_variance: float | None = None
 
     def __bool__(self) -> bool:
-        """Whether the linear predictor is on another scale than the mean."""
+        """Whether the linear predictor and the mean are on different scales."""
         return self is not IDENTITY
 
     def inside(self, mean: Any, margin: float) -> Any:
-        """Return means that have a linear predictor: at least `margin` from the ends."""
+        """Return means clipped to the link's limits, at least `margin` away from them."""
         return np.clip(mean, self.lowest + margin, self.highest - margin)
 
 

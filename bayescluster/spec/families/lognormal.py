@@ -1,4 +1,4 @@
-"""Positive outcomes whose logarithms scatter normally within clusters."""
+"""Positive outcomes whose logarithms have a normal distribution within clusters."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FAMILY = Family(
     support=Support(
         outside=lambda outcome: outcome <= 0,
         fault="not positive",
-        remedy="model zeros apart (bernoulli: any or none), or use gaussian or student_t",
+        remedy="model zeros separately (bernoulli: any or none), or use gaussian or student_t",
     ),
     ratio="ratio of medians",
 )

@@ -1,4 +1,4 @@
-"""Counts that vary more than a Poisson's: variance mu + overdispersion x mu^2, with a log link.
+"""Overdispersed counts, with variance mu + overdispersion x mu^2 and a log link.
 
 The parametrisation is NB2 (Cameron & Trivedi 2013, Regression Analysis of Count Data, section 3.3).
 """
@@ -14,7 +14,7 @@ from .family import LINK_PRIORS, CellDensity, ExtraParameter, Family, FamilyWord
 from .links import LOG
 from .poisson import COUNTS, MAX_COUNT, poisson_totals
 
-#: From here on Stirling's series with three terms is exact to double precision.
+#: From this value on, three terms of Stirling's series are exact to double precision.
 STIRLING = 100.0
 
 
@@ -32,15 +32,15 @@ def score_and_information(eta: Any, n: Any, total: Any, shape: Any, scale: Any) 
 
 
 def own(xp: Any, value: Any, shape: Any, scale: Any, gammaln: Any) -> Any:
-    """Return the part of one unit's log-density that depends on its outcome alone."""
+    """Return the part of one unit's log-density that depends only on its outcome."""
     return _log_rising(xp, value, shape, gammaln) - gammaln(value + 1)
 
 
 def _log_rising(xp: Any, value: Any, shape: Any, gammaln: Any) -> Any:
     """Return log(Gamma(value + s) / (Gamma(s) s^value)) for s = 1 / shape.
 
-    Where s is large, the difference of Stirling's series (Abramowitz & Stegun 1964, 6.1.41): that
-    of the log-gammas would lose all digits near the Poisson distribution, s = infinity.
+    For large s it is computed from Stirling's series (Abramowitz & Stegun 1964, 6.1.41): the
+    difference of log-gammas would lose all digits near the Poisson distribution, s = infinity.
     """
     s = 1 / shape
     direct = gammaln(value + s) - gammaln(s) + value * xp.log(shape)
@@ -75,7 +75,7 @@ def derivatives_kernel(eta, n, total, phi):  # type: ignore[no-untyped-def]
 
 
 def draw_units(rng: np.random.Generator, eta: Any, shape: Any, scale: Any) -> Any:
-    """Draw outcomes of single units: Poisson variables with gamma rates."""
+    """Draw outcomes of single units: Poisson variables with gamma-distributed rates."""
     rate = LOG.mean(eta) * shape * rng.standard_gamma(1 / shape, np.shape(eta))
     return rng.poisson(np.minimum(rate, MAX_COUNT))
 
@@ -97,7 +97,7 @@ FAMILY = Family(
         contrast="a difference of means",
         too_variable=(
             "one overdispersion does not describe all users; if many can never have the event, "
-            "analyse whether they have any (bernoulli) and how many apart"
+            "model separately whether they have any (bernoulli) and how many"
         ),
     ),
     draw_units=draw_units,

@@ -1,4 +1,4 @@
-"""Counts whose variance is their mean, with a log link."""
+"""Counts whose variance equals their mean, with a log link."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 from .family import LINK_PRIORS, CellDensity, Family, FamilyWords, Support
 from .links import LOG, MAX_LOG_RATE
 
-#: Largest count: float64 tells all whole numbers up to 9e15 apart.
+#: Largest count; float64 represents all whole numbers up to 9e15 exactly.
 MAX_COUNT = 1e15
-#: Whole numbers that are not negative.
+#: The support of counts: non-negative whole numbers.
 COUNTS = Support(
     outside=lambda outcome: (outcome < 0) | (outcome > MAX_COUNT) | (outcome % 1 != 0),
     fault="not a whole number from 0 to 1e15",
-    remedy="a count is needed; gaussian takes any number",
+    remedy="use counts, or the gaussian family, which takes any number",
 )
 
 
@@ -31,7 +31,7 @@ def score_and_information(eta: Any, n: Any, total: Any, shape: Any, scale: Any) 
 
 
 def own(xp: Any, value: Any, shape: Any, scale: Any, gammaln: Any) -> Any:
-    """Return the part of one unit's log-density that depends on its outcome alone."""
+    """Return the part of one unit's log-density that depends only on its outcome."""
     return -gammaln(value + 1)
 
 
@@ -58,9 +58,9 @@ def draw_totals(rng: np.random.Generator, eta: Any, n: Any, shape: Any, scale: A
 
 
 def poisson_totals(rng: np.random.Generator, rate: Any) -> Any:
-    """Draw Poisson variables; rates beyond what 64-bit counts hold give infinite totals.
+    """Draw Poisson variables; rates above MAX_COUNT give infinite totals.
 
-    Only a wide prior reaches such rates.
+    Only draws from a wide prior reach such rates.
     """
     far = rate > MAX_COUNT
     return np.where(far, np.inf, rng.poisson(np.where(far, 0.0, rate)).astype(float))

@@ -1,4 +1,4 @@
-"""Outcomes with heavy tails: Student's t within clusters."""
+"""Outcomes with heavy tails: a Student t distribution within clusters."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .family import CellDensity, ExtraParameter, Family, FamilyWords
 
 def log_density(xp: Any, eta: Any, n: Any, total: Any, shape: Any, scale: Any) -> Any:
     """Return the part of cells' log-density that depends on the linear predictor."""
-    z = (total / xp.maximum(n, 1) - eta) / scale  # a cell that pads a cluster has n = 0
+    z = (total / xp.maximum(n, 1) - eta) / scale  # padding cells have n = 0
     return -n * (shape + 1) / 2 * xp.log1p(z**2 / shape)
 
 
 def score_and_information(eta: Any, n: Any, total: Any, shape: Any, scale: Any) -> tuple[Any, Any]:
-    """Return the score and the expected information: the density is not log-concave."""
+    """Return the score and the expected information, because the density is not log-concave."""
     z = (total / np.maximum(n, 1) - eta) / scale
     return (
         n * (shape + 1) * z / (shape + z**2) / scale,

@@ -1,121 +1,24 @@
-"""The sections of the report on one analysis, from the answer down to the appendix."""
+"""Sections on the design, the effects by every method, and the clusters."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
+from .._support.checks import Subject
 from .._support.display import percent
-from ..bayes.fit import versions
-from ..bayes.model_inputs import resolved_priors
-from ..exposure.expose import exposure_of
 from ..figures import assumptions as assumption_plots
 from ..figures import effects as plots
 from ..figures import posterior as posterior_plots
-from .document_parts import (
-    Code,
-    Document,
-    Grid,
-    Part,
-    Plot,
-    Section,
-    Words,
-)
-from .sentences import (
-    capital,
-    checks_on,
-    reproduce,
-    sentence,
-)
-from .supporting_sections import (
-    assumptions_section,
-    convergence_section,
-    decision_section,
-    predictive_section,
-    sensitivity_section,
-)
-from .table_headings import (
-    AGREEMENT,
-    BIAS,
-    CONDITIONS,
-    ESTIMANDS,
-    ESTIMATES,
-)
+from .document_parts import Grid, Part, Plot, Section, Words, checks_on
+from .table_headings import AGREEMENT, BIAS, CONDITIONS, ESTIMANDS, ESTIMATES
 
 if TYPE_CHECKING:
     from ..analysis.analysis import Analysis
     from ..data.experiment import Experiment
 
 
-def document(analysis: Analysis) -> Document:
-    """Return the report on an analysis."""
-    made = (
-        _design(analysis),
-        _estimates(analysis),
-        _bias(analysis),
-        _agreement(analysis),
-        _intercepts(analysis),
-        assumptions_section(analysis),
-        convergence_section(analysis),
-        predictive_section(analysis),
-        sensitivity_section(analysis),
-        decision_section(analysis),
-        _appendix(analysis),
-    )
-    return replace(
-        first_screen(analysis),
-        sections=tuple(section for section in made if section is not None),
-    )
-
-
-def first_screen(analysis: Analysis) -> Document:
-    """Return the answer without the sections that support it, some of which refit the model."""
-    checks = analysis.checks
-    failed = checks[checks["verdict"] == "problem"]
-    verdict = [text for text in analysis.verdict if not text.startswith("Take care")]
-    return Document(
-        title=analysis.spec.title,
-        question=analysis.spec.question,
-        decision=verdict[0],
-        troubles=tuple(
-            f"{capital(row.check)}: {row.figure}. {sentence(row.advice)}"
-            for row in failed.itertuples()
-        ),
-        sentences=tuple(verdict[1:]),
-        effects=headline(analysis),
-        lights=analysis.lights,
-        facts=facts(analysis),
-    )
-
-
-def headline(analysis: Analysis) -> Grid:
-    """Return direct, spillover and rollout effect with their intervals."""
-    table = analysis.comparison.estimands
-    wanted = [*analysis.comparison.effects, "full rollout", "full rollout with exposure"]
-    rows = table[table["estimand"].isin(wanted)]
-    level = percent(analysis.spec.report.ci_prob)
-    return Grid("effects", rows, ESTIMANDS, f"The effects, with {level} credible intervals")
-
-
-def facts(analysis: Analysis) -> dict[str, str]:
-    """Return what was analysed, in a few words each."""
-    exp, spec = analysis.experiment, analysis.spec
-    treated = int(exp.treated.sum())
-    found = {
-        "outcome": spec.outcome.label or spec.outcome.column,
-        "units analysed": f"{exp.n_units:,}",
-        "clusters treated / control": f"{treated:,} / {len(exp.treated) - treated:,}",
-    }
-    if exp.has_spillover:
-        found["mean spillover exposure of units"] = f"{exp.exposed_share:.1%}"
-    if spec.outcome.missing == "drop":
-        found["rows dropped (missing values)"] = f"{exp.n_dropped:,}"
-    return found
-
-
-def _design(analysis: Analysis) -> Section:
+def design_section(analysis: Analysis) -> Section:
+    """Return the section on the design: who is in which arm and condition."""
     exp = analysis.experiment
     control = "control clusters" if exp.spec.design.level == "cluster" else "clusters without any"
     parts: list[Part] = [
@@ -152,7 +55,7 @@ def _design(analysis: Analysis) -> Section:
                 "Units, mean and standard deviation by condition",
             ),
         ]
-    data, verdict = checks_on(analysis, "data")
+    data, verdict = checks_on(analysis, Subject.DATA)
     return Section("design", "The design", (*parts, *data), verdict)
 
 
@@ -172,7 +75,8 @@ def _who_reaches_whom(exp: Experiment) -> str:
     )
 
 
-def _estimates(analysis: Analysis) -> Section:
+def estimates_section(analysis: Analysis) -> Section:
+    """Return the section on every method and estimand."""
     comparison, report = analysis.comparison, analysis.spec.report
     level = percent(report.ci_prob)
     threshold = f"the threshold {report.threshold:g}"
@@ -213,7 +117,8 @@ def _estimates(analysis: Analysis) -> Section:
     )
 
 
-def _bias(analysis: Analysis) -> Section | None:
+def bias_section(analysis: Analysis) -> Section | None:
+    """Return the section on the naive estimate; None without spillover."""
     if not analysis.experiment.has_spillover:
         return None
     bias = analysis.comparison.bias
@@ -228,15 +133,16 @@ def _bias(analysis: Analysis) -> Section | None:
     )
 
 
-def _agreement(analysis: Analysis) -> Section:
+def agreement_section(analysis: Analysis) -> Section:
+    """Return the section on posterior against bootstrap."""
     comparison = analysis.comparison
     drawn = f"{len(comparison.bootstrap.draws):,}"
-    _, verdict = checks_on(analysis, "agreement")
+    _, verdict = checks_on(analysis, Subject.AGREEMENT)
     return Section(
         "agreement",
         "Posterior against bootstrap",
         (
-            Words(tuple(comparison.agreement["verdict"])),
+            Words(tuple(comparison.agreement["conclusion"])),
             Plot(
                 "densities",
                 lambda: posterior_plots.densities(comparison),
@@ -271,7 +177,8 @@ def _agreement(analysis: Analysis) -> Section:
     )
 
 
-def _intercepts(analysis: Analysis) -> Section:
+def intercepts_section(analysis: Analysis) -> Section:
+    """Return the section on the clusters' intercepts."""
     level = percent(analysis.spec.report.ci_prob)
     return Section(
         "intercepts",
@@ -288,37 +195,3 @@ def _intercepts(analysis: Analysis) -> Section:
             ),
         ),
     )
-
-
-def _appendix(analysis: Analysis) -> Section:
-    exp, spec = analysis.experiment, analysis.spec
-    dropped = (
-        f"{exp.n_dropped:,} rows with missing values were dropped, as the specification asks, and "
-        f"with them {exp.n_clusters_dropped:,} whole clusters."
-        if spec.outcome.missing == "drop"
-        else "No row was dropped: the specification refuses missing values."
-    )
-    priors = pd.DataFrame(
-        [(name, str(prior)) for name, prior in resolved_priors(exp).items()],
-        columns=["parameter", "prior"],
-    )
-    provenance = ", ".join(f"{name} {version}" for name, version in versions().items())
-    parts: list[Part] = [
-        Words(
-            (
-                f"{exp.n_units:,} units in {len(exp.treated):,} clusters, data fingerprint "
-                f"{exp.fingerprint}. {dropped}",
-            )
-        ),
-        Grid("declared", priors, {"parameter": "parameter", "prior": "prior"}, "Priors"),
-    ]
-    if exp.exposure is not None and (graph := exposure_of(exp).graph) is not None:
-        counts = graph.to_dataframe()
-        columns = {"what": "edges", "count": "count"}
-        parts.append(Grid("edges", counts, columns, "What became of the edges"))
-    parts += [
-        Code("Specification, as TOML", spec.to_toml(), f"SHA-256 {spec.hash}"),
-        Code("Code that reproduces this page", reproduce(analysis)),
-        Words((f"Seed {analysis.posterior.attrs['seed']}. Made with {provenance}.",), soft=True),
-    ]
-    return Section("appendix", "Appendix: data and specification", tuple(parts))

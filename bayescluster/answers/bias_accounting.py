@@ -1,0 +1,84 @@
+"""Why the naive estimate is wrong: contamination and chance imbalance, apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from .._support.display import Tidy, number
+
+
+@dataclass(frozen=True)
+class BiasAccounting(Tidy):
+    """Where the naive estimate goes wrong: contamination and chance imbalance, apart.
+
+    Parameters
+    ----------
+    naive : float
+        Naive estimate.
+    direct : float
+        Two-exposure estimate of the direct effect.
+    std_error : float
+        Its cluster-robust standard error: the size that chance imbalance has in such a design.
+    truth : float or None
+        The direct effect that the data were made with, where it is known.
+
+    Notes
+    -----
+    naive - truth = (naive - direct) + (direct - truth), exactly. The first part is contamination:
+    by the omitted-variable identity it is the spillover estimate times the coefficient of the
+    exposure's regression on the treatment, that is -(exposed share of control units) x spillover
+    where there are no covariates. The second is chance: arms that differ in their baselines.
+    """
+
+    naive: float
+    direct: float
+    std_error: float
+    truth: float | None = None
+
+    @property
+    def contamination(self) -> float:
+        """Bias of the naive estimate from exposed controls."""
+        return self.naive - self.direct
+
+    @property
+    def chance_imbalance(self) -> float:
+        """Error of the two-exposure estimate from baselines and noise; NaN without a truth."""
+        return np.nan if self.truth is None else self.direct - self.truth
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return the account, a row a component: component, value, note."""
+        unknown = f"not observable; its standard error is {number(self.std_error)}"
+        known = (
+            f"baselines and noise that differ between arms; expected SD {number(self.std_error)}"
+        )
+        truth = np.nan if self.truth is None else self.truth
+        rows = [
+            ("truth", truth, "unknown outside a simulation" if self.truth is None else ""),
+            ("chance imbalance", self.chance_imbalance, unknown if self.truth is None else known),
+            ("two-exposure estimate", self.direct, "truth + chance imbalance"),
+            ("contamination", self.contamination, "control users are partly treated"),
+            ("naive estimate", self.naive, "two-exposure estimate + contamination"),
+        ]
+        return pd.DataFrame(rows, columns=["component", "value", "note"])
+
+    def __str__(self) -> str:
+        words = (
+            f"Exposed controls move the naive estimate by {_signed(self.contamination)} "
+            f"(from {number(self.direct)} to {number(self.naive)})."
+        )
+        if self.truth is None:
+            return (
+                f"{words} Chance imbalance of the clusters' baselines adds an error that cannot be "
+                f"seen; its standard error is {number(self.std_error)}."
+            )
+        return (
+            f"{words} Chance imbalance of the clusters' baselines accounts for "
+            f"{_signed(self.chance_imbalance)} more, against a truth of {self.truth:g}."
+        )
+
+
+def _signed(value: float) -> str:
+    return ("+" if value > 0 else "") + number(value)

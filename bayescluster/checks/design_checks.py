@@ -1,0 +1,157 @@
+"""Checks of the design: the assignment, the clusters and what rests on them, the rows used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .._support.checks import Check, Subject, Verdict, judged
+from .._support.display import number
+from ..answers.method_comparison import Comparison
+from ..answers.recommended_interval import FEW_CLUSTERS, MIN_CLUSTERS
+from ..data.experiment import Experiment
+from ..frequentist.cluster_influence import effective_clusters, influence
+from ..frequentist.standard_estimators import two_exposure
+from .five_assumptions import assignment_rows, balance_of
+
+#: Partial leverage above this multiple of the average share is a reason for caution.
+MAX_LEVERAGE_RATIO = 4.0
+
+
+def assignment_checks(comparison: Comparison) -> Iterator[Check]:
+    """Check that the arms differ by chance alone."""
+    yield from assignment_rows(balance_of(comparison.experiment))
+    yield from _one_armed_strata(comparison.experiment)
+
+
+def _one_armed_strata(exp: Experiment) -> Iterator[Check]:
+    """Say how much of a stratified experiment has nothing to say of the direct effect."""
+    moments = exp.moments()
+    if moments.strata is None:
+        return
+    code, levels = moments.stratum_code, moments.stratum_levels
+    treated, total = np.bincount(code, exp.treated), np.bincount(code)
+    constant = (treated == 0) | (treated == total)
+    named = ", ".join(map(repr, levels[constant][:3].tolist())) + ", ..." * bool(constant.sum() > 3)
+    yield Check(
+        Subject.ASSIGNMENT,
+        "strata with both arms",
+        f"{int((~constant).sum()):,} of {len(levels):,}"
+        + f"; not {named}, with {int(total[constant].sum()):,} of {len(code):,} clusters"
+        * bool(constant.any()),
+        judged(not constant.any()),
+        "a stratum whose treatment is constant says nothing of the direct effect: the estimate is "
+        "one of the other strata; merge it with another",
+    )
+
+
+def cluster_checks(comparison: Comparison) -> Iterator[Check]:
+    """Check the number of clusters, their sizes, and how much rests on single ones."""
+    exp = comparison.experiment
+    treated = int(exp.treated.sum())
+    total = len(exp.treated)
+    yield Check(
+        Subject.CLUSTERS,
+        "number of clusters",
+        f"{total:,} ({treated:,} treated, {total - treated:,} control)",
+        _by_count(total),
+        f"below {MIN_CLUSTERS} clusters normal approximations fail; "
+        f"{comparison.recommend(total).reason}",
+    )
+    size = exp.moments().n
+    share = float(size.max() / size.sum())
+    cv = float(size.std() / size.mean())
+    yield Check(
+        Subject.CLUSTERS,
+        "cluster sizes",
+        f"{size.min():,.0f} to {size.max():,.0f} units, CV {cv:.2f}, largest holds {share:.1%}",
+        judged(cv <= 1 and share <= 0.25),
+        "unequal clusters make cluster-robust intervals too short and give the largest cluster the "
+        "last word; see how far the answer moves without it",
+    )
+    for effect in comparison.effects:
+        yield from _influence(comparison, effect)
+    for one in comparison.skipped:
+        yield Check(
+            Subject.CLUSTERS,
+            f"{one.label} left out",
+            one.reason,
+            Verdict.CAUTION,
+            "the other methods do not need it",
+        )
+    for one in comparison.powerless:
+        yield Check(
+            Subject.CLUSTERS,
+            f"{one.label} cannot reject",
+            one.reason,
+            Verdict.CAUTION,
+            "its interval is unbounded whatever the data; read another method",
+        )
+
+
+def _by_count(clusters: float) -> Verdict:
+    return judged(clusters >= MIN_CLUSTERS, clusters >= FEW_CLUSTERS)
+
+
+def _influence(comparison: Comparison, effect: str) -> Iterator[Check]:
+    exp = comparison.experiment
+    table = influence(exp, effect)
+    estimated = effective_clusters(exp, effect)
+    assumed = {rho: effective_clusters(exp, effect, rho) for rho in (0.0, 0.5, 1.0)}
+    listed = ", ".join(f"{value:.1f} at rho = {rho:g}" for rho, value in assumed.items())
+    yield Check(
+        Subject.CLUSTERS,
+        f"effective number of clusters: {effect}",
+        f"G* = {estimated:.1f} ({listed})",
+        _by_count(estimated),
+        "few clusters carry the estimate, whatever their number; "
+        f"{comparison.recommend(estimated, effect).reason}",
+    )
+    first = table.iloc[0]
+    fit = two_exposure(exp)
+    at = fit.terms.index(effect)
+    moved = float(first["estimate_without"] - fit.estimate[at])
+    errors = abs(moved) / float(fit.std_error[at])
+    yield Check(
+        Subject.CLUSTERS,
+        f"most influential cluster: {effect}",
+        f"{first['cluster']}: without it {number(float(first['estimate_without']))} instead of "
+        f"{number(float(fit.estimate[at]))} ({errors:.1f} standard errors)",
+        judged(errors <= 1),
+        "one cluster decides: look at what sets it apart, and report the estimate without it too",
+    )
+    partial = table["partial_leverage"]
+    ratio = float(partial.max() * len(partial))
+    yield Check(
+        Subject.CLUSTERS,
+        f"largest partial leverage: {effect}",
+        f"{partial.max():.1%} of what identifies it, {ratio:.1f} times the average cluster's share",
+        judged(ratio <= MAX_LEVERAGE_RATIO),
+        "the effect rests on a few clusters: prefer CR2 or CR3 and the wild bootstrap",
+    )
+
+
+def data_checks(comparison: Comparison) -> Iterator[Check]:
+    """Check which rows, and which bootstrap replicates, were left out."""
+    exp = comparison.experiment
+    if exp.spec.outcome.missing == "drop":
+        rows = exp.n_units + exp.n_dropped
+        yield Check(
+            Subject.DATA,
+            "rows dropped for missing values",
+            f"{exp.n_dropped:,} of {rows:,}, and {exp.n_clusters_dropped:,} whole clusters",
+            judged(not exp.n_dropped),
+            "the estimates describe the units with an outcome; ask whether treatment could change "
+            "who has one",
+        )
+    lost = int(comparison.bootstrap.undefined.max())
+    if lost:
+        yield Check(
+            Subject.DATA,
+            "undefined bootstrap replicates",
+            f"{lost:,} of {len(comparison.bootstrap.draws):,}",
+            Verdict.CAUTION,
+            "replicates that do not identify an effect (an arm or all exposed units lost) are left "
+            "out of the percentiles",
+        )

@@ -1,0 +1,176 @@
+"""The estimators that a comparison sets side by side, in the order of its table.
+
+To add one, write its function in a file of this folder and give it an entry in `ESTIMATORS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from .._support.display import Tidy
+from ..data.experiment import Experiment
+from ..errors import DataError
+from ..exposure.expose import exposure_of
+from . import method as methods
+from .conditional_randomization import spillover_test
+from .graph_estimators import (
+    exposure_weighted_ols,
+    hajek,
+    horvitz_thompson,
+    recentred_ols,
+    unadjusted_ols,
+)
+from .inverted_tests import ResamplingTest
+from .method import Method, Unusable
+from .randomization import randomization_test
+from .standard_estimators import cluster_wls, naive_ols, two_exposure
+from .wild_cluster_bootstrap import wild_bootstrap
+
+#: A contrast of conditions is per exposed user, whatever the dose.
+DOSE = (
+    "exposure is a dose: the contrast of any exposure with none is another effect than that per "
+    "unit of exposure"
+)
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """An estimator of effects.
+
+    Parameters
+    ----------
+    method : Method
+        What it is called.
+    run : callable
+        ``(exp, seed=, ci_prob=)``, and ``effect=`` where it is run for each effect: its result,
+        whose table has the columns of :class:`bayescluster.frequentist.Estimates`. Raises
+        DataError where the design does not allow it.
+    each_effect : bool
+        Whether it is run for each effect on its own.
+    needs_graph : bool
+        Whether it needs exposure by a collaboration graph; without one it is not mentioned.
+    required : bool
+        Whether a design that it does not allow is refused altogether.
+    not_for : callable
+        The effects of an experiment that it does not estimate, each with the reason.
+    """
+
+    method: Method
+    run: Callable[..., Tidy]
+    each_effect: bool = False
+    needs_graph: bool = False
+    required: bool = False
+    not_for: Callable[[Experiment], Mapping[str, str]] = lambda exp: {}
+
+
+@dataclass(frozen=True, eq=False)
+class Estimated:
+    """What the registry's estimators give.
+
+    Parameters
+    ----------
+    results : dict
+        Results by method (of the last effect, where it is run for each).
+    tables : list of DataFrame
+        Their tables, in the order of the registry.
+    skipped : tuple of Unusable
+        Methods that the design does not allow.
+    powerless : tuple of Unusable
+        Methods that cannot reject at the experiment's level, whatever the effect.
+    """
+
+    results: dict[Method, Any]
+    tables: list[pd.DataFrame]
+    skipped: tuple[Unusable, ...]
+    powerless: tuple[Unusable, ...]
+
+
+def _contrasts_by_dose(exp: Experiment) -> dict[str, str]:
+    return {"spillover": DOSE} if exposure_of(exp).mapping.is_dose else {}
+
+
+ESTIMATORS: tuple[Estimator, ...] = (
+    Estimator(methods.NAIVE_OLS, lambda exp, **_: naive_ols(exp), required=True),
+    Estimator(methods.TWO_EXPOSURE, lambda exp, **_: two_exposure(exp), required=True),
+    Estimator(methods.UNADJUSTED, lambda exp, **_: unadjusted_ols(exp), needs_graph=True),
+    Estimator(methods.RECENTRED, lambda exp, **_: recentred_ols(exp), needs_graph=True),
+    Estimator(
+        methods.EXPOSURE_WEIGHTED, lambda exp, **_: exposure_weighted_ols(exp), needs_graph=True
+    ),
+    Estimator(
+        methods.HAJEK,
+        lambda exp, seed, **_: hajek(exp, seed=seed),
+        needs_graph=True,
+        not_for=_contrasts_by_dose,
+    ),
+    Estimator(
+        methods.HORVITZ_THOMPSON,
+        lambda exp, seed, **_: horvitz_thompson(exp, seed=seed),
+        needs_graph=True,
+        not_for=_contrasts_by_dose,
+    ),
+    Estimator(
+        methods.SPILLOVER_TEST,
+        lambda exp, seed, **_: spillover_test(exp, seed=seed),
+        needs_graph=True,
+    ),
+    Estimator(methods.CLUSTER_WLS, lambda exp, **_: cluster_wls(exp)),
+    Estimator(methods.RANDOMIZATION, lambda exp, seed, **_: randomization_test(exp, seed=seed)),
+    Estimator(
+        methods.WILD,
+        lambda exp, seed, ci_prob, effect: wild_bootstrap(
+            exp.moments(), effect, seed=seed, ci_prob=ci_prob
+        ),
+        each_effect=True,
+    ),
+)
+
+
+def run_all(exp: Experiment, seed: int) -> Estimated:
+    """Run every estimator of the registry that the experiment allows.
+
+    Parameters
+    ----------
+    exp : Experiment
+        Data and specification.
+    seed : int
+        Seed of those that draw.
+    """
+    results: dict[Method, Any] = {}
+    tables: list[pd.DataFrame] = []
+    skipped: list[Unusable] = []
+    powerless: list[Unusable] = []
+    for estimator in ESTIMATORS:
+        if estimator.needs_graph and exp.exposure is None:
+            continue
+        reasons = estimator.not_for(exp)
+        for effect in exp.spec.design.effects if estimator.each_effect else (None,):
+            given = {} if effect is None else {"effect": effect}
+            try:
+                result = estimator.run(exp, seed=seed, ci_prob=exp.spec.report.ci_prob, **given)
+            except DataError as error:
+                if estimator.required:
+                    raise
+                skipped.append(Unusable(estimator.method, str(error), effect))
+                continue
+            table = result.to_dataframe()
+            tables.append(table[~table["term"].isin(list(reasons))])
+            results[estimator.method] = result
+            if reason := _powerless(result, 1 - exp.spec.report.ci_prob):
+                powerless.append(Unusable(estimator.method, reason, effect))
+            skipped += [Unusable(estimator.method, why, name) for name, why in reasons.items()]
+    return Estimated(results, tables, tuple(skipped), tuple(powerless))
+
+
+def _powerless(result: Tidy, level: float) -> str:
+    """Say why a test cannot reject at a level; empty where it can."""
+    if not isinstance(result, ResamplingTest) or result.smallest_p_value <= level:
+        return ""
+    return (
+        f"with {result.draws:,} {'possible' if result.enumerated else 'drawn'} {result.draws_of} "
+        f"no p-value is below {result.smallest_p_value:.2g}, so it cannot reject at {level:.2g}"
+    )

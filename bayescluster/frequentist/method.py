@@ -1,0 +1,59 @@
+"""The methods that estimate an effect, and why one of them may be of no use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to estimate an effect.
+
+    Parameters
+    ----------
+    key : str
+        Identifies it.
+    label : str
+        Its name in tables and messages.
+    """
+
+    key: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A method that a design does not allow, or by which it cannot reject.
+
+    Parameters
+    ----------
+    method : Method
+        The method.
+    reason : str
+        Why.
+    effect : str, optional
+        The one effect that this holds for; None for all.
+    """
+
+    method: Method
+    reason: str
+    effect: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The method, and the effect where it is one."""
+        return self.method.label + (f" of {self.effect}" if self.effect else "")
+
+
+NAIVE_OLS = Method("naive_ols", "naive OLS")
+TWO_EXPOSURE = Method("two_exposure", "two-exposure OLS")
+UNADJUSTED = Method("unadjusted", "two-exposure OLS without expected exposure")
+RECENTRED = Method("recentred", "recentred OLS")
+EXPOSURE_WEIGHTED = Method("exposure_weighted", "exposure-weighted OLS")
+HAJEK = Method("hajek", "Hajek contrast")
+HORVITZ_THOMPSON = Method("horvitz_thompson", "Horvitz-Thompson contrast")
+SPILLOVER_TEST = Method("spillover_test", "conditional randomisation test of spillover")
+CLUSTER_WLS = Method("cluster_wls", "cluster WLS")
+RANDOMIZATION = Method("randomization", "randomisation test")
+WILD = Method("wild", "wild cluster bootstrap")
+BOOTSTRAP = Method("bootstrap", "cluster bootstrap")

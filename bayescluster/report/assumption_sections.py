@@ -1,0 +1,134 @@
+"""The section on the five assumptions: each with its statement, its checks and what shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .._support.checks import Subject
+from .._support.display import capital, number
+from ..checks.five_assumptions import ASSUMPTIONS
+from ..exposure.expose import exposure_of
+from ..figures import assumptions as assumption_plots
+from .document_parts import Grid, Heading, Part, Plot, Section, Words, checks_on
+from .table_headings import BALANCE
+
+if TYPE_CHECKING:
+    from ..analysis.analysis import Analysis
+
+
+def assumptions_section(analysis: Analysis) -> Section:
+    """Return the section on the five assumptions."""
+    parts: list[Part] = []
+    for about, statement in ASSUMPTIONS.items():
+        checks, verdict = checks_on(analysis, about)
+        parts += [Heading(capital(about), verdict), Words((statement,)), *checks]
+        parts += EVIDENCE[about](analysis)
+    return Section("assumptions", "The five assumptions", tuple(parts))
+
+
+def _assignment(analysis: Analysis) -> list[Part]:
+    found = analysis.balance
+    if found is None:
+        return []
+    return [
+        Plot(
+            "balance",
+            found.plot,
+            "Standardised differences between the arms of every covariate; the table below has "
+            "them.",
+            "Differences of the arms' means of cluster means, in standard deviations.",
+        ),
+        Grid(
+            "balance",
+            found.table,
+            BALANCE,
+            f"Covariates by arm; omnibus p = {number(found.p_value)}, from {found.draws:,} "
+            "assignments by the design",
+        ),
+    ]
+
+
+def _interference(analysis: Analysis) -> list[Part]:
+    exp = analysis.experiment
+    if exp.exposure is not None:
+        positivity = exposure_of(exp).positivity
+        ties = {"source": "from", "target": "to", "ties": "ties", "users": "users reached"}
+        return [
+            Plot(
+                "positivity",
+                positivity.plot,
+                "Probability of spillover by number of collaborators outside the own cluster, and "
+                "the share of untreated users who are exposed.",
+                "Dots with range: probability under the design. Crosses: what was observed.",
+            ),
+            Grid(
+                "contamination",
+                positivity.contamination.head(10),
+                ties,
+                "Which treated clusters reach which control clusters most: the first ten",
+            ),
+        ]
+    if not exp.has_spillover:
+        return []
+    return [
+        Plot(
+            "reached",
+            lambda: assumption_plots.reached(exp),
+            "Mean outcome of every cluster against the mean exposure of its users, treated and "
+            "control clusters in two colours; the spillover estimate is in the checks above.",
+            "Each dot is one cluster. Spillover as modelled lifts control clusters in proportion "
+            "to their exposure; what else reaches them does not show here.",
+        )
+    ]
+
+
+def _sutva(analysis: Analysis) -> list[Part]:
+    levels = analysis.cluster_levels
+    return [
+        Plot(
+            "spread",
+            lambda: assumption_plots.spread(levels),
+            f"Intercepts of both arms about their means: SD {number(levels.sd_treated)} treated, "
+            f"{number(levels.sd_control)} control.",
+            "Wider scatter of one arm says that treatment (or its absence) is not one thing.",
+        )
+    ]
+
+
+def _exchangeability(analysis: Analysis) -> list[Part]:
+    levels = analysis.cluster_levels
+    return [
+        Plot(
+            "normality",
+            lambda: assumption_plots.normality(levels),
+            "Intercepts against normal quantiles, near the line where they are alike; and against "
+            f"cluster size, rank correlation {levels.size_correlation:+.2f}.",
+            "Left: points on the line are like draws from one normal distribution. Right: no trend "
+            "where size says nothing of the level.",
+        )
+    ]
+
+
+def _clusters(analysis: Analysis) -> list[Part]:
+    exp, effects = analysis.experiment, analysis.comparison.effects
+    return [
+        Plot(
+            "influence",
+            lambda: assumption_plots.influence(exp, effects),
+            "Estimate of each effect without each cluster, against the cluster's share of what "
+            "identifies it; the checks name the most influential.",
+            "Each dot is one cluster. The further right it lies, the more rests on it; the further "
+            "from the others, the more the estimate changes without it.",
+        )
+    ]
+
+
+#: What shows each assumption.
+EVIDENCE: dict[Subject, Callable[[Analysis], list[Part]]] = {
+    Subject.ASSIGNMENT: _assignment,
+    Subject.INTERFERENCE: _interference,
+    Subject.SUTVA: _sutva,
+    Subject.EXCHANGEABILITY: _exchangeability,
+    Subject.CLUSTERS: _clusters,
+}

@@ -1,0 +1,127 @@
+"""The first screen: the decision, the effects, the lights, and the answer in plain words.
+
+Every number in the words is read off the tables.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from .._support.checks import Verdict
+from .._support.display import capital, number, percent, probability, sentence
+from .document_parts import Document, Grid
+from .table_headings import ESTIMANDS
+
+if TYPE_CHECKING:
+    from ..analysis.analysis import Analysis
+
+
+def first_screen(analysis: Analysis) -> Document:
+    """Return the answer without the sections that support it, some of which refit the model."""
+    failed = analysis.checks[analysis.checks["verdict"] == Verdict.PROBLEM]
+    return Document(
+        title=analysis.spec.title,
+        question=analysis.spec.question,
+        decision=decision(analysis),
+        troubles=tuple(
+            f"{capital(row.check)}: {row.value}. {sentence(row.advice)}"
+            for row in failed.itertuples()
+        ),
+        sentences=tuple(answer(analysis)),
+        effects=headline(analysis),
+        lights=analysis.lights,
+        facts=facts(analysis),
+    )
+
+
+def headline(analysis: Analysis) -> Grid:
+    """Return direct, spillover and rollout effect with their intervals."""
+    table = analysis.comparison.estimands
+    wanted = [*analysis.comparison.effects, "full rollout", "full rollout with exposure"]
+    rows = table[table["estimand"].isin(wanted)]
+    level = percent(analysis.spec.report.ci_prob)
+    return Grid("effects", rows, ESTIMANDS, f"The effects, with {level} credible intervals")
+
+
+def facts(analysis: Analysis) -> dict[str, str]:
+    """Return what was analysed, in a few words each."""
+    exp, spec = analysis.experiment, analysis.spec
+    treated = int(exp.treated.sum())
+    found = {
+        "outcome": spec.outcome.label or spec.outcome.column,
+        "units analysed": f"{exp.n_units:,}",
+        "clusters treated / control": f"{treated:,} / {len(exp.treated) - treated:,}",
+    }
+    if exp.has_spillover:
+        found["mean spillover exposure of units"] = f"{exp.exposed_share:.1%}"
+    if spec.outcome.missing == "drop":
+        found["rows dropped (missing values)"] = f"{exp.n_dropped:,}"
+    return found
+
+
+def decision(analysis: Analysis) -> str:
+    """Say in one sentence whether the direct effect clears the specification's threshold."""
+    report = analysis.spec.report
+    row = _estimand(analysis, "direct")
+    above = row["prob_above_threshold"]
+    side = "above" if report.direction == "increase" else "below"
+    reached = above if report.direction == "increase" else 1 - above
+    where = f"{report.threshold:g}" if report.threshold else "zero"
+    chance = f"the probability that the direct effect is {side} {where} is {probability(reached)}"
+    asked = percent(report.decision_prob)
+    if report.rope is not None and row["prob_in_rope"] >= report.decision_prob:
+        low, high = report.rope
+        return (
+            f"Practically no effect: the direct effect lies within {low:g} to {high:g} with "
+            f"probability {probability(row['prob_in_rope'])}."
+        )
+    if reached >= report.decision_prob:
+        return f"A clear case: {chance} (asked for: {asked})."
+    if reached <= 1 - report.decision_prob:
+        return f"A clear case against: {chance} (asked for: {asked})."
+    return f"No clear case: {chance}, less than the {asked} asked for."
+
+
+def answer(analysis: Analysis) -> list[str]:
+    """Return the effects, the naive analysis's error and the agreement of methods, as sentences."""
+    comparison = analysis.comparison
+    sentences = []
+    if analysis.spec.family.log_outcome:
+        sentences.append(
+            "Effects and threshold are differences of the mean logarithm of the outcome (0.01 is "
+            "about 1%); the table of estimands has them in the outcome's unit too."
+        )
+    sentences += [_effect(name, _estimand(analysis, name)) for name in comparison.effects]
+    if analysis.experiment.has_spillover:
+        sentences.append(str(comparison.bias))
+    sentences += comparison.agreement["conclusion"].tolist()
+    read = [f"{effect}, {first.method.label}" for effect, first in comparison.recommended.items()]
+    sentences.append(
+        f"Beside the posterior, the interval to read first: for {'; for '.join(read)}."
+    )
+    return sentences
+
+
+def conclusions(analysis: Analysis) -> list[str]:
+    """Return the decision, the answer, and what failed, one sentence each."""
+    failed = analysis.checks[analysis.checks["verdict"] == Verdict.PROBLEM]
+    return [
+        decision(analysis),
+        *answer(analysis),
+        *(f"Take care: {row.check} is {row.value}; {row.advice}." for row in failed.itertuples()),
+    ]
+
+
+def _effect(name: str, row: pd.Series) -> str:
+    low, high = number(row["ci_lower"]), number(row["ci_upper"])
+    return (
+        f"The {name.replace('_', ' ')} effect is {number(row['mean'])}, "
+        f"{percent(row['ci_prob'])} credible interval {low} to {high}: {row['definition']}."
+    )
+
+
+def _estimand(analysis: Analysis, name: str) -> pd.Series:
+    table = analysis.comparison.estimands
+    return table[table["estimand"] == name].iloc[0]
