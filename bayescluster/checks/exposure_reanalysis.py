@@ -9,12 +9,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._support.arrays import Booleans, Floats
+from ..bayes.exact.exact_posterior import exact_posterior, is_integrable
 from ..data.cluster_moments import ClusterMoments
 from ..data.experiment import Experiment
 from ..errors import BayesClusterError, DataError
 from ..exposure.collaborators import Collaborators
 from ..exposure.expose import Exposure
 from ..exposure.mappings import ExposureMapping
+from ..frequentist.graph_estimators import expected_column, recentred_ols, with_expected
+from ..frequentist.ols import ols
 from ..spec.model_spec import ModelSpec
 
 #: Numbers that each effect has.
@@ -69,8 +72,6 @@ class Reanalysis:
     @classmethod
     def of(cls, declared: Exposure, draws: int, seed: int) -> Reanalysis:
         """Read the users' rows once; raise where the declared analysis itself is impossible."""
-        from ..frequentist.graph_estimators import recentred_ols, with_expected
-
         exp = with_expected(declared.experiment())
         recentred_ols(exp)
         return cls(declared, exp, exp.regressors(), exp.outcomes(), draws, seed)
@@ -111,8 +112,6 @@ class Reanalysis:
 
     def _moments(self, exposure: Exposure, used: Booleans) -> ClusterMoments:
         """Compress the users with the regressors that exposure decides replaced."""
-        from ..frequentist.graph_estimators import expected_column
-
         known = self.exp.moments()
         columns = {
             "spillover": exposure.spillover,
@@ -137,9 +136,6 @@ def _estimates(
     moments: ClusterMoments, spec: ModelSpec
 ) -> Iterator[tuple[tuple[str, str], Floats]]:
     """Yield `FIGURES` of each estimator and effect."""
-    from ..bayes.exact.exact_posterior import exact_posterior, is_integrable
-    from ..frequentist.ols import ols
-
     found = ols(moments, "CR2", ci_prob=spec.report.ci_prob)
     for name in spec.design.effects:
         at = found.terms.index(name)

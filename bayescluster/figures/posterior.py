@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..answers.estimands import estimand_draws
 from ..answers.method_comparison import Comparison
 from .canvas import new_figure, plain, shown_once
 from .effects import COLOURS, clean, scalar_names
@@ -74,8 +75,6 @@ def quantiles(comparison: Comparison, figure: Figure | None = None) -> Figure:
 
 
 def _posterior(comparison: Comparison, effect: str) -> np.ndarray[Any, Any]:
-    from ..answers.estimands import estimand_draws
-
     return np.asarray(estimand_draws(comparison.experiment, comparison.posterior)[effect])
 
 
