@@ -43,24 +43,29 @@ DESIGNS: dict[str, Callable[[], bc.assignment.Mechanism]] = {
 def probabilities(design: str) -> bc.exposure.ExposureProbabilities:
     """Return the exposure probabilities, the same for all experiments of a design."""
     return bc.exposure.exposure_probabilities(
-        SCENARIO.graph.touches, bc.exposure.AtLeast(), DESIGNS[design]()
+        SCENARIO.graph.collaborators, bc.exposure.AtLeast(), DESIGNS[design]()
     )
 
 
 def p_values(design: str, seed: int, spillover: float = 0.0) -> tuple[float, float]:
     """Return the p-values of the test, and of OLS on the exposure indicator, in one experiment."""
     rng = np.random.default_rng([seed, list(DESIGNS).index(design)])
-    mechanism, touches = DESIGNS[design](), SCENARIO.graph.touches
+    mechanism, collaborators = DESIGNS[design](), SCENARIO.graph.collaborators
     assignment = mechanism.draw(rng, 1)[0]
-    value = bc.exposure.AtLeast().values(touches, assignment[None, :])[:, 0]
+    value = bc.exposure.AtLeast().values(collaborators, assignment[None, :])[:, 0]
     exposure = bc.Exposure(
-        touches, bc.exposure.AtLeast(), mechanism, assignment, value, probabilities(design)
+        collaborators,
+        bc.exposure.AtLeast(),
+        assignment,
+        value,
+        probabilities(design),
+        mechanism=mechanism,
     )
     y = SCENARIO.outcomes(assignment, rng) + spillover * exposure.spillover
     moments = bc.ClusterMoments.from_arrays(
         y,
         np.column_stack([exposure.treated, exposure.spillover]).astype(float),
-        touches.cluster,
+        collaborators.cluster,
         ["direct", "spillover"],
     )
     ols = bc.ols(moments, "CR2")

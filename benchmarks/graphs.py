@@ -78,18 +78,20 @@ def graph_exposure(argument: str) -> dict[str, Any]:
         options=OPTIONS,
     )
     joined = time.perf_counter()
-    touches = graph.touches
+    collaborators = graph.collaborators
     counted = time.perf_counter()
     assignment = pd.read_parquet(folder / "users.parquet").groupby("workspace")["treated"].first()
     exposure = bc.Exposure.of(
-        touches,
+        collaborators,
         assignment.to_numpy(),
         bc.exposure.AtLeast(),
         bc.assignment.Complete(CLUSTERS, CLUSTERS // 2),
     )
     done = time.perf_counter()
     again = bc.exposure.exposure_probabilities(
-        touches, bc.exposure.AtLeast(2, "clusters"), bc.assignment.Complete(CLUSTERS, CLUSTERS // 2)
+        collaborators,
+        bc.exposure.AtLeast(2, "clusters"),
+        bc.assignment.Complete(CLUSTERS, CLUSTERS // 2),
     )
     two = time.perf_counter()
     return {
@@ -99,7 +101,7 @@ def graph_exposure(argument: str) -> dict[str, Any]:
         "at_least_two": two - done,
         "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9,
         "ties": graph.counts.ties,
-        "entries": len(touches.other),
+        "entries": len(collaborators.other),
         "method": exposure.probabilities.method + ", " + again.method,
         "sums_to_one": float(np.abs(exposure.probabilities.condition.sum(axis=1) - 1).max()),
     }
@@ -151,7 +153,11 @@ def graph_spark(argument: str) -> dict[str, Any]:
 def _different(a: bc.Exposure, b: bc.Exposure) -> list[str]:
     """Return what differs between two exposures: every number must be the same."""
     names = ("users", "clusters", "cluster", "unit", "start", "other", "count", "weight")
-    found = [n for n in names if not np.array_equal(getattr(a.touches, n), getattr(b.touches, n))]
+    found = [
+        n
+        for n in names
+        if not np.array_equal(getattr(a.collaborators, n), getattr(b.collaborators, n))
+    ]
     if a.graph is None or b.graph is None or a.graph.counts != b.graph.counts:
         found.append("counts")
     return found + ["table"] * (not a.to_dataframe().equals(b.to_dataframe()))

@@ -64,7 +64,7 @@ class _Known(JointProbabilities):
     def __init__(self, exposure: Exposure) -> None:
         joint = joint_probabilities(exposure)
         self.method = joint.method
-        at = np.arange(exposure.touches.n_users)
+        at = np.arange(exposure.collaborators.n_users)
         names = list(exposure.arms)
         self._of = {(a, b): joint.of(a, at, b, at) for a in names for b in names}
 
@@ -132,11 +132,11 @@ def _section(
 
 def _draw(scenario: bc.simulate.GraphScenario, seed: int) -> tuple[Exposure, pd.DataFrame]:
     _, users = scenario.simulate(seed)
-    touches = scenario.graph.touches
+    collaborators = scenario.graph.collaborators
     treated = np.zeros(scenario.n_clusters, dtype=bool)
     treated[users["workspace"]] = users["treated"].to_numpy() == 1
     mechanism = bc.assignment.Complete(scenario.n_clusters, scenario.n_clusters // 2)
-    exposure = Exposure.of(touches, treated, AtLeast(1), mechanism)
+    exposure = Exposure.of(collaborators, treated, AtLeast(1), mechanism)
     return exposure.for_users(users, scenario.spec), users
 
 

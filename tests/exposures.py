@@ -73,7 +73,7 @@ def law(name):
 
 
 def small_graph(seed=0, size=3, ties=45):
-    """Return touches of 8 clusters, and each user's weighted collaborators as {user: {other: w}}.
+    """Return the collaborators of users of 8 clusters, counted and as {user: {other: weight}}.
 
     The first user has no tie, the second one ties to every other cluster.
     """
@@ -85,10 +85,10 @@ def small_graph(seed=0, size=3, ties=45):
     edges["w"] = rng.integers(1, 9, len(edges)) / 4
     users = pd.DataFrame({"user": np.arange(n), "cluster": cluster})
     graph = bc.exposure.CollaborationGraph(edges, users, options=bc.spec.ExposureSpec(weight="w"))
-    return graph.touches, collaborators(edges, n)
+    return graph.collaborators, neighbours(edges, n)
 
 
-def collaborators(edges, n):
+def neighbours(edges, n):
     """Each user's collaborators and the weight of the ties: {user: {other: weight}}."""
     found = {user: {} for user in range(n)}
     for a, b, w in edges.itertuples(index=False):

@@ -1,7 +1,7 @@
-"""The two doors to rooms above: a result's plot lies in figures/, what is written of it in report/.
+"""The two ways from a result to the rooms above it: to its plot in figures/, its text in report/.
 
-A result in a lower room cannot import them, so they are looked up by name when they are asked for:
-the only late import of the package's own modules that the layers allow.
+A result in a lower room cannot import those rooms. Their functions are looked up by name when they
+are called. No other module of a lower room may import a higher one.
 """
 
 from __future__ import annotations

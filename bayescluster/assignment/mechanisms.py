@@ -1,4 +1,4 @@
-"""Assignment mechanisms as objects: each draws assignments, counts them and gives probabilities.
+"""Mechanisms as objects: each draws assignments, counts them and gives their probabilities.
 
 The randomisation test draws from the same object that the experiment was randomised by.
 """
@@ -26,9 +26,9 @@ PROBABILITY_DRAWS = 10_000
 
 
 class Mechanism(ABC):
-    """A random assignment of J clusters to treatment or control.
+    """The random device that assigns J clusters to treatment or control.
 
-    Those that can be enumerated are equally likely; others are drawn from only.
+    Assignments that can be enumerated are equally likely; others can only be drawn.
     """
 
     @property

@@ -24,7 +24,7 @@ CONSTANT = 1e-12
 COLLINEAR = 1e-10
 
 
-class Accepted(Mechanism):
+class Redrawn(Mechanism):
     """Another mechanism's assignments, drawn again until they meet a criterion."""
 
     @abstractmethod
@@ -83,7 +83,7 @@ class Accepted(Mechanism):
 
 
 @dataclass(frozen=True)
-class Bernoulli(Accepted):
+class Bernoulli(Redrawn):
     """Independent coin flips, given that both arms have enough clusters.
 
     Strata play no part in the flips, whether or not the analysis adjusts for them.
@@ -179,7 +179,7 @@ class Bernoulli(Accepted):
 
 
 @dataclass(frozen=True, eq=False)
-class Rerandomised(Accepted):
+class Rerandomised(Redrawn):
     """Another mechanism, drawn again until the arms' cluster covariates are balanced.
 
     Parameters

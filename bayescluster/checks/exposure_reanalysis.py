@@ -9,12 +9,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .._support.arrays import Booleans, Floats
+from ..bayes.exact.exact_posterior import exact_posterior, is_integrable
 from ..data.cluster_moments import ClusterMoments
 from ..data.experiment import Experiment
 from ..errors import BayesClusterError, DataError
-from ..exposure.collaborators import Touches
+from ..exposure.collaborators import Collaborators
 from ..exposure.expose import Exposure
 from ..exposure.mappings import ExposureMapping
+from ..frequentist.graph_estimators import expected_column, recentred_ols, with_expected
+from ..frequentist.ols import ols
 from ..spec.model_spec import ModelSpec
 
 #: Numbers that each effect has.
@@ -69,17 +72,15 @@ class Reanalysis:
     @classmethod
     def of(cls, declared: Exposure, draws: int, seed: int) -> Reanalysis:
         """Read the users' rows once; raise where the declared analysis itself is impossible."""
-        from ..frequentist.graph_estimators import recentred_ols, with_expected
-
         exp = with_expected(declared.experiment())
         recentred_ols(exp)
         return cls(declared, exp, exp.regressors(), exp.outcomes(), draws, seed)
 
-    def under(self, touches: Touches, mapping: ExposureMapping) -> Reanalysed:
+    def under(self, collaborators: Collaborators, mapping: ExposureMapping) -> Reanalysed:
         """Return the effects under another graph or mapping, or why there are none."""
         try:
             exposure = Exposure.of(
-                touches,
+                collaborators,
                 self.declared.assignment,
                 mapping,
                 self.declared.mechanism,
@@ -111,8 +112,6 @@ class Reanalysis:
 
     def _moments(self, exposure: Exposure, used: Booleans) -> ClusterMoments:
         """Compress the users with the regressors that exposure decides replaced."""
-        from ..frequentist.graph_estimators import expected_column
-
         known = self.exp.moments()
         columns = {
             "spillover": exposure.spillover,
@@ -123,8 +122,8 @@ class Reanalysis:
         for name, values in columns.items():
             if name in known.names:
                 X[:, known.column(name)] = values
-        touches = exposure.touches
-        labels = touches.clusters[touches.cluster[used]]
+        collaborators = exposure.collaborators
+        labels = collaborators.clusters[collaborators.cluster[used]]
         strata = None
         if known.strata is not None:
             strata = known.strata[np.searchsorted(known.clusters, labels)]
@@ -137,9 +136,6 @@ def _estimates(
     moments: ClusterMoments, spec: ModelSpec
 ) -> Iterator[tuple[tuple[str, str], Floats]]:
     """Yield `FIGURES` of each estimator and effect."""
-    from ..bayes.exact.exact_posterior import exact_posterior, is_integrable
-    from ..frequentist.ols import ols
-
     found = ols(moments, "CR2", ci_prob=spec.report.ci_prob)
     for name in spec.design.effects:
         at = found.terms.index(name)
@@ -152,24 +148,24 @@ def _estimates(
             yield ("posterior, integrated", name), table.loc[name].to_numpy(float)
 
 
-def thinned(touches: Touches, keep: float, rng: np.random.Generator) -> Touches:
+def thinned(collaborators: Collaborators, keep: float, rng: np.random.Generator) -> Collaborators:
     """Return the graph after random loss of ties, each user's side on its own.
 
     Parameters
     ----------
-    touches : Touches
+    collaborators : Collaborators
         The graph.
     keep : float
         Probability that a collaborator is kept.
     rng : numpy.random.Generator
         Source of randomness.
     """
-    count = rng.binomial(touches.count, keep)
+    count = rng.binomial(collaborators.count, keep)
     kept = count > 0
     return replace(
-        touches,
-        start=np.concatenate([[0], np.cumsum(kept)])[touches.start],
-        other=touches.other[kept],
+        collaborators,
+        start=np.concatenate([[0], np.cumsum(kept)])[collaborators.start],
+        other=collaborators.other[kept],
         count=count[kept].astype(np.int32),
-        weight=(touches.weight * (count / touches.count))[kept],
+        weight=(collaborators.weight * (count / collaborators.count))[kept],
     )

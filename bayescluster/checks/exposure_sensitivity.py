@@ -14,7 +14,7 @@ from .._support.checks import Verdict, worst
 from .._support.display import Tidy, number, percent
 from .._support.doors import draw
 from ..assignment.mechanisms import Mechanism
-from ..exposure.collaborators import Touches
+from ..exposure.collaborators import Collaborators
 from ..exposure.expose import Exposure, expose
 from ..exposure.mappings import (
     AtLeast,
@@ -158,11 +158,11 @@ def exposure_sensitivity(
     base = analysis.of_exposure(declared)
     others = _mappings(declared.mapping, mappings)
     tables = [_rows("as declared", "declared", [base], base)]
-    for name, kind, touches, other in _assumptions(declared, others, hops):
-        tables.append(_rows(name, kind, [analysis.under(touches, other)], base))
+    for name, kind, collaborators, other in _assumptions(declared, others, hops):
+        tables.append(_rows(name, kind, [analysis.under(collaborators, other)], base))
     for share in keep:
         found = [
-            analysis.under(thinned(declared.touches, share, rng), declared.mapping)
+            analysis.under(thinned(declared.collaborators, share, rng), declared.mapping)
             for rng in _generators(seed, share, repeats)
         ]
         tables.append(_rows(f"{percent(share)} of the ties kept", "lost ties", found, base))
@@ -203,16 +203,16 @@ def _mappings(
 
 def _assumptions(
     declared: Exposure, others: Mapping[str, ExposureMapping], hops: Sequence[int]
-) -> Iterator[tuple[str, str, Touches, ExposureMapping]]:
+) -> Iterator[tuple[str, str, Collaborators, ExposureMapping]]:
     """Yield name, kind, graph and mapping of each assumption but lost ties."""
     graph = declared.graph
     assert graph is not None
     for reach in dict.fromkeys(hops):
         if reach != graph.options.hops:
-            touches = graph.one_hop if reach == 1 else graph.two_hop
-            yield f"{reach} hop{'s' * (reach > 1)}", "hops", touches, declared.mapping
+            collaborators = graph.one_hop if reach == 1 else graph.two_hop
+            yield f"{reach} hop{'s' * (reach > 1)}", "hops", collaborators, declared.mapping
     for name, mapping in others.items():
-        yield name, "mapping", declared.touches, mapping
+        yield name, "mapping", declared.collaborators, mapping
 
 
 def _rows(

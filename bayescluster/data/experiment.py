@@ -17,15 +17,14 @@ from ..errors import (
     DataError,
     DesignError,
     MissingColumnError,
-    SpecError,
 )
 from ..spec.model_spec import ModelSpec
 from . import compression as queries
 from . import input_validation as validation
 from .cell_counts import CellCounts
 from .cluster_moments import ClusterMoments
-from .conditions import CONDITIONS
-from .exposed_users import ExposedUsers
+from .conditions import in_condition_order
+from .exposed_users import ExposedUsers, exposure_in
 from .sources import Source, open_source
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class Experiment:
                 f"spec must be a ModelSpec, not {type(spec).__name__}; read a file by load_spec"
             )
         roles = queries.columns_of_roles(spec)
-        self._exposure = _checked_exposure(data, spec)
+        self._exposure = exposure_in(data, spec)
         source = _opened(data if self._exposure is None else self._exposure.data, spec, roles)
         validation.check_types(source.table, roles)
         levels = queries.category_levels(source.table, roles)
@@ -316,7 +315,7 @@ class Experiment:
         grouped = used.group_by("condition").aggregate(
             n_units=used.count(), mean=used.outcome.mean(), std=used.outcome.std(how="sample")
         )
-        return _in_condition_order(queries.run(grouped))
+        return in_condition_order(queries.run(grouped))
 
     def histogram(self, bins: int = 60) -> pd.DataFrame:
         """Count outcomes in bins by exposure condition, in the engine that holds the data.
@@ -342,9 +341,7 @@ class Experiment:
         low, width = float(center - half), float(2 * half / bins)
         bin_ = ((used.outcome - low) / width).floor().clip(0, bins - 1).cast("int64")
         counted = used.mutate(bin=bin_).group_by(["condition", "bin"])
-        frame = _in_condition_order(
-            queries.run(counted.aggregate(count=lambda t: t.count())), "bin"
-        )
+        frame = in_condition_order(queries.run(counted.aggregate(count=lambda t: t.count())), "bin")
         frame.insert(1, "left", low + frame["bin"] * width)
         frame.insert(2, "right", frame["left"] + width)
         return frame.drop(columns="bin")
@@ -394,33 +391,8 @@ def _opened(data: Any, spec: ModelSpec, roles: Mapping[str, str]) -> Source:
         ) from None
 
 
-def _checked_exposure(data: Any, spec: ModelSpec) -> ExposedUsers | None:
-    """Return the exposure that data may be; raise where it is that of another design."""
-    if not isinstance(data, ExposedUsers):
-        return None
-    if data.spec is None:
-        raise DataError("this exposure was made without a table of users; use expose()")
-    if data.spec.design != spec.design:
-        raise SpecError(
-            "the specification's design differs from the one that the exposure was made for: "
-            "expose the users again"
-        )
-    if data.spec.exposure != spec.exposure:
-        raise SpecError(
-            "the specification's section [exposure] differs from the one that the exposure was "
-            "made by: expose the users again, or take that section"
-        )
-    return data
-
-
 def _positions(labels: NDArray[Any] | None, moments: ClusterMoments) -> Integers:
     if labels is None:
         return np.arange(moments.n_clusters)
     at = pd.Index(moments.clusters).get_indexer(pd.Index(labels))
     return at[at >= 0].astype(np.int64)
-
-
-def _in_condition_order(frame: pd.DataFrame, *then: str) -> pd.DataFrame:
-    rank = {name: at for at, name in enumerate(CONDITIONS)}
-    keyed = frame.assign(_rank=frame["condition"].map(rank))
-    return keyed.sort_values(["_rank", *then], ignore_index=True).drop(columns="_rank")

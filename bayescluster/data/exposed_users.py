@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..assignment.mechanisms import Mechanism
+from ..errors import DataError, SpecError
 from ..spec.model_spec import ModelSpec
 
 
@@ -41,3 +42,22 @@ class ExposedUsers(ABC):
     @abstractmethod
     def data(self) -> Any:
         """The users' table with the columns of exposure."""
+
+
+def exposure_in(data: Any, spec: ModelSpec) -> ExposedUsers | None:
+    """Return the exposure that data may be; raise where it is that of another design."""
+    if not isinstance(data, ExposedUsers):
+        return None
+    if data.spec is None:
+        raise DataError("this exposure was made without a table of users; use expose()")
+    if data.spec.design != spec.design:
+        raise SpecError(
+            "the specification's design differs from the one that the exposure was made for: "
+            "expose the users again"
+        )
+    if data.spec.exposure != spec.exposure:
+        raise SpecError(
+            "the specification's section [exposure] differs from the one that the exposure was "
+            "made by: expose the users again, or take that section"
+        )
+    return data

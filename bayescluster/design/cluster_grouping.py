@@ -16,7 +16,7 @@ from .._support.doors import draw
 from ..assignment.mechanisms import Complete
 from ..errors import DesignError
 from ..exposure.collaboration_graph import CollaborationGraph
-from ..exposure.collaborators import Touches
+from ..exposure.collaborators import Collaborators
 from ..exposure.condition_probabilities import exposure_probabilities
 from ..exposure.mappings import AtLeast, ExposureMapping
 from .exposure_plan import condition_probabilities, cross_arms, cross_clusters
@@ -53,7 +53,7 @@ class Groupings(Tidy):
         Column of the clusters in the users' table.
     icc, unit_icc : float
         Correlation of users of one cluster, and of users of two clusters of one unit.
-    touches : Touches
+    collaborators : Collaborators
         The graph that the groupings are of.
     """
 
@@ -63,7 +63,7 @@ class Groupings(Tidy):
     cluster: str
     icc: float
     unit_icc: float
-    touches: Touches = field(repr=False)
+    collaborators: Collaborators = field(repr=False)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return `table`."""
@@ -113,9 +113,9 @@ class Groupings(Tidy):
         """
         return pd.DataFrame({self.cluster: self.clusters, UNIT_COLUMN: self._labels(units)})
 
-    def grouped(self, units: int) -> Touches:
+    def grouped(self, units: int) -> Collaborators:
         """Return the graph with one of the groupings' units for clusters, for `plan_exposure`."""
-        return grouped(self.touches, self._labels(units))
+        return grouped(self.collaborators, self._labels(units))
 
     def _labels(self, units: int) -> Integers:
         if units not in self.labels:
@@ -209,34 +209,34 @@ def group_clusters(
     )
     table["pareto"] = _undominated(table[["cross_units", "half_width"]].to_numpy())
     return Groupings(
-        table, labels, graph.clusters, graph.names["cluster"], icc, unit_icc, graph.touches
+        table, labels, graph.clusters, graph.names["cluster"], icc, unit_icc, graph.collaborators
     )
 
 
-def grouped(touches: Touches, unit: Integers) -> Touches:
+def grouped(collaborators: Collaborators, unit: Integers) -> Collaborators:
     """Return a graph whose clusters, and units of assignment, are groups of clusters.
 
     Parameters
     ----------
-    touches : Touches
+    collaborators : Collaborators
         The graph, whole clusters being assigned.
     unit : ndarray, shape (J,)
         Group of each cluster, 0 to k - 1.
     """
     k = int(unit.max()) + 1
-    key = touches.user * k + unit[touches.other]
+    key = collaborators.user * k + unit[collaborators.other]
     distinct, at = np.unique(key, return_inverse=True)
-    own = unit[touches.unit]
+    own = unit[collaborators.unit]
     return replace(
-        touches,
+        collaborators,
         clusters=np.arange(k),
         cluster=own,
         unit=own,
         n_units=k,
-        start=np.searchsorted(distinct, k * np.arange(touches.n_users + 1)),
+        start=np.searchsorted(distinct, k * np.arange(collaborators.n_users + 1)),
         other=(distinct % k).astype(np.int32),
-        count=np.bincount(at, touches.count, minlength=len(distinct)).astype(np.int32),
-        weight=np.bincount(at, touches.weight, minlength=len(distinct)),
+        count=np.bincount(at, collaborators.count, minlength=len(distinct)).astype(np.int32),
+        weight=np.bincount(at, collaborators.weight, minlength=len(distinct)),
     )
 
 
@@ -282,8 +282,12 @@ def _row(
     k = int(unit.max()) + 1
     mechanism = Complete(k, k // 2)
     ties = grouped(graph.one_hop, unit)
-    touches = ties if graph.touches is graph.one_hop else grouped(graph.touches, unit)
-    expected = condition_probabilities(exposure_probabilities(touches, mapping, mechanism), False)
+    collaborators = (
+        ties if graph.collaborators is graph.one_hop else grouped(graph.collaborators, unit)
+    )
+    expected = condition_probabilities(
+        exposure_probabilities(collaborators, mapping, mechanism), False
+    )
     users = np.bincount(unit, sizes, minlength=k)
     return {
         "units": k,

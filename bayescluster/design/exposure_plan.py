@@ -17,7 +17,7 @@ from ..assignment.block_probabilities import Blocks
 from ..assignment.mechanisms import Mechanism
 from ..data.conditions import GRAPH_CONDITIONS
 from ..exposure.collaboration_graph import CollaborationGraph
-from ..exposure.collaborators import Touches
+from ..exposure.collaborators import Collaborators
 from ..exposure.condition_probabilities import (
     ExposureProbabilities,
     exposure_probabilities,
@@ -87,7 +87,7 @@ class ExposurePlan(Tidy):
 
 
 def plan_exposure(
-    graph: CollaborationGraph | Touches,
+    graph: CollaborationGraph | Collaborators,
     mechanism: Mechanism,
     mapping: ExposureMapping | None = None,
     *,
@@ -99,7 +99,7 @@ def plan_exposure(
 
     Parameters
     ----------
-    graph : CollaborationGraph or Touches
+    graph : CollaborationGraph or Collaborators
         The graph. Ties are those to collaborators, even where exposure comes over two hops.
     mechanism : Mechanism
         How the clusters are to be assigned, in the order of their labels.
@@ -139,13 +139,15 @@ def plan_exposure(
     if draws < 2:
         raise ValueError(f"draws must be at least 2; given {draws}")
     mapping = mapping or AtLeast(1)
-    touches, ties = (
-        (graph.touches, graph.one_hop) if isinstance(graph, CollaborationGraph) else (graph, graph)
+    collaborators, ties = (
+        (graph.collaborators, graph.one_hop)
+        if isinstance(graph, CollaborationGraph)
+        else (graph, graph)
     )
-    found = exposure_probabilities(touches, mapping, mechanism, draws=draws, seed=seed)
+    found = exposure_probabilities(collaborators, mapping, mechanism, draws=draws, seed=seed)
     probability = condition_probabilities(found, interaction)
     assignments, every = _assignments(mechanism, draws, seed)
-    counts = _counts(touches, mapping, assignments, list(probability), interaction)
+    counts = _counts(collaborators, mapping, assignments, list(probability), interaction)
     drawn = np.concatenate([_crossing(ties, block) for block in _split(assignments, ties.n_units)])
     exact = cross_arms(ties, mechanism.blocks())
     ddof = 0 if every else 1
@@ -192,18 +194,18 @@ def condition_probabilities(found: ExposureProbabilities, interaction: bool) -> 
     return columns
 
 
-def cross_clusters(ties: Touches) -> float:
+def cross_clusters(ties: Collaborators) -> float:
     """Return the share of ties that cross clusters, counted from the users' side."""
     total = float(ties.count.sum())
     return float(ties.count[ties.outside].sum()) / total if total else 0.0
 
 
-def cross_arms(ties: Touches, blocks: Blocks | None) -> float | None:
+def cross_arms(ties: Collaborators, blocks: Blocks | None) -> float | None:
     """Return the expected share of ties whose ends are in different arms.
 
     Parameters
     ----------
-    ties : Touches
+    ties : Collaborators
         Collaborators by unit of assignment.
     blocks : Blocks or None
         Independent blocks in which units are exchangeable.
@@ -243,7 +245,7 @@ def _split(assignments: Booleans, elements: int, step: int | None = None) -> Ite
 
 
 def _counts(
-    touches: Touches,
+    collaborators: Collaborators,
     mapping: ExposureMapping,
     assignments: Booleans,
     conditions: list[str],
@@ -252,9 +254,9 @@ def _counts(
     """Count the users in each condition under each assignment; shape (B, len(conditions))."""
     rows = []
     step = 1 if isinstance(mapping, CustomMapping) else None
-    for block in _split(assignments, touches.n_users, step):
-        exposed = mapping.values(touches, block) > 0
-        treated = block[:, touches.unit].T
+    for block in _split(assignments, collaborators.n_users, step):
+        exposed = mapping.values(collaborators, block) > 0
+        treated = block[:, collaborators.unit].T
         rows.append(
             np.stack(
                 [
@@ -267,7 +269,7 @@ def _counts(
     return np.concatenate(rows).astype(float)
 
 
-def _crossing(ties: Touches, assignments: Booleans) -> Floats:
+def _crossing(ties: Collaborators, assignments: Booleans) -> Floats:
     """Return the share of ties that cross arms under each assignment; shape (B,)."""
     import scipy.sparse as sp
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._support.arrays import Floats, Integers
-from ..exposure.collaborators import Touches
+from ..exposure.collaborators import Collaborators
 
 #: Fewest units of randomisation: two an arm.
 LEAST_UNITS = 4
@@ -44,7 +44,7 @@ class Partitions:
     _tried: dict[float, int] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, ties: Touches, sizes: Integers, *, by_ties: bool, seed: int) -> Partitions:
+    def of(cls, ties: Collaborators, sizes: Integers, *, by_ties: bool, seed: int) -> Partitions:
         """Return the search on a graph; clusters weigh their users, or the ends of their ties."""
         import scipy.sparse as sp
 

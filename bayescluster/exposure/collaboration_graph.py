@@ -16,7 +16,7 @@ from ..data.compression import run
 from ..data.sources import kept, open_tables
 from ..spec.exposure_section import ExposureSpec
 from . import edges as queries
-from .collaborators import Touches
+from .collaborators import Collaborators
 
 if TYPE_CHECKING:
     import ibis
@@ -84,7 +84,7 @@ class CollaborationGraph(Tidy):
         if not by_user:
             self._unit_of_label = np.zeros(len(clusters), dtype=np.int32)
             self._unit_of_label[found["label"]] = code
-        self._base = Touches(
+        self._base = Collaborators(
             users=found["user"].to_numpy(),
             clusters=np.asarray(clusters),
             cluster=code.astype(np.int64),
@@ -97,12 +97,12 @@ class CollaborationGraph(Tidy):
         )
 
     @cached_property
-    def one_hop(self) -> Touches:
+    def one_hop(self) -> Collaborators:
         """Collaborators by unit of assignment."""
         return self._counted(self._ties)
 
     @cached_property
-    def two_hop(self) -> Touches:
+    def two_hop(self) -> Collaborators:
         """Collaborators and their collaborators, by unit of assignment.
 
         The weight of a path is that of its weaker tie, and paths add up.
@@ -110,11 +110,11 @@ class CollaborationGraph(Tidy):
         return self._counted(queries.second_hop(self._ties))
 
     @property
-    def touches(self) -> Touches:
+    def collaborators(self) -> Collaborators:
         """Collaborators within as many hops as the options say."""
         return self.two_hop if self.options.hops == 2 else self.one_hop
 
-    def _counted(self, ties: ibis.Table) -> Touches:
+    def _counted(self, ties: ibis.Table) -> Collaborators:
         found = queries.touched(ties, self._units)
         user, count, weight = found["user"], found["n"], found["weight"]
         other = self._unit_of_label[found["unit"]]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Touches:
+class Collaborators:
     """Collaborators of n users, counted by the U units that are assigned to treatment.
 
     The units are the clusters; in a partial rollout they are the users themselves.
@@ -139,7 +139,7 @@ class Touches:
 
     @cached_property
     def n_touched(self) -> Integers:
-        """Number of other units (clusters) that a user touches outside the own cluster; (n,)."""
+        """Number of other units (clusters) with collaborators outside the own cluster; (n,)."""
         return np.bincount(self.user, self.outside, minlength=self.n_users).astype(np.int64)
 
     @cached_property

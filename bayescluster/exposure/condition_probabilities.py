@@ -14,7 +14,7 @@ from ..assignment.block_probabilities import Blocks
 from ..assignment.mechanisms import Mechanism
 from ..data.conditions import GRAPH_CONDITIONS, graph_condition
 from ..errors import DesignError
-from .collaborators import Touches
+from .collaborators import Collaborators
 from .mappings import (
     AtLeast,
     CustomMapping,
@@ -90,7 +90,7 @@ class ExposureProbabilities(Tidy):
 
 
 def exposure_probabilities(
-    touches: Touches,
+    collaborators: Collaborators,
     mapping: ExposureMapping,
     mechanism: Mechanism,
     *,
@@ -102,7 +102,7 @@ def exposure_probabilities(
 
     Parameters
     ----------
-    touches : Touches
+    collaborators : Collaborators
         The graph.
     mapping : ExposureMapping
         When a user is exposed.
@@ -126,16 +126,16 @@ def exposure_probabilities(
     DesignError
         Where the mechanism is of another number of units, or the method asked for does not exist.
     """
-    check_size(touches, mechanism)
+    check_size(collaborators, mechanism)
     if method not in ("auto", "closed form", "enumeration", "simulation"):
         raise ValueError(f"method must be auto, closed form, enumeration or simulation: {method!r}")
     blocks = mechanism.blocks()
     if (
         method in ("auto", "closed form")
         and blocks is not None
-        and has_closed_form(mapping, touches)
+        and has_closed_form(mapping, collaborators)
     ):
-        return _closed_form(touches, mapping, blocks)
+        return _closed_form(collaborators, mapping, blocks)
     if method == "closed form":
         raise DesignError(
             f"there is no closed form for {mapping} under {type(mechanism).__name__}; enumerate or "
@@ -147,39 +147,41 @@ def exposure_probabilities(
             f"{mechanism.n_assignments:.3g} assignments are too many to enumerate; simulate"
         )
     if countable and method != "simulation":
-        return _averaged(touches, mapping, np.array(list(mechanism.enumerate())), "enumeration")
+        return _averaged(
+            collaborators, mapping, np.array(list(mechanism.enumerate())), "enumeration"
+        )
     if draws < 2:
         raise ValueError(f"draws must be at least 2; given {draws}")
     rng = np.random.default_rng(seed)
-    return _averaged(touches, mapping, mechanism.draw(rng, draws), "simulation")
+    return _averaged(collaborators, mapping, mechanism.draw(rng, draws), "simulation")
 
 
-def check_size(touches: Touches, mechanism: Mechanism) -> None:
+def check_size(collaborators: Collaborators, mechanism: Mechanism) -> None:
     """Raise DesignError where the mechanism assigns another number of units than the graph has."""
-    if mechanism.n_clusters != touches.n_units:
+    if mechanism.n_clusters != collaborators.n_units:
         raise DesignError(
             f"the mechanism assigns {mechanism.n_clusters:,} units, the graph has "
-            f"{touches.n_units:,}"
+            f"{collaborators.n_units:,}"
         )
 
 
-def has_closed_form(mapping: ExposureMapping, touches: Touches) -> bool:
+def has_closed_form(mapping: ExposureMapping, collaborators: Collaborators) -> bool:
     """Whether probabilities under exchangeable blocks are worked out exactly."""
     if isinstance(mapping, AtLeast):
-        of_units = mapping.of == "collaborators" or not touches.by_user
+        of_units = mapping.of == "collaborators" or not collaborators.by_user
         return mapping.k == 1 or (mapping.k <= MAX_K and of_units)
     return isinstance(mapping, TreatedShare)
 
 
 def _averaged(
-    touches: Touches, mapping: ExposureMapping, assignments: Booleans, method: str
+    collaborators: Collaborators, mapping: ExposureMapping, assignments: Booleans, method: str
 ) -> ExposureProbabilities:
     """Average over assignments, a block at a time."""
-    n = touches.n_users
+    n = collaborators.n_users
     condition, expected = np.zeros((n, 4)), np.zeros((n, 2))
     one = 1 if isinstance(mapping, CustomMapping) else None
-    for now, value in mapping.in_blocks(touches, assignments, one):
-        treated = assignments[now][:, touches.unit].T
+    for now, value in mapping.in_blocks(collaborators, assignments, one):
+        treated = assignments[now][:, collaborators.unit].T
         exposed = value > 0
         at = graph_condition(treated, exposed)
         for i in range(4):
@@ -191,47 +193,51 @@ def _averaged(
 
 
 def _closed_form(
-    touches: Touches, mapping: ExposureMapping, blocks: Blocks
+    collaborators: Collaborators, mapping: ExposureMapping, blocks: Blocks
 ) -> ExposureProbabilities:
     within = isinstance(mapping, TreatedShare) and mapping.within
-    keep = ~touches.outside if within else touches.outside
+    keep = ~collaborators.outside if within else collaborators.outside
     of, k = ("clusters", 1)
     if isinstance(mapping, AtLeast):
         of, k = (mapping.of, mapping.k) if mapping.k > 1 else ("clusters", 1)
-    own = blocks.code[touches.unit]
+    own = blocks.code[collaborators.unit]
     one = np.ones_like(own)
     arm = np.stack([blocks.specific(own, one, a) for a in (0, 1)], axis=1)
-    if within and not touches.by_user:  # the own cluster: all of it is treated, or nothing
-        has = np.bincount(touches.user[keep], minlength=touches.n_users) > 0
+    if within and not collaborators.by_user:  # the own cluster: all of it is treated, or nothing
+        has = np.bincount(collaborators.user[keep], minlength=collaborators.n_users) > 0
         unexposed = np.stack([arm[:, 0], np.where(has, 0.0, arm[:, 1])], axis=1)
     else:
-        unexposed = _fewer_than(touches, keep, of, k, blocks)
+        unexposed = _fewer_than(collaborators, keep, of, k, blocks)
     exposed = arm - unexposed
     exposed[np.abs(exposed) < ROUNDING] = 0.0
     condition = np.stack([unexposed[:, 1], exposed[:, 1], exposed[:, 0], unexposed[:, 0]], axis=1)
     expected = exposed
     if isinstance(mapping, TreatedShare):
-        expected = _expected_share(touches, keep, blocks, arm)
+        expected = _expected_share(collaborators, keep, blocks, arm)
     return ExposureProbabilities(condition, expected, "closed form")
 
 
-def _fewer_than(touches: Touches, keep: Booleans, of: str, k: int, blocks: Blocks) -> Floats:
+def _fewer_than(
+    collaborators: Collaborators, keep: Booleans, of: str, k: int, blocks: Blocks
+) -> Floats:
     """Return P(own treatment is a, and the treated entries' sizes sum to less than k); (n, 2).
 
     Within a block e[t, s] counts the sets of t touched units with total s, by dynamic programming
     over the units, and each set's probability depends on t alone; blocks are then convolved.
     """
-    n, h = touches.n_users, blocks.n_blocks
-    key = touches.user[keep] * h + blocks.code[touches.other[keep]]
+    n, h = collaborators.n_users, blocks.n_blocks
+    key = collaborators.user[keep] * h + blocks.code[collaborators.other[keep]]
     # Of one treated entry or none its size says nothing.
-    capped = np.minimum(touches.entry_values(of)[keep], k).astype(np.int64) if k > 1 else key[:0]
+    capped = (
+        np.minimum(collaborators.entry_values(of)[keep], k).astype(np.int64) if k > 1 else key[:0]
+    )
     if h > 1:
         order = np.argsort(key, kind="stable")
         key, capped = key[order], capped[order] if k > 1 else capped
     first = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])[: len(key)])
     length = np.diff(np.append(first, len(key)))
     user, block = key[first] // h, key[first] % h
-    home = blocks.code[touches.unit]
+    home = blocks.code[collaborators.unit]
     own = block == home[user]
     rest = np.flatnonzero(~own)
     total = np.zeros((n, 2, k))
@@ -304,14 +310,20 @@ def _position_in_run(values: Integers) -> Integers:
     return np.arange(len(values)) - start[np.cumsum(new) - 1]
 
 
-def _expected_share(touches: Touches, keep: Booleans, blocks: Blocks, arm: Floats) -> Floats:
+def _expected_share(
+    collaborators: Collaborators, keep: Booleans, blocks: Blocks, arm: Floats
+) -> Floats:
     """Return E[share while the own treatment is a]; shape (n, 2)."""
-    user, other, weight = touches.user[keep], touches.other[keep], touches.weight[keep]
-    n = touches.n_users
+    user, other, weight = (
+        collaborators.user[keep],
+        collaborators.other[keep],
+        collaborators.weight[keep],
+    )
+    n = collaborators.n_users
     total = np.bincount(user, weight, minlength=n)
-    here, there = blocks.code[touches.unit[user]], blocks.code[other]
+    here, there = blocks.code[collaborators.unit[user]], blocks.code[other]
     same = here == there
-    itself = touches.unit[user] == other
+    itself = collaborators.unit[user] == other
     two, one = np.full_like(here, 2), np.ones_like(here)
     treated = blocks.specific(there, one, 1)
     expected = np.zeros((n, 2))

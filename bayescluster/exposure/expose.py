@@ -19,7 +19,7 @@ from ..data.sources import open_any, read_once
 from ..errors import DataError, DesignError
 from ..spec.model_spec import ModelSpec
 from .collaboration_graph import CollaborationGraph
-from .collaborators import Touches
+from .collaborators import Collaborators
 from .condition_probabilities import (
     Method,
     check_size,
@@ -45,7 +45,7 @@ class Exposure(MappedExposure, ExposedUsers):
 
     Parameters
     ----------
-    touches, mapping, assignment, value, probabilities, interaction, graph
+    collaborators, mapping, assignment, value, probabilities, interaction, graph
         See :class:`bayescluster.exposure.mapped_exposure.MappedExposure`.
     mechanism, source, spec
         See :class:`bayescluster.data.exposed_users.ExposedUsers`.
@@ -54,7 +54,7 @@ class Exposure(MappedExposure, ExposedUsers):
     @classmethod
     def of(
         cls,
-        touches: Touches,
+        collaborators: Collaborators,
         treated: ArrayLike,
         mapping: ExposureMapping,
         mechanism: Mechanism,
@@ -68,8 +68,8 @@ class Exposure(MappedExposure, ExposedUsers):
 
         Parameters
         ----------
-        touches : Touches
-            The graph: ``CollaborationGraph(...).touches``.
+        collaborators : Collaborators
+            The graph: ``CollaborationGraph(...).collaborators``.
         treated : array-like of bool, shape (U,)
             Which units (clusters, in the order of their labels) are treated.
         mapping, mechanism, interaction
@@ -82,27 +82,29 @@ class Exposure(MappedExposure, ExposedUsers):
         DesignError
             Where the mechanism cannot have made the assignment.
         """
-        check_size(touches, mechanism)
+        check_size(collaborators, mechanism)
         mechanism.check(treated)
         assignment = np.asarray(treated).astype(bool)
         found = exposure_probabilities(
-            touches, mapping, mechanism, method=method, draws=draws, seed=seed
+            collaborators, mapping, mechanism, method=method, draws=draws, seed=seed
         )
-        value = mapping.values(touches, assignment[None, :])[:, 0]
-        return cls(touches, mapping, assignment, value, found, interaction, mechanism=mechanism)
+        value = mapping.values(collaborators, assignment[None, :])[:, 0]
+        return cls(
+            collaborators, mapping, assignment, value, found, interaction, mechanism=mechanism
+        )
 
     def for_users(self, users: Any, spec: ModelSpec) -> Exposure:
         """Return the exposure as that of a table of users, such as simulated ones on one graph."""
         unit, _ = checked_roles(spec)
         source = _kept_as(users)
         if not isinstance(source, pd.DataFrame):
-            check_known(source, self.touches.users, unit)
+            check_known(source, self.collaborators.users, unit)
         return replace(self, source=source, spec=spec)
 
     @property
     def users(self) -> NDArray[Any]:
         """User ids, sorted; shape (n,)."""
-        return self.touches.users
+        return self.collaborators.users
 
     @cached_property
     def positivity(self) -> Positivity:
@@ -119,7 +121,7 @@ class Exposure(MappedExposure, ExposedUsers):
         unit, options = checked_roles(spec)
         return pd.DataFrame(
             {
-                unit: self.touches.users,
+                unit: self.collaborators.users,
                 str(spec.design.spillover): self.spillover,
                 options.expected: self.expected,
                 MADE[0]: np.array(GRAPH_CONDITIONS)[self.condition],
@@ -245,7 +247,7 @@ def expose(
     )
     treated, strata = read_assignment(users, spec, graph)
     exposure = Exposure.of(
-        graph.touches,
+        graph.collaborators,
         treated,
         mapping or mapping_of(options),
         mechanism or mechanism_of(design, treated, strata=strata),

@@ -9,7 +9,7 @@ import numpy as np
 from .._support.arrays import Booleans, Floats, Integers
 from ..assignment.block_probabilities import Blocks
 from ..assignment.mechanisms import Mechanism
-from .collaborators import Touches
+from .collaborators import Collaborators
 from .condition_probabilities import MAX_ENUMERATED
 from .expose import Exposure
 from .mappings import AtLeast, ExposureMapping, TreatedShare
@@ -51,7 +51,7 @@ class ClosedForm(JointProbabilities):
     method = "closed form"
 
     def __init__(self, exposure: Exposure, blocks: Blocks) -> None:
-        self._touches, self._blocks = exposure.touches, blocks
+        self._touches, self._blocks = exposure.collaborators, blocks
         self._within = isinstance(exposure.mapping, TreatedShare) and exposure.mapping.within
         self._merged = not exposure.interaction
 
@@ -126,7 +126,7 @@ class Averaged(JointProbabilities):
 
     def _inside(self, condition: str, at: Integers) -> Floats:
         exposure = self._exposure
-        treated = self._assignments[:, exposure.touches.unit[at]].T
+        treated = self._assignments[:, exposure.collaborators.unit[at]].T
         inside = in_condition(condition, treated, self._exposed(at), exposure.interaction)
         return inside.astype(np.float64)
 
@@ -134,7 +134,7 @@ class Averaged(JointProbabilities):
         """Say which of some users are exposed under each assignment; shape (len(at), B)."""
         exposure = self._exposure
         found = np.empty((len(at), len(self._assignments)), dtype=bool)
-        for now, value in exposure.mapping.in_blocks(exposure.touches, self._assignments):
+        for now, value in exposure.mapping.in_blocks(exposure.collaborators, self._assignments):
             found[:, now] = value[at] > 0
         return found
 
@@ -158,7 +158,7 @@ def joint_probabilities(
     """Return joint probabilities by the best way that there is: closed form, enumeration, draws."""
     mechanism: Mechanism = exposure.mechanism
     blocks = mechanism.blocks()
-    if blocks is not None and any_is_enough(exposure.mapping, exposure.touches):
+    if blocks is not None and any_is_enough(exposure.mapping, exposure.collaborators):
         return ClosedForm(exposure, blocks)
     if mechanism.n_assignments <= MAX_ENUMERATED:
         return Averaged(exposure, np.array(list(mechanism.enumerate())), "enumeration")
@@ -166,8 +166,8 @@ def joint_probabilities(
     return Averaged(exposure, drawn, f"{draws:,} drawn assignments")
 
 
-def any_is_enough(mapping: ExposureMapping, touches: Touches) -> bool:
+def any_is_enough(mapping: ExposureMapping, collaborators: Collaborators) -> bool:
     """Whether a user is exposed as soon as any unit of a set is treated."""
     if isinstance(mapping, TreatedShare):
-        return not mapping.within or touches.by_user
+        return not mapping.within or collaborators.by_user
     return isinstance(mapping, AtLeast) and mapping.k == 1

@@ -11,7 +11,7 @@ from .._support.arrays import Booleans, Floats, Integers
 from .._support.display import Tidy
 from ..data.conditions import GRAPH_CONDITIONS, graph_condition
 from .collaboration_graph import CollaborationGraph
-from .collaborators import Touches
+from .collaborators import Collaborators
 from .condition_probabilities import ExposureProbabilities
 from .mappings import ExposureMapping
 
@@ -24,7 +24,7 @@ class MappedExposure(Tidy):
 
     Parameters
     ----------
-    touches : Touches
+    collaborators : Collaborators
         Collaborators by unit of assignment.
     mapping : ExposureMapping
         When a user is exposed.
@@ -41,7 +41,7 @@ class MappedExposure(Tidy):
         The graph.
     """
 
-    touches: Touches
+    collaborators: Collaborators
     mapping: ExposureMapping
     assignment: Booleans
     value: Floats
@@ -52,7 +52,7 @@ class MappedExposure(Tidy):
     @property
     def treated(self) -> Booleans:
         """Each user's own treatment; shape (n,)."""
-        return self.assignment[self.touches.unit]
+        return self.assignment[self.collaborators.unit]
 
     @property
     def condition(self) -> Integers:
@@ -91,7 +91,7 @@ class MappedExposure(Tidy):
     @property
     def probability(self) -> Floats:
         """Probability of the condition (of `arms`) that each user was in; shape (n,)."""
-        total = np.zeros(self.touches.n_users)
+        total = np.zeros(self.collaborators.n_users)
         for inside, probability in self.arms.values():
             total[inside] = probability[inside]
         return total
@@ -102,7 +102,7 @@ class MappedExposure(Tidy):
         Columns user, cluster, treated, exposure, condition, spillover, expected_exposure and, for
         each condition, probability_<condition>.
         """
-        t = self.touches
+        t = self.collaborators
         table = pd.DataFrame(
             {
                 "user": t.users,
@@ -140,4 +140,6 @@ class MappedExposure(Tidy):
             f"{count:,} {name.replace('_', ' ')}"
             for count, name in zip(counts, GRAPH_CONDITIONS, strict=True)
         )
-        return f"{type(self).__name__}({self.touches.n_users:,} users: {told}; {self.mapping})"
+        return (
+            f"{type(self).__name__}({self.collaborators.n_users:,} users: {told}; {self.mapping})"
+        )

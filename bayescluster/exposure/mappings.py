@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats
 from ..errors import DesignError
 from ..spec.exposure_section import ExposureSpec
-from .collaborators import Touches
+from .collaborators import Collaborators
 
 
 class ExposureMapping(ABC):
@@ -26,12 +26,12 @@ class ExposureMapping(ABC):
     is_dose: bool = False
 
     @abstractmethod
-    def values(self, touches: Touches, treated: Booleans) -> Floats:
+    def values(self, collaborators: Collaborators, treated: Booleans) -> Floats:
         """Return the exposure of n users under B assignments.
 
         Parameters
         ----------
-        touches : Touches
+        collaborators : Collaborators
             The graph.
         treated : ndarray of bool, shape (B, U)
             Assignments of the U units.
@@ -43,16 +43,16 @@ class ExposureMapping(ABC):
         """
 
     def in_blocks(
-        self, touches: Touches, treated: Booleans, size: int | None = None
+        self, collaborators: Collaborators, treated: Booleans, size: int | None = None
     ) -> Iterator[tuple[slice, Floats]]:
         """Yield `values` of so many assignments at a time as bound the memory, and which they are.
 
         `size` is their number; by default the one that holds `BLOCK_ELEMENTS` numbers.
         """
-        size = size or max(BLOCK_ELEMENTS // max(touches.n_users, 1), 1)
+        size = size or max(BLOCK_ELEMENTS // max(collaborators.n_users, 1), 1)
         for start in range(0, len(treated), size):
             now = slice(start, start + size)
-            yield now, self.values(touches, treated[now])
+            yield now, self.values(collaborators, treated[now])
 
     @abstractmethod
     def __str__(self) -> str:
@@ -80,14 +80,14 @@ class AtLeast(ExposureMapping):
         if self.of not in ("collaborators", "clusters"):
             raise ValueError(f"of must be 'collaborators' or 'clusters'; given {self.of!r}")
 
-    def values(self, touches: Touches, treated: Booleans) -> Floats:
+    def values(self, collaborators: Collaborators, treated: Booleans) -> Floats:
         """Return 1 where there are enough, else 0."""
         columns = treated.T.astype(float)
-        if self.of == "clusters" and touches.by_user and self.k > 1:
-            reached, belong = touches.by_cluster
+        if self.of == "clusters" and collaborators.by_user and self.k > 1:
+            reached, belong = collaborators.by_cluster
             total = belong @ (reached @ columns > 0).astype(float)
         else:
-            total = touches.matrix(self.of) @ columns
+            total = collaborators.matrix(self.of) @ columns
         return np.asarray(total > self.k - 0.5, dtype=float)
 
     def __str__(self) -> str:
@@ -110,9 +110,9 @@ class TreatedShare(ExposureMapping):
     within: bool = False
     is_dose = True
 
-    def values(self, touches: Touches, treated: Booleans) -> Floats:
+    def values(self, collaborators: Collaborators, treated: Booleans) -> Floats:
         """Return the share, in [0, 1]."""
-        matrix = touches.matrix("weight", within=self.within)
+        matrix = collaborators.matrix("weight", within=self.within)
         total = np.asarray(matrix.sum(axis=1)).reshape(-1, 1)
         share = (matrix @ treated.T.astype(float)) / np.where(total > 0, total, 1.0)
         return np.clip(share, 0.0, 1.0)
@@ -138,9 +138,9 @@ class ShareAbove(ExposureMapping):
         if not 0 <= self.threshold < 1:
             raise ValueError(f"threshold must lie in [0, 1); given {self.threshold}")
 
-    def values(self, touches: Touches, treated: Booleans) -> Floats:
+    def values(self, collaborators: Collaborators, treated: Booleans) -> Floats:
         """Return 1 where the share exceeds the threshold, but for rounding; else 0."""
-        share = TreatedShare().values(touches, treated)
+        share = TreatedShare().values(collaborators, treated)
         return np.asarray(share > self.threshold + 1e-12, dtype=float)
 
     def __str__(self) -> str:
@@ -154,19 +154,19 @@ class CustomMapping(ExposureMapping):
     Parameters
     ----------
     function : callable
-        Takes :class:`Touches` and one assignment, boolean of shape (U,), and returns every user's
-        exposure in [0, 1], shape (n,).
+        Takes :class:`Collaborators` and one assignment, boolean of shape (U,), and returns every
+        user's exposure in [0, 1], shape (n,).
     is_dose : bool
         Whether it may lie between 0 and 1.
     words : str
         When a user is exposed, in words.
     """
 
-    function: Callable[[Touches, Booleans], ArrayLike]
+    function: Callable[[Collaborators, Booleans], ArrayLike]
     is_dose: bool = False
     words: str = "a user's own mapping"
 
-    def values(self, touches: Touches, treated: Booleans) -> Floats:
+    def values(self, collaborators: Collaborators, treated: Booleans) -> Floats:
         """Return what the function says of each assignment.
 
         Raises
@@ -174,13 +174,13 @@ class CustomMapping(ExposureMapping):
         DesignError
             Where it returns another shape, or values that an exposure cannot have.
         """
-        found = np.empty((touches.n_users, len(treated)))
+        found = np.empty((collaborators.n_users, len(treated)))
         for b, assignment in enumerate(treated):
-            values = np.asarray(self.function(touches, assignment), dtype=float)
-            if values.shape != (touches.n_users,):
+            values = np.asarray(self.function(collaborators, assignment), dtype=float)
+            if values.shape != (collaborators.n_users,):
                 raise DesignError(
                     f"the mapping returned shape {values.shape}, where one number for each of "
-                    f"{touches.n_users:,} users is needed"
+                    f"{collaborators.n_users:,} users is needed"
                 )
             wrong = ~((values >= 0) & (values <= 1))
             if not self.is_dose:
@@ -188,7 +188,7 @@ class CustomMapping(ExposureMapping):
             if wrong.any():
                 valid = "in [0, 1]" if self.is_dose else "0 or 1 (is_dose=True allows shares)"
                 raise DesignError(
-                    f"the mapping gave {int(wrong.sum()):,} of {touches.n_users:,} users an "
+                    f"the mapping gave {int(wrong.sum()):,} of {collaborators.n_users:,} users an "
                     f"exposure that is not {valid}"
                 )
             found[:, b] = values

@@ -158,7 +158,7 @@ def _weights(conditions: pd.DataFrame) -> list[Check]:
 def _confounding(exposure: MappedExposure) -> Check:
     """Compare the exposure of untreated users with what the design would have given them."""
     control = ~exposure.treated
-    degree = exposure.touches.degree[control]
+    degree = exposure.collaborators.degree[control]
     raw = exposure.value[control]
     p = exposure.probabilities
     arm = (p.of("spillover") + p.of("pure_control"))[control]
@@ -175,7 +175,7 @@ def _confounding(exposure: MappedExposure) -> Check:
 
 
 def _graph(exposure: MappedExposure) -> Check:
-    t = exposure.touches if exposure.graph is None else exposure.graph.one_hop
+    t = exposure.collaborators if exposure.graph is None else exposure.graph.one_hop
     total = float(t.count.sum())
     outside = float(t.count[t.outside].sum())
     return Check(
@@ -193,7 +193,7 @@ def _correlation(x: Floats, y: Integers) -> float:
 
 
 def _by_degree(exposure: MappedExposure) -> pd.DataFrame:
-    degree = exposure.touches.degree
+    degree = exposure.collaborators.degree
     bins = [-1, *DEGREES, np.iinfo(np.int64).max]
     names = ["0"]
     names += [
@@ -221,7 +221,7 @@ def _by_degree(exposure: MappedExposure) -> pd.DataFrame:
 
 def _contamination(exposure: MappedExposure) -> pd.DataFrame:
     """Count ties from treated units' clusters to untreated users of other clusters."""
-    t = exposure.touches
+    t = exposure.collaborators
     keep = t.outside & exposure.assignment[t.other] & ~exposure.treated[t.user]
     table = pd.DataFrame(
         {

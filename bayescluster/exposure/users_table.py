@@ -22,7 +22,7 @@ from ..errors import (
 from ..spec.exposure_section import ExposureSpec
 from ..spec.model_spec import ModelSpec
 from .collaboration_graph import CollaborationGraph
-from .collaborators import Touches
+from .collaborators import Collaborators
 
 if TYPE_CHECKING:
     import ibis
@@ -86,7 +86,7 @@ def read_assignment(
             f"column {column} (treatment) of the users' table is neither 0 nor 1 in {wrong:,} of "
             f"{n:,} rows"
         )
-    t = graph.touches
+    t = graph.collaborators
     treated = np.zeros(t.n_units)
     np.maximum.at(treated, t.unit, values)
     mixed = np.zeros(t.n_units)
@@ -101,7 +101,7 @@ def read_assignment(
     return treated.astype(bool), t.cluster if design.level == "unit" else strata
 
 
-def _strata(values: pd.Series[Any], t: Touches, name: str) -> NDArray[Any]:
+def _strata(values: pd.Series[Any], t: Collaborators, name: str) -> NDArray[Any]:
     """Return the stratum of every unit of assignment."""
     if missing := int(values.isna().sum()):
         raise MissingValueError(

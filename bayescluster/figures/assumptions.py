@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..checks.arm_balance import MAX_DIFFERENCE, Balance
+from ..checks.five_assumptions import ClusterLevels
 from ..data.experiment import Experiment
+from ..frequentist.cluster_influence import influence as influence_of
 from .canvas import new_figure, plain
 from .effects import COLOURS, clean
 
@@ -14,9 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from ..checks.arm_balance import Balance
-    from ..checks.five_assumptions import ClusterLevels
 
 #: Largest number of clusters that a caterpillar plot labels on its axis.
 MAX_NAMED = 60
@@ -109,8 +109,6 @@ def sizes(exp: Experiment, figure: Figure | None = None) -> Figure:
 
 def balance(found: Balance, figure: Figure | None = None) -> Figure:
     """Draw the standardised differences of covariates between arms, with small ones shaded."""
-    from ..checks.arm_balance import MAX_DIFFERENCE
-
     table = found.table
     figure = figure or new_figure(7.2, 0.38 * len(table) + 1.0)
     ax = figure.subplots()
@@ -222,8 +220,6 @@ def _points(ax: Axes, x: Any, y: Any, table: pd.DataFrame) -> None:
 
 def influence(exp: Experiment, effects: list[str], figure: Figure | None = None) -> Figure:
     """Draw each effect without each cluster, against the cluster's share of the information."""
-    from ..frequentist.cluster_influence import influence as influence_of
-
     figure = figure or new_figure(7.2, 2.7 * len(effects))
     panels = figure.subplots(len(effects), 1, squeeze=False)[:, 0]
     for ax, effect in zip(panels, effects, strict=True):

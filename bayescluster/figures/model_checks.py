@@ -152,4 +152,4 @@ def calibration(found: Calibration) -> Figure:
     )
     figure = collection.viz["figure"].item()
     figure.set_layout_engine("constrained")
-    return shown_once(figure)
+    return close_in_notebook(figure)

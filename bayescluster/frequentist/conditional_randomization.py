@@ -99,7 +99,7 @@ def focal_test(
         raise ValueError(f"focal_share must lie in (0, 1); given {focal_share}")
     rng = np.random.default_rng(seed)
     fixed = _draw_focal(exposure, focal_share, rng)
-    users = np.flatnonzero(fixed[exposure.touches.unit] & ~exposure.treated & np.isfinite(y))
+    users = np.flatnonzero(fixed[exposure.collaborators.unit] & ~exposure.treated & np.isfinite(y))
     drawn = exposure.mechanism.draw_given(rng, draws, fixed, exposure.assignment)
     value = _exposure_values(exposure, drawn, users)
     observed = exposure.value[users]
@@ -142,7 +142,7 @@ def focal_test(
 
 def _draw_focal(exposure: Exposure, share: float, rng: np.random.Generator) -> Booleans:
     """Draw the focal units: the same number in each block, or among all; shape (U,)."""
-    n = exposure.touches.n_units
+    n = exposure.collaborators.n_units
     blocks = exposure.mechanism.blocks()
     code = np.zeros(n, dtype=np.int64) if blocks is None else blocks.code
     fixed = np.zeros(n, dtype=bool)
@@ -157,7 +157,7 @@ def _draw_focal(exposure: Exposure, share: float, rng: np.random.Generator) -> B
 
 def _exposure_values(exposure: Exposure, assignments: Booleans, users: Integers) -> Floats:
     """Return the users' exposure under each assignment; shape (users, B)."""
-    blocks = exposure.mapping.in_blocks(exposure.touches, assignments)
+    blocks = exposure.mapping.in_blocks(exposure.collaborators, assignments)
     return np.hstack([value[users] for _, value in blocks])
 
 
@@ -170,7 +170,7 @@ def _adjusted_exposure(
     """
     chance = (drawn.sum(axis=1) + observed) / (drawn.shape[1] + 1)
     all_ = np.column_stack([observed, drawn]) - chance[:, None]
-    _, code = np.unique(exposure.touches.cluster[users], return_inverse=True)
+    _, code = np.unique(exposure.collaborators.cluster[users], return_inverse=True)
     size = np.bincount(code)
     order = np.argsort(code, kind="stable")
     start = np.concatenate([[0], np.cumsum(size)[:-1]]).astype(np.int64)
@@ -181,7 +181,7 @@ def _adjusted_exposure(
         mean = np.add.reduceat(values[order], start, axis=0) / size[:, None]
         return np.asarray(values - mean[code])
 
-    degree = exposure.touches.degree[users].astype(float)
+    degree = exposure.collaborators.degree[users].astype(float)
     fixed = within(np.column_stack([chance, degree, np.log1p(degree)]))
     all_ = within(all_)
     all_ -= fixed @ np.linalg.lstsq(fixed, all_, rcond=1e-10)[0]

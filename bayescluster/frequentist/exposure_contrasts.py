@@ -184,7 +184,7 @@ def exposure_contrast(
     y = np.asarray(y, dtype=float)
     terms = [t for t in CONTRASTS if exposure.interaction or t != "direct_with_exposure"]
     parts = [_Contrast.between(exposure, y, *CONTRASTS[term], min_probability) for term in terms]
-    n_sets = exposure.touches.n_users if bound == "pairwise" else parts[0].group.max() + 1
+    n_sets = exposure.collaborators.n_users if bound == "pairwise" else parts[0].group.max() + 1
     few = n_sets <= MAX_SETS
     if variance == "aronow_samii" or (variance == "auto" and few):
         joint = joint or joint_probabilities(exposure, seed=seed)
@@ -220,10 +220,10 @@ def _check(
     for name, (value, choices) in valid.items():
         if value not in choices:
             raise ValueError(f"{name} must be one of {', '.join(choices)}; given {value!r}")
-    if np.shape(y) != (exposure.touches.n_users,):
+    if np.shape(y) != (exposure.collaborators.n_users,):
         raise ValueError(
             f"y has shape {np.shape(y)}, where an outcome for each of "
-            f"{exposure.touches.n_users:,} users is needed (NaN where there is none)"
+            f"{exposure.collaborators.n_users:,} users is needed (NaN where there is none)"
         )
 
 
@@ -285,7 +285,7 @@ class _Contrast:
                 f"under others (with probability {min_probability:g} or more): the design cannot "
                 "compare them"
             )
-        unit = exposure.touches.unit
+        unit = exposure.collaborators.unit
         sides = []
         for name, inside, p in ((a, in_a, p_a), (b, in_b, p_b)):
             at = np.flatnonzero(eligible & inside)
@@ -308,11 +308,11 @@ class _Contrast:
 
 def _groups(exposure: Exposure) -> Integers:
     """Return the set of like users that each is in: they are always in the same condition; (n,)."""
-    touches, mapping = exposure.touches, exposure.mapping
+    collaborators, mapping = exposure.collaborators, exposure.mapping
     inside = isinstance(mapping, TreatedShare) and mapping.within
     if inside or isinstance(mapping, CustomMapping):  # more than ties outside plays a part
-        return np.arange(touches.n_users)
-    return touches.sets[0]
+        return np.arange(collaborators.n_users)
+    return collaborators.sets[0]
 
 
 def _aronow_samii(part: _Contrast, kind: Kind, joint: JointProbabilities, bound: Bound) -> float:
@@ -401,8 +401,8 @@ def _drawn(
     found: list[list[Floats]] = [[] for _ in parts]
     for start in range(0, draws, step):
         assignments = exposure.mechanism.draw(rng, min(step, draws - start))
-        value = exposure.mapping.values(exposure.touches, assignments)
-        treated = assignments[:, exposure.touches.unit].T
+        value = exposure.mapping.values(exposure.collaborators, assignments)
+        treated = assignments[:, exposure.collaborators.unit].T
         for part, rows in zip(parts, found, strict=True):
             sides = []
             for name in (part.a.name, part.b.name):

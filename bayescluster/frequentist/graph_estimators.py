@@ -102,12 +102,12 @@ def exposure_weighted_ols(
     moments = exp.moments()
     strata = None
     if moments.strata is not None:
-        labels = exposure.touches.clusters[exposure.touches.cluster[used]]
+        labels = exposure.collaborators.clusters[exposure.collaborators.cluster[used]]
         strata = moments.strata[np.searchsorted(moments.clusters, labels)]
     compressed = ClusterMoments.from_arrays(
         y[used],
         np.column_stack(list(columns.values()))[used].astype(float),
-        exposure.touches.clusters[exposure.touches.cluster[used]],
+        exposure.collaborators.clusters[exposure.collaborators.cluster[used]],
         list(columns),
         outcome=moments.outcome,
         weights=weight / weight.mean(),

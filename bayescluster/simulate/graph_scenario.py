@@ -154,10 +154,10 @@ class GraphScenario:
 
     def outcomes(self, assignment: Booleans, rng: np.random.Generator) -> Floats:
         """Draw outcomes under an assignment of the workspaces (K,); shape (n,)."""
-        touches = self.graph.touches
-        exposed = (touches.matrix("collaborators") @ assignment.astype(float)) > 0
-        treated = assignment[touches.unit]
-        mean = self.intercept + self.degree_effect * np.log1p(touches.degree)
+        collaborators = self.graph.collaborators
+        exposed = (collaborators.matrix("collaborators") @ assignment.astype(float)) > 0
+        treated = assignment[collaborators.unit]
+        mean = self.intercept + self.degree_effect * np.log1p(collaborators.degree)
         mean = mean + self.direct * treated + self.spillover * (exposed & ~treated)
-        baseline = rng.normal(0, self.between_sd, self.n_clusters)[touches.unit]
-        return np.asarray(mean + baseline + rng.normal(0, self.within_sd, touches.n_users))
+        baseline = rng.normal(0, self.between_sd, self.n_clusters)[collaborators.unit]
+        return np.asarray(mean + baseline + rng.normal(0, self.within_sd, collaborators.n_users))

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 
 import bayescluster as bc
-from bayescluster.answers.method_comparison import _small_sample
 
 
 def frame(seed=0, clusters=8, size=6):
@@ -78,7 +77,7 @@ def test_a_users_mechanism_goes_with_the_experiment():
         exp.moments(), spec(), mechanism=bc.assignment.Complete(8, 4)
     )
     assert bc.randomization_test(again).draws == 70
-    *_, powerless = _small_sample(exp, 0)
+    powerless = {one.label: one.reason for one in run_all(exp, 0).powerless}
     assert (
         "drawn assignments no p-value is below 1, so it cannot reject at 0.05"
         in (powerless["randomisation test"])
@@ -192,7 +191,7 @@ def test_a_stratum_without_contrast_is_named(name):
     message = r"column 'b' \(strata\): stratum 0 has 2 treated of 2 clusters"
     with pytest.raises(bc.errors.DesignError, match=message):
         _ = exp.mechanism
-    _, skipped, _ = _small_sample(exp, 0)
+    skipped = {one.label: one.reason for one in run_all(exp, 0).skipped}
     assert "stratum 0 has 2 treated of 2 clusters" in skipped["randomisation test"]
     # CR2 keeps the stratum's units in its count, and the estimate is that of the other strata.
     rest = bc.Experiment(data[data["b"] > 0], spec(strata="b"))

@@ -182,8 +182,8 @@ def test_lost_ties_are_averages_over_thinned_graphs():
         fits, exposed = [], []
         for repeat in range(3):
             rng = np.random.default_rng([7, round(keep * 1e9), repeat])
-            touches = thinned(declared.touches, keep, rng)
-            again = Exposure.of(touches, declared.assignment, AtLeast(1), declared.mechanism)
+            collaborators = thinned(declared.collaborators, keep, rng)
+            again = Exposure.of(collaborators, declared.assignment, AtLeast(1), declared.mechanism)
             changed = again.for_users(users, spec)
             fits.append(
                 bc.frequentist.recentred_ols(changed.experiment()).to_dataframe().set_index("term")
@@ -213,25 +213,31 @@ def test_thinning_keeps_ties_with_their_probability_and_weights_in_proportion():
     edges = pd.DataFrame(rng.integers(0, 400, (6_000, 2)), columns=["from", "to"])
     edges["w"] = rng.integers(1, 5, 6_000)
     graph = bc.exposure.CollaborationGraph(edges, users, options=bc.spec.ExposureSpec(weight="w"))
-    touches = graph.touches
-    lost = thinned(touches, 0.7, np.random.default_rng(6))
-    total = touches.count.sum()
+    collaborators = graph.collaborators
+    lost = thinned(collaborators, 0.7, np.random.default_rng(6))
+    total = collaborators.count.sum()
     error = np.sqrt(total * 0.7 * 0.3)
     assert lost.count.sum() == pytest.approx(0.7 * total, abs=4 * error)
     assert (lost.count > 0).all()
-    before = {(u, o): (c, w) for u, o, c, w in entries(touches)}
+    before = {(u, o): (c, w) for u, o, c, w in entries(collaborators)}
     for user, other, count, weight in entries(lost):
         known, total_weight = before[user, other]
         assert count <= known
         assert weight == pytest.approx(total_weight * count / known, rel=1e-12)
     assert lost.start[-1] == len(lost.other)
-    same = thinned(touches, 1.0, np.random.default_rng(6))
+    same = thinned(collaborators, 1.0, np.random.default_rng(6))
     for name in ("start", "other", "count", "weight"):
-        np.testing.assert_array_equal(getattr(same, name), getattr(touches, name))
+        np.testing.assert_array_equal(getattr(same, name), getattr(collaborators, name))
 
 
-def entries(touches):
-    return zip(touches.user, touches.other, touches.count, touches.weight, strict=True)
+def entries(collaborators):
+    return zip(
+        collaborators.user,
+        collaborators.other,
+        collaborators.count,
+        collaborators.weight,
+        strict=True,
+    )
 
 
 def test_losing_ties_moves_the_spillover_towards_zero():
@@ -251,7 +257,7 @@ def test_losing_ties_moves_the_spillover_towards_zero():
 def test_what_is_not_identified_is_a_row_that_says_so():
     edges, users = SCENARIO.simulate(5)
 
-    def broken(touches, treated):
+    def broken(collaborators, treated):
         return np.zeros(3)
 
     found = bc.checks.exposure_sensitivity(

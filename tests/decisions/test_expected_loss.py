@@ -169,7 +169,7 @@ def test_lognormal_effects_are_decided_in_logs_and_projected_on_the_outcomes_sca
 
 
 def test_draws_never_show_certainty():
-    sure = bc.decide(make(), None, estimands={"direct": 5 + 0.1 * STANDARD}).verdict[0]
+    sure = bc.decide(make(), None, estimands={"direct": 5 + 0.1 * STANDARD}).conclusions[0]
     assert "the probability of an effect above 0 is > 99.9%" in sure
 
 

@@ -79,7 +79,7 @@ def test_a_grouped_graph_is_the_graph_of_the_groups(hops):
         other = bc.exposure.CollaborationGraph(
             edges, joined, cluster="randomisation_unit", options=options
         )
-        ours, theirs = found.grouped(k), other.touches
+        ours, theirs = found.grouped(k), other.collaborators
         for name in ("clusters", "cluster", "unit", "n_units", "start", "other", "count"):
             np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name))
         np.testing.assert_allclose(ours.weight, theirs.weight, rtol=1e-12)
@@ -229,8 +229,8 @@ def test_groupings_refuse_what_they_cannot_do():
         bc.design.group_clusters(graph, unit_icc=-0.1)
     with pytest.raises(bc.errors.DesignError, match="single users are assigned"):
         bc.design.group_clusters(graph_of(edges, users, by_user=True))
-    with pytest.raises(TypeError, match="must be a CollaborationGraph, not Touches"):
-        bc.design.group_clusters(graph.touches)
+    with pytest.raises(TypeError, match="must be a CollaborationGraph, not Collaborators"):
+        bc.design.group_clusters(graph.collaborators)
     few = users.assign(workspace=users["workspace"] % 3)
     with pytest.raises(bc.errors.DesignError, match="3 clusters cannot be grouped"):
         bc.design.group_clusters(graph_of(edges, few))
@@ -241,19 +241,19 @@ def test_groupings_refuse_what_they_cannot_do():
 
 def test_grouping_nothing_changes_nothing():
     edges, users, _ = planted(across=5)
-    touches = graph_of(edges, users).touches
-    same = grouped(touches, np.arange(20))
+    collaborators = graph_of(edges, users).collaborators
+    same = grouped(collaborators, np.arange(20))
     for name in ("unit", "start", "other", "count", "weight"):
-        np.testing.assert_array_equal(getattr(same, name), getattr(touches, name))
-    sizes = np.bincount(touches.unit)
-    search = Partitions.of(touches, sizes, by_ties=False, seed=0)
+        np.testing.assert_array_equal(getattr(same, name), getattr(collaborators, name))
+    sizes = np.bincount(collaborators.unit)
+    search = Partitions.of(collaborators, sizes, by_ties=False, seed=0)
     np.testing.assert_array_equal(search.into(20), np.arange(20))
 
 
 def test_of_partitions_with_as_many_units_the_one_that_cuts_least_is_kept():
     edges, users, group = planted(groups=4, each=2)
-    touches = graph_of(edges, users).touches
-    search = Partitions.of(touches, np.bincount(touches.unit), by_ties=False, seed=0)
+    collaborators = graph_of(edges, users).collaborators
+    search = Partitions.of(collaborators, np.bincount(collaborators.unit), by_ties=False, seed=0)
     assert same_partition(search.into(4), group)
     assert search._keep(np.arange(8) % 4) == 4
     assert same_partition(search.into(4), group)

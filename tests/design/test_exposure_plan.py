@@ -120,8 +120,8 @@ def test_other_mappings_are_enumerated(mapping):
     mechanism = bc.assignment.Complete(6, 3)
     plan = bc.design.plan_exposure(graph, mechanism, mapping)
     every = np.array(list(mechanism.enumerate()))
-    exposed = mapping.values(graph.touches, every) > 0
-    spilled = (exposed & ~every[:, graph.touches.unit].T).sum(axis=0)
+    exposed = mapping.values(graph.collaborators, every) > 0
+    spilled = (exposed & ~every[:, graph.collaborators.unit].T).sum(axis=0)
     row = plan.conditions.set_index("condition").loc["spillover"]
     assert row["users"] == pytest.approx(spilled.mean(), abs=1e-12)
     assert row["sd"] == pytest.approx(spilled.std(), abs=1e-12)
@@ -172,7 +172,7 @@ def test_a_plan_shows_itself_and_refuses_what_does_not_fit():
     assert "ties expected to cross arms" in str(plan)
     figure = plan.plot()
     assert len(figure.axes) == 2
-    again = bc.design.plan_exposure(graph.touches, bc.assignment.Complete(6, 3))
+    again = bc.design.plan_exposure(graph.collaborators, bc.assignment.Complete(6, 3))
     pd.testing.assert_frame_equal(plan.conditions, again.conditions)
     with pytest.raises(bc.errors.DesignError, match="assigns 4 units, the graph has 6"):
         bc.design.plan_exposure(graph, bc.assignment.Complete(4, 2))

@@ -35,15 +35,15 @@ def graph(edges=EDGES, users=USERS, by_user=False, **options):
     )
 
 
-def table(touches):
+def table(collaborators):
     """Entries by hand: {user: {unit's label: (collaborators, weight)}}."""
-    labels = touches.users if touches.by_user else touches.clusters
-    found = {user: {} for user in touches.users.tolist()}
-    for at, user in enumerate(touches.users.tolist()):
-        for e in range(touches.start[at], touches.start[at + 1]):
-            found[user][labels.tolist()[touches.other[e]]] = (
-                int(touches.count[e]),
-                float(touches.weight[e]),
+    labels = collaborators.users if collaborators.by_user else collaborators.clusters
+    found = {user: {} for user in collaborators.users.tolist()}
+    for at, user in enumerate(collaborators.users.tolist()):
+        for e in range(collaborators.start[at], collaborators.start[at + 1]):
+            found[user][labels.tolist()[collaborators.other[e]]] = (
+                int(collaborators.count[e]),
+                float(collaborators.weight[e]),
             )
     return found
 
@@ -132,10 +132,10 @@ def test_every_source_gives_the_same_touches(source, ids, tmp_path):
                 frame[column] = "u" + frame[column].astype(str)
     expected = graph(edges, users, weight="n")
     found = read(source, edges, users, tmp_path)
-    assert_same(found.touches, expected.touches)
+    assert_same(found.collaborators, expected.collaborators)
     assert found.counts == expected.counts
     name = (lambda i: f"u{i}") if ids == "strings" else int
-    assert table(found.touches)[name(1)] == {"a": (1, 1.0), "b": (2, 6.5)}
+    assert table(found.collaborators)[name(1)] == {"a": (1, 1.0), "b": (2, 6.5)}
 
 
 @pytest.mark.parametrize("which", ["edges", "users", "both"])
@@ -148,7 +148,7 @@ def test_ibis_tables_are_joined_where_they_live(which):
     edges = made["edges"].filter(made["edges"].n > 0) if which != "users" else EDGES
     users = made["users"] if which != "edges" else USERS
     found = graph(edges, users, weight="n")
-    assert_same(found.touches, graph(weight="n").touches)
+    assert_same(found.collaborators, graph(weight="n").collaborators)
     listed = "SELECT table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE'"
     assert sorted(connection.con.execute(listed).fetchall()) == [
         ("e",),
@@ -165,8 +165,8 @@ def test_labels_are_in_our_order_not_in_the_engines():
     users = connection.table("u")
     found = graph(EDGES, users, weight="n")
     assert found.clusters.tolist() == list("abcd")
-    assert_same(found.touches, graph(weight="n").touches)
-    assert_same(graph(EDGES, users, hops=2).touches, graph(hops=2).touches)
+    assert_same(found.collaborators, graph(weight="n").collaborators)
+    assert_same(graph(EDGES, users, hops=2).collaborators, graph(hops=2).collaborators)
 
 
 def test_a_stream_of_users_is_read_once():
@@ -223,7 +223,7 @@ BY_HAND = {
 @pytest.mark.parametrize("direction", BY_HAND)
 def test_direction_says_whose_treatment_reaches_whom(direction):
     found = graph(weight="n", direction=direction)
-    assert table(found.touches) == BY_HAND[direction]
+    assert table(found.collaborators) == BY_HAND[direction]
     assert found.counts.reciprocal == (1 if direction == "both" else 0)  # 1 and 3
     assert found.counts.ties == sum(
         n for one in BY_HAND[direction].values() for n, _ in one.values()
@@ -231,7 +231,7 @@ def test_direction_says_whose_treatment_reaches_whom(direction):
     degree = [
         sum(n for u, (n, _) in BY_HAND[direction][i].items() if u != w) for i, w in OWN.items()
     ]
-    assert found.touches.degree.tolist() == degree
+    assert found.collaborators.degree.tolist() == degree
 
 
 OWN = {1: "a", 2: "a", 3: "b", 4: "b", 5: "c", 6: "d"}
@@ -239,7 +239,7 @@ OWN = {1: "a", 2: "a", 3: "b", 4: "b", 5: "c", 6: "d"}
 
 def test_single_users_as_units():
     found = graph(weight="n", by_user=True)
-    assert table(found.touches) == {
+    assert table(found.collaborators) == {
         1: {2: (1, 1.0), 3: (1, 2.5), 4: (1, 4.0)},
         2: {1: (1, 1.0)},
         3: {1: (1, 2.5), 5: (1, 3.0)},
@@ -247,13 +247,13 @@ def test_single_users_as_units():
         5: {3: (1, 3.0)},
         6: {},
     }
-    assert found.touches.degree.tolist() == [2, 0, 2, 1, 1, 0]
-    assert found.touches.unit_cluster.tolist() == [0, 0, 1, 1, 2, 3]
+    assert found.collaborators.degree.tolist() == [2, 0, 2, 1, 1, 0]
+    assert found.collaborators.unit_cluster.tolist() == [0, 0, 1, 1, 2, 3]
 
 
 def test_two_hops_by_hand():
     """A path weighs as its weaker tie, paths add up, and the way back to oneself is none."""
-    assert table(graph(weight="n", hops=2).touches) == {
+    assert table(graph(weight="n", hops=2).collaborators) == {
         1: {"a": (1, 1.0), "b": (2, 6.5), "c": (1, 2.5)},
         2: {"a": (1, 1.0), "b": (2, 2.0)},
         3: {"a": (2, 3.5), "b": (1, 2.5), "c": (1, 3.0)},
@@ -272,15 +272,15 @@ def test_touches_equal_plain_loops(direction, hops, weighted, by_user):
     options = {"weight": "n"} if weighted else {}
     found = graph(edges, users, by_user=by_user, direction=direction, hops=hops, **options)
     expected = brute_force(edges, users, direction, hops, weighted, by_user)
-    assert table(found.touches) == expected
+    assert table(found.collaborators) == expected
     within = dict(zip(users["user"], users["workspace"], strict=True))
     cluster = within if by_user else {w: w for w in users["workspace"]}
     touched = [
         sum(cluster[unit] != within[user] for unit in expected[user]) for user in sorted(expected)
     ]
-    assert found.touches.n_touched.tolist() == touched
+    assert found.collaborators.n_touched.tolist() == touched
     for inside in (False, True):
-        matrix = found.touches.matrix("weight", within=inside).todense()
+        matrix = found.collaborators.matrix("weight", within=inside).todense()
         for user, row in zip(sorted(expected), matrix, strict=True):
             own = sum(
                 w
@@ -340,7 +340,7 @@ def test_every_row_is_accounted_for():
     ]
     # Rows read less those left out or merged are directed pairs; both ways, less the reciprocal.
     assert 2 * (14 - 3 - 2 - 1 - 2 - 2 - 1) - 2 * 1 == 4
-    assert table(found.touches)[1] == {"b": (2, 5.0)}
+    assert table(found.collaborators)[1] == {"b": (2, 5.0)}
     with pytest.raises(
         bc.errors.DataError, match=r"2 of 14 edges have a user .* such as 98, 99; add"
     ):
@@ -363,7 +363,7 @@ def test_reciprocal_edges_are_no_duplicates():
     edges = pd.DataFrame({"from": [1, 3], "to": [3, 1]})
     found = graph(edges, duplicates="error")
     assert (found.counts.duplicates, found.counts.reciprocal, found.counts.ties) == (0, 1, 2)
-    assert table(found.touches)[1] == {"b": (1, 2.0)}
+    assert table(found.collaborators)[1] == {"b": (1, 2.0)}
 
 
 @pytest.mark.parametrize(
@@ -387,7 +387,7 @@ def test_reciprocal_edges_are_no_duplicates():
 def test_a_window_keeps_from_its_start_to_before_its_end(time, window):
     found = graph(EDGES.assign(at=time), time="at", window=window)
     assert found.counts.outside_window == 3
-    assert table(found.touches) == table(graph(EDGES[1:3]).touches)
+    assert table(found.collaborators) == table(graph(EDGES[1:3]).collaborators)
 
 
 @pytest.mark.parametrize("kinds", [("1", "2"), ()])
@@ -791,5 +791,8 @@ def test_mechanisms_by_name():
         bc.errors.DesignError, match="the mechanism assigns 5 units, the graph has 4"
     ):
         bc.Exposure.of(
-            graph().touches, [1, 0, 0, 1, 1], bc.exposure.AtLeast(), bc.assignment.Complete(5, 3)
+            graph().collaborators,
+            [1, 0, 0, 1, 1],
+            bc.exposure.AtLeast(),
+            bc.assignment.Complete(5, 3),
         )

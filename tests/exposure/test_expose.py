@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import bayescluster as bc
 from bayescluster.cli import app
 from bayescluster.data.conditions import GRAPH_CONDITIONS
-from bayescluster.exposure.collaborators import Touches
+from bayescluster.exposure.collaborators import Collaborators
 
 SCENARIO = bc.simulate.GraphScenario(n_clusters=12, cluster_size=20)
 
@@ -53,7 +53,7 @@ def test_columns_by_hand(tables, exposure):
     )
     np.testing.assert_array_equal(data["exposure_condition"], named)
     # complete assignment of 6 of 12: C(11 - s, 6) / C(12, 6) controls touch no treated one of s
-    touched = exposure.touches.n_touched
+    touched = exposure.collaborators.n_touched
     from scipy.special import comb
 
     pure = comb(11 - touched, 6) / comb(12, 6)
@@ -119,7 +119,7 @@ def test_interaction_makes_four_conditions(tables):
     found = bc.expose(*tables, spec)
     np.testing.assert_array_equal(found.spillover, found.value)
     np.testing.assert_allclose(found.expected, found.probabilities.expected.sum(axis=1))
-    assert list(found.arms) == ["pure_control", "spillover", "direct", "direct_with_exposure"]
+    assert tuple(found.arms) == GRAPH_CONDITIONS
     terms = bc.two_exposure(found.experiment()).terms
     assert {"direct", "spillover", "interaction"} <= set(terms)
     assert bc.frequentist.hajek(found.experiment()).terms == (
@@ -151,7 +151,7 @@ def test_partial_rollout_by_users():
     m = np.bincount(workspace, treated)[workspace]
     chance = (20 - m) / 20 * m / 19 * (weight.sum(axis=1) > 0)
     np.testing.assert_allclose(found.expected, chance, atol=1e-12)
-    assert found.touches.by_user
+    assert found.collaborators.by_user
 
 
 def test_strata_and_other_mechanisms(tables):
@@ -165,7 +165,7 @@ def test_strata_and_other_mechanisms(tables):
     found = bc.expose(edges, users, spec)
     assert found.mechanism.n_assignments == 2**6
     same = bc.exposure.exposure_probabilities(
-        found.touches, found.mapping, found.mechanism, method="enumeration"
+        found.collaborators, found.mapping, found.mechanism, method="enumeration"
     )
     np.testing.assert_allclose(found.probabilities.condition, same.condition, atol=1e-12)
     coins = spec.model_copy(
@@ -185,8 +185,8 @@ def test_strata_and_other_mechanisms(tables):
 
 
 def test_a_users_own_mapping(tables):
-    def half(touches: Touches, treated):
-        return np.where(treated[touches.unit], 0.0, 0.5)
+    def half(collaborators: Collaborators, treated):
+        return np.where(treated[collaborators.unit], 0.0, 0.5)
 
     mapping = bc.exposure.CustomMapping(half, is_dose=True, words="half of everybody")
     found = bc.expose(*tables, SCENARIO.spec, mapping=mapping)
@@ -230,7 +230,7 @@ def test_positivity_by_hand(exposure):
     )
     assert report.by_degree["users"].sum() == 240
     ties = report.contamination
-    t = exposure.touches
+    t = exposure.collaborators
     control = ~exposure.treated
     cross = sum(
         int(c)

@@ -35,7 +35,7 @@ DESIGNS = {
 @cache
 def probabilities(design):
     return bc.exposure.exposure_probabilities(
-        SCENARIO.graph.touches, bc.exposure.AtLeast(), DESIGNS[design], draws=100
+        SCENARIO.graph.collaborators, bc.exposure.AtLeast(), DESIGNS[design], draws=100
     )
 
 
@@ -51,11 +51,16 @@ def p_value(design, seed, draws=99, spillover=0.0, **settings):
 def simulated(design, seed, spillover=0.0):
     """One experiment: exposure, and outcomes that rise with degree and with treatment."""
     rng = np.random.default_rng([seed, list(DESIGNS).index(design)])
-    mechanism, touches = DESIGNS[design], SCENARIO.graph.touches
+    mechanism, collaborators = DESIGNS[design], SCENARIO.graph.collaborators
     assignment = mechanism.draw(rng, 1)[0]
-    value = bc.exposure.AtLeast().values(touches, assignment[None, :])[:, 0]
+    value = bc.exposure.AtLeast().values(collaborators, assignment[None, :])[:, 0]
     exposure = bc.Exposure(
-        touches, bc.exposure.AtLeast(), mechanism, assignment, value, probabilities(design)
+        collaborators,
+        bc.exposure.AtLeast(),
+        assignment,
+        value,
+        probabilities(design),
+        mechanism=mechanism,
     )
     return exposure, SCENARIO.outcomes(assignment, rng) + spillover * exposure.spillover
 
@@ -80,7 +85,7 @@ def test_users_of_many_ties_would_mislead_a_regression():
         moments = bc.ClusterMoments.from_arrays(
             y,
             np.column_stack([exposure.treated, exposure.spillover]).astype(float),
-            exposure.touches.cluster,
+            exposure.collaborators.cluster,
             ["direct", "spillover"],
         )
         rejected += bc.ols(moments, "CR2").p_value[2] <= 0.05
@@ -109,17 +114,17 @@ def tiny():
     edges = pd.DataFrame(rng.integers(0, 32, (80, 2)), columns=["from", "to"])
     edges["w"] = rng.uniform(0.1, 2, 80)
     graph = bc.exposure.CollaborationGraph(edges, users, options=bc.spec.ExposureSpec(weight="w"))
-    return graph.touches
+    return graph.collaborators
 
 
-def by_hand(touches, patterns, observed, fixed, y, null):
+def by_hand(collaborators, patterns, observed, fixed, y, null):
     """p-value over all assignments that agree with the observed one on the focal clusters."""
     share = bc.exposure.TreatedShare()
     possible = [p for p in patterns if (p[fixed] == observed[fixed]).all()]
-    value = {tuple(p): share.values(touches, p[None, :])[:, 0] for p in possible}
+    value = {tuple(p): share.values(collaborators, p[None, :])[:, 0] for p in possible}
     focal = [u for u in range(32) if fixed[u % 8] and not observed[u % 8]]
     mean = {u: np.mean([value[tuple(p)][u] for p in possible]) for u in focal}
-    degree = touches.degree
+    degree = collaborators.degree
     # Regress exposure less its mean on dummies of clusters, degree, its logarithm and that mean.
     dummies = [[float(u % 8 == c) for c in range(8)] for u in focal]
     controls = np.array(
@@ -142,7 +147,7 @@ def by_hand(touches, patterns, observed, fixed, y, null):
 @pytest.mark.parametrize("seed", [0, 1, 2, 3])
 def test_p_values_equal_enumeration(seed, null):
     """Against all ten assignments given the focal clusters', within five Monte Carlo errors."""
-    touches, mechanism = tiny(), bc.assignment.Complete(8, 4)
+    collaborators, mechanism = tiny(), bc.assignment.Complete(8, 4)
     patterns = np.array([p for p in itertools.product((False, True), repeat=8) if sum(p) == 4])
     rng = np.random.default_rng(seed)
     fixed = np.zeros(8, dtype=bool)
@@ -150,11 +155,11 @@ def test_p_values_equal_enumeration(seed, null):
     fixed[np.random.default_rng(seed).permutation(8)[:3]] = True
     informative = patterns[patterns[:, fixed].sum(axis=1) == 1]
     observed = informative[rng.integers(len(informative))]
-    exposure = bc.Exposure.of(touches, observed, bc.exposure.TreatedShare(), mechanism)
-    y = rng.normal(0, 1, 32) + touches.degree
+    exposure = bc.Exposure.of(collaborators, observed, bc.exposure.TreatedShare(), mechanism)
+    y = rng.normal(0, 1, 32) + collaborators.degree
     share, draws = 0.375, 20_000
     found = focal_test(exposure, y, draws, seed, null=null, focal_share=share)
-    expected, many = by_hand(touches, patterns, observed, fixed, y, null)
+    expected, many = by_hand(collaborators, patterns, observed, fixed, y, null)
     assert many == 10
     error = np.sqrt(0.25 / draws)
     assert found.p_value == pytest.approx(expected, abs=5 * error)
@@ -162,17 +167,17 @@ def test_p_values_equal_enumeration(seed, null):
 
 def test_over_all_assignments_the_level_is_exact():
     """Of all 70 assignments, in each class that shares the focal arms: P(p <= a) <= a."""
-    touches = tiny()
+    collaborators = tiny()
     patterns = np.array([p for p in itertools.product((False, True), repeat=8) if sum(p) == 4])
     fixed = np.isin(np.arange(8), [1, 4, 6])
     rng = np.random.default_rng(5)
-    base, effect = rng.normal(0, 1, 32) + touches.degree, rng.normal(1, 1, 32)
+    base, effect = rng.normal(0, 1, 32) + collaborators.degree, rng.normal(1, 1, 32)
     p, classes = [], []
     for observed in patterns:
         if observed[fixed].all():
             continue  # nobody is focal and untreated
         y = base + effect * observed[np.arange(32) % 8]  # no spillover; direct effects of any size
-        p.append(by_hand(touches, patterns, observed, fixed, y, 0.0)[0])
+        p.append(by_hand(collaborators, patterns, observed, fixed, y, 0.0)[0])
         classes.append(tuple(observed[fixed]))
     table = pd.DataFrame({"p": p, "of": classes})
     for _, one in table.groupby("of"):
@@ -220,8 +225,8 @@ def test_treated_and_other_users_play_no_part():
     plain = focal_test(exposure, y, 99, 1)
     moved = focal_test(exposure, y + 100 * exposure.treated, 99, 1)
     assert moved == plain
-    level = np.random.default_rng(0).normal(0, 9, K)[exposure.touches.cluster]
-    shifted = focal_test(exposure, y + level + 3 * exposure.touches.degree, 99, 1)
+    level = np.random.default_rng(0).normal(0, 9, K)[exposure.collaborators.cluster]
+    shifted = focal_test(exposure, y + level + 3 * exposure.collaborators.degree, 99, 1)
     assert shifted.p_value == plain.p_value
     assert shifted.estimate == pytest.approx(plain.estimate, abs=1e-9)
     missing = np.where(exposure.treated, y, np.nan)
@@ -250,7 +255,9 @@ def test_what_the_design_cannot_say_is_refused():
     inside = pd.DataFrame({"from": np.arange(0, 24, 3), "to": np.arange(1, 24, 3)})
     graph = bc.exposure.CollaborationGraph(inside, users)
     arm = np.arange(8) % 2 == 0
-    alone = bc.Exposure.of(graph.touches, arm, bc.exposure.AtLeast(), bc.assignment.Complete(8, 4))
+    alone = bc.Exposure.of(
+        graph.collaborators, arm, bc.exposure.AtLeast(), bc.assignment.Complete(8, 4)
+    )
     with pytest.raises(
         bc.errors.DesignError, match=r"untreated focal users does not vary .* cross clusters"
     ):
@@ -258,12 +265,14 @@ def test_what_the_design_cannot_say_is_refused():
     # every user has one tie, to the same other cluster as all the teammates have
     across = pd.DataFrame({"from": np.arange(12), "to": np.arange(12, 24)})
     graph = bc.exposure.CollaborationGraph(across, users)
-    alike = bc.Exposure.of(graph.touches, arm, bc.exposure.AtLeast(), bc.assignment.Complete(8, 4))
+    alike = bc.Exposure.of(
+        graph.collaborators, arm, bc.exposure.AtLeast(), bc.assignment.Complete(8, 4)
+    )
     with pytest.raises(bc.errors.DesignError, match="or only between clusters"):
         focal_test(alike, np.arange(24.0), 99)
     custom = bc.assignment.Custom(K, lambda rng: rng.permutation(K) < 12)
     own = bc.Exposure.of(
-        SCENARIO.graph.touches, np.arange(K) < 12, bc.exposure.AtLeast(), custom, draws=10
+        SCENARIO.graph.collaborators, np.arange(K) < 12, bc.exposure.AtLeast(), custom, draws=10
     )
     with pytest.raises(
         bc.errors.DesignError, match="Custom cannot be drawn from given the assignment"

@@ -63,7 +63,7 @@ def design(mechanism, interaction, mapping=None):
     frame = pd.DataFrame(edges, columns=["from", "to"]).assign(w=1.0)
     users = pd.DataFrame({"user": np.arange(n), "cluster": cluster})
     options = bc.spec.ExposureSpec(direction="out")
-    touches = bc.exposure.CollaborationGraph(frame, users, options=options).touches
+    collaborators = bc.exposure.CollaborationGraph(frame, users, options=options).collaborators
     ties = {user: {} for user in range(n)}
     for a, b, w in frame.itertuples(index=False):
         if a != b:
@@ -78,7 +78,7 @@ def design(mechanism, interaction, mapping=None):
     if not interaction:
         masks["direct"] = masks["direct"] | masks.pop("direct_with_exposure")
     exposures = [
-        bc.Exposure.of(touches, pattern, rule, made, interaction=interaction)
+        bc.Exposure.of(collaborators, pattern, rule, made, interaction=interaction)
         for pattern in patterns
     ]
     alike = {}
@@ -230,7 +230,7 @@ def test_variances_equal_loops(mechanism, interaction, kind, bound):
     # Enumerated joint probabilities, of a mapping without a closed form: the same conditions.
     same = bc.exposure.CustomMapping(lambda t, arm: (t.matrix("clusters") @ arm.astype(float)) > 0)
     again = bc.Exposure.of(
-        exposures[b].touches,
+        exposures[b].collaborators,
         exposures[b].assignment,
         same,
         exposures[b].mechanism,
@@ -293,12 +293,12 @@ def test_variances_are_unbiased_where_the_bound_is_sharp(bound):
     edges = pd.DataFrame({"from": np.arange(30), "to": [first[j] for _, j in pairs]})
     users = pd.DataFrame({"user": np.arange(30), "cluster": cluster})
     options = bc.spec.ExposureSpec(direction="out")
-    touches = bc.exposure.CollaborationGraph(edges, users, options=options).touches
+    collaborators = bc.exposure.CollaborationGraph(edges, users, options=options).collaborators
     mechanism = bc.assignment.Complete(8, 4)
     for effect, equal in ((0.0, True), (1.0, False)):
         found = []
         for pattern in mechanism.enumerate():
-            exposure = bc.Exposure.of(touches, pattern, bc.exposure.AtLeast(), mechanism)
+            exposure = bc.Exposure.of(collaborators, pattern, bc.exposure.AtLeast(), mechanism)
             y = 2.0 + effect * exposure.treated
             found.append(
                 bc.frequentist.exposure_contrast(
@@ -365,20 +365,22 @@ def test_like_users_of_a_custom_mapping_are_not_taken_for_one():
     first = np.zeros(50, dtype=bool)
     first[[group[0] for group in alike]] = True
 
-    def some(touches, arm):
-        return ((touches.matrix("clusters") @ arm.astype(float)) > 0) & first
+    def some(collaborators, arm):
+        return ((collaborators.matrix("clusters") @ arm.astype(float)) > 0) & first
 
     mapping = bc.exposure.CustomMapping(some)
-    exposure = bc.Exposure.of(base.touches, base.assignment, mapping, base.mechanism)
+    exposure = bc.Exposure.of(base.collaborators, base.assignment, mapping, base.mechanism)
     patterns = MECHANISMS["complete"][1]
-    treated = patterns[:, base.touches.unit].T
-    value = np.column_stack([some(base.touches, pattern) for pattern in patterns]).astype(float)
+    treated = patterns[:, base.collaborators.unit].T
+    value = np.column_stack([some(base.collaborators, pattern) for pattern in patterns]).astype(
+        float
+    )
     told = condition_masks(value, treated)
     told["direct"] = told["direct"] | told.pop("direct_with_exposure")
     weight = np.full(20, 1 / 20)
     y = np.random.default_rng(7).normal(2, 1, 50)
     singles = [[i] for i in range(50)]
-    brute = brute_forces(told, weight, base.touches.cluster, singles)
+    brute = brute_forces(told, weight, base.collaborators.cluster, singles)
     for bound in ("pairwise", "cluster"):
         found = bc.frequentist.exposure_contrast(
             exposure, y, "horvitz_thompson", min_probability=0, bound=bound
@@ -531,7 +533,7 @@ def test_weighted_regression_equals_statsmodels_and_cr2_its_formula(least):
     exp = experiment()
     data, X, y = rows_of(exp)
     p = data[[f"probability_{c}" for c in ARMS]].to_numpy()
-    p = np.column_stack([p[:, 0] + p[:, 1], p[:, 2], p[:, 3]])
+    p = np.column_stack([p[:, 0], p[:, 1], p[:, 2] + p[:, 3]])
     used = (p > 0).all(axis=1) & (p.min(axis=1) >= least)
     at = np.where(data["treated"] == 1, 2, np.where(data["s"] > 0, 1, 0))
     weight = 1 / p[np.arange(len(p)), at]
@@ -565,7 +567,7 @@ def test_weighted_regression_absorbs_strata():
 
 def test_weighted_regression_refuses_conditions_without_users():
     with pytest.raises(
-        bc.errors.DesignError, match=r"none of the .* is in condition 'pure_control'; lower"
+        bc.errors.DesignError, match=r"none of the .* is in condition 'direct'; lower"
     ):
         bc.frequentist.exposure_weighted_ols(experiment(), min_probability=0.5)
 
