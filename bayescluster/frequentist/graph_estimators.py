@@ -43,8 +43,20 @@ def hajek(exp: Experiment, **settings: Any) -> ExposureContrast:
 def horvitz_thompson(exp: Experiment, **settings: Any) -> ExposureContrast:
     """Estimate effects as :func:`hajek`, dividing by the number of users instead of the weights.
 
-    Unbiased over the assignments that the design could have made, whatever the outcomes depend on,
-    and of large variance. Of a dose, both contrast any exposure with none.
+    Unbiased over the assignments that the design could have made, for any outcomes, but with a
+    large variance. If exposure is a dose, both contrast any exposure with none.
+
+    Parameters
+    ----------
+    exp : Experiment
+        As for :func:`hajek`.
+    **settings
+        As for :func:`hajek`.
+
+    Returns
+    -------
+    ExposureContrast
+        Direct and spillover effect, and what they are averages over.
     """
     return hajek(exp, kind="horvitz_thompson", **settings)
 

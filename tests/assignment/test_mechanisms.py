@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import bayescluster as bc
+from bayescluster.frequentist.estimator_registry import run_all
 
 
 def frame(seed=0, clusters=8, size=6):
