@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..checks.five_assumptions import ClusterLevels
     from ..checks.leave_one_out import LeaveOneOut
     from ..checks.predictive_check import PredictiveCheck
-    from ..checks.prior_sensitivity import PowerScaling, PriorSensitivity
+    from ..checks.sensitivity_to_priors import PowerScaling, PriorSensitivity
     from ..decisions.expected_loss import Decision
 
 
@@ -115,7 +115,7 @@ class Analysis(Tidy):
     @cached_property
     def power_scaling(self) -> PowerScaling:
         """How far priors and data each pull the posterior; see :func:`power_scaling`."""
-        from ..checks.prior_sensitivity import power_scaling
+        from ..checks.sensitivity_to_priors import power_scaling
 
         return power_scaling(self.experiment, self.posterior)
 
@@ -127,7 +127,7 @@ class Analysis(Tidy):
         """
         from ..bayes.exact.exact_posterior import is_integrable
         from ..bayes.fit import fit
-        from ..checks.prior_sensitivity import prior_sensitivity
+        from ..checks.sensitivity_to_priors import prior_sensitivity
 
         if is_integrable(self.spec):
             return prior_sensitivity(self.experiment)

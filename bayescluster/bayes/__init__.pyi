@@ -1,4 +1,4 @@
-from .convergence import convergence as convergence
+from .convergence_checks import convergence as convergence
 from .exact.exact_posterior import (
     ExactPosterior as ExactPosterior,
 )

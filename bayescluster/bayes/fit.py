@@ -14,7 +14,7 @@ from ..data.experiment import Experiment
 from ..data.sources import first_lines
 from ..errors import FitError
 from .compiled_models import compiled_model
-from .convergence import convergence, sampler_checks
+from .convergence_checks import convergence, sampler_checks
 from .recovered_intercepts import complete
 
 if TYPE_CHECKING:

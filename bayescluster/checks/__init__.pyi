@@ -1,9 +1,3 @@
-from .exposure_sensitivity import (
-    ExposureSensitivity as ExposureSensitivity,
-)
-from .exposure_sensitivity import (
-    exposure_sensitivity as exposure_sensitivity,
-)
 from .leave_one_out import (
     LeaveOneOut as LeaveOneOut,
 )
@@ -28,15 +22,21 @@ from .predictive_check import (
 from .predictive_check import (
     prior_predictive_check as prior_predictive_check,
 )
-from .prior_sensitivity import (
+from .sensitivity_to_exposure import (
+    ExposureSensitivity as ExposureSensitivity,
+)
+from .sensitivity_to_exposure import (
+    exposure_sensitivity as exposure_sensitivity,
+)
+from .sensitivity_to_priors import (
     PowerScaling as PowerScaling,
 )
-from .prior_sensitivity import (
+from .sensitivity_to_priors import (
     PriorSensitivity as PriorSensitivity,
 )
-from .prior_sensitivity import (
+from .sensitivity_to_priors import (
     power_scaling as power_scaling,
 )
-from .prior_sensitivity import (
+from .sensitivity_to_priors import (
     prior_sensitivity as prior_sensitivity,
 )

@@ -10,10 +10,10 @@ import pandas as pd
 from .._support.checks import Check, Subject, Verdict, judged
 from .._support.display import number
 from ..answers.method_comparison import Comparison
-from ..bayes.convergence import convergence, sampler_checks
+from ..bayes.convergence_checks import convergence, sampler_checks
 from .leave_one_out import loo
 from .predictive_check import posterior_predictive_check
-from .prior_sensitivity import power_scaling
+from .sensitivity_to_priors import power_scaling
 
 #: Means by sampling and by integration may differ by this many Monte Carlo standard errors.
 MAX_MONTE_CARLO_ERRORS = 4.0

@@ -12,7 +12,7 @@ from .effects import COLOURS, clean
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..checks.exposure_sensitivity import ExposureSensitivity
+    from ..checks.sensitivity_to_exposure import ExposureSensitivity
     from ..design.cluster_grouping import Groupings
     from ..design.exposure_plan import ExposurePlan
     from ..exposure.positivity import Positivity

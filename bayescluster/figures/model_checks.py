@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ..checks.leave_one_out import LeaveOneOut, ModelComparison
     from ..checks.predictive_check import PredictiveCheck
-    from ..checks.prior_sensitivity import PowerScaling, PriorSensitivity
+    from ..checks.sensitivity_to_priors import PowerScaling, PriorSensitivity
 
 #: Okabe & Ito's palette, distinct under colour blindness.
 PREDICTED, OBSERVED, GREY = "#0072B2", "#D55E00", "#767676"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..bayes.convergence import convergence
+from ..bayes.convergence_checks import convergence
 from ..bayes.fit import versions
 from .first_screen import headline
 

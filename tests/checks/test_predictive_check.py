@@ -6,7 +6,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 import bayescluster as bc
-from bayescluster.bayes.convergence import sampler_checks
+from bayescluster.bayes.convergence_checks import sampler_checks
 from bayescluster.bayes.parameter_draws import ParameterDraws
 from bayescluster.checks.predictive_check import _misfit_advice
 from bayescluster.checks.predictive_replicates import (

@@ -1,4 +1,4 @@
-"""Every estimator of the registry: the shared columns, its own label, and refusals that are told."""
+"""Every estimator of the registry: shared columns, unique labels, and refusals with a reason."""
 
 import numpy as np
 import pytest

@@ -383,7 +383,7 @@ def test_names_that_are_no_mathematics_and_levels_with_a_slash_are_drawn(users, 
 
 def test_a_notebook_shows_the_first_screen_without_refits(users, monkeypatch):
     analysis = exact(users, bc.ModelSpec(design=DESIGN, outcome={"column": "outcome"}))
-    refitting = import_module("bayescluster.checks.prior_sensitivity")  # a function's name too
+    refitting = import_module("bayescluster.checks.sensitivity_to_priors")  # a function's name too
     monkeypatch.setattr(refitting, "prior_sensitivity", None)
     monkeypatch.setattr("bayescluster.checks.predictive_check.posterior_predictive_check", None)
     assert "direct effect" in analysis._repr_html_()

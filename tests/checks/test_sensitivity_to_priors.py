@@ -10,7 +10,7 @@ from matplotlib import pyplot as plt
 from pymc.stats import compute_log_prior
 
 import bayescluster as bc
-from bayescluster.checks.prior_sensitivity import (
+from bayescluster.checks.sensitivity_to_priors import (
     _power_verdict,
     standard_alternatives,
     with_log_prior,

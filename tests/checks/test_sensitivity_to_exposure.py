@@ -6,7 +6,7 @@ import pytest
 
 import bayescluster as bc
 from bayescluster.checks.exposure_reanalysis import thinned
-from bayescluster.checks.exposure_sensitivity import _verdict
+from bayescluster.checks.sensitivity_to_exposure import _verdict
 from bayescluster.exposure.expose import Exposure
 from bayescluster.exposure.mappings import AtLeast, CustomMapping, ShareAbove, TreatedShare
 from bayescluster.frequentist.graph_estimators import with_expected
