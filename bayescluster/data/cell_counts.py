@@ -118,19 +118,47 @@ class CellCounts(Tidy):
         counted = cells.agg(n="size", total="sum").reset_index()
         if by_value:  # exactly n times the outcome, without the rounding of a sum
             counted["total"] = counted["n"] * counted["y"]
-        values = rows.groupby(["cluster", "y"], sort=True).size().reset_index(name="count")
+        values = rows.groupby(["cluster", "y"], sort=True).size().reset_index(name="n")
+        values = values.rename(columns={"y": "outcome"})
+        return cls.from_frames(counted, keys[1:], values, checked, by_value=by_value)
+
+    @classmethod
+    def from_frames(
+        cls,
+        cells: pd.DataFrame,
+        columns: Sequence[str],
+        values: pd.DataFrame,
+        moments: ClusterMoments,
+        *,
+        by_value: bool,
+    ) -> CellCounts:
+        """Return counts from tables whose clusters are positions among those of the moments.
+
+        Parameters
+        ----------
+        cells : DataFrame
+            Columns cluster, n, total, and the regressors.
+        columns : sequence of str, length p
+            Columns of the regressors.
+        values : DataFrame
+            Columns cluster, outcome, n: how often each outcome occurs.
+        moments : ClusterMoments
+            Moments of the same units, which have the labels and names.
+        by_value : bool
+            Whether cells are keyed by the outcome too.
+        """
         return cls(
-            clusters=checked.clusters,
-            cluster=counted["cluster"].to_numpy(np.int64),
-            x=counted[keys[1:]].to_numpy(float),
-            n=counted["n"].to_numpy(float),
-            total=counted["total"].to_numpy(float),
+            clusters=moments.clusters,
+            cluster=cells["cluster"].to_numpy(np.int64),
+            x=cells[list(columns)].to_numpy(float),
+            n=cells["n"].to_numpy(float),
+            total=cells["total"].to_numpy(float),
             value_cluster=values["cluster"].to_numpy(np.int64),
-            value=values["y"].to_numpy(float),
-            value_count=values["count"].to_numpy(float),
-            names=tuple(names),
-            outcome=outcome,
-            strata=checked.strata,
+            value=values["outcome"].to_numpy(float),
+            value_count=values["n"].to_numpy(float),
+            names=moments.names,
+            outcome=moments.outcome,
+            strata=moments.strata,
             by_value=by_value,
         )
 
@@ -147,25 +175,13 @@ class CellCounts(Tidy):
         moments = self.to_moments() + other.to_moments()  # checks names, labels and strata
         parts = [self._frames(moments.clusters), other._frames(moments.clusters)]
         cells, values = (pd.concat(frames) for frames in zip(*parts, strict=True))
-        keys = ["cluster", *(f"x{i}" for i in range(len(self.names)))] + ["y"] * self.by_value
+        columns = [f"x{i}" for i in range(len(self.names))]
+        keys = ["cluster", *columns] + ["y"] * self.by_value
         cells = cells.groupby(keys, sort=True)[["n", "total"]].sum().reset_index()
         if self.by_value:
             cells["total"] = cells["n"] * cells["y"]
-        values = values.groupby(["cluster", "value"], sort=True)["count"].sum().reset_index()
-        return CellCounts(
-            clusters=moments.clusters,
-            cluster=cells["cluster"].to_numpy(np.int64),
-            x=cells[[f"x{i}" for i in range(len(self.names))]].to_numpy(float),
-            n=cells["n"].to_numpy(float),
-            total=cells["total"].to_numpy(float),
-            value_cluster=values["cluster"].to_numpy(np.int64),
-            value=values["value"].to_numpy(float),
-            value_count=values["count"].to_numpy(float),
-            names=self.names,
-            outcome=self.outcome,
-            strata=moments.strata,
-            by_value=self.by_value,
-        )
+        values = values.groupby(["cluster", "outcome"], sort=True)["n"].sum().reset_index()
+        return CellCounts.from_frames(cells, columns, values, moments, by_value=self.by_value)
 
     def _frames(self, clusters: NDArray[Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
         at = np.searchsorted(clusters, self.clusters)
@@ -173,7 +189,7 @@ class CellCounts(Tidy):
         if self.by_value:
             cells["y"] = self._value_of_cells()
         cells = cells.assign(cluster=at[self.cluster], n=self.n, total=self.total)
-        values = {"cluster": at[self.value_cluster], "value": self.value, "count": self.value_count}
+        values = {"cluster": at[self.value_cluster], "outcome": self.value, "n": self.value_count}
         return cells, pd.DataFrame(values)
 
     def _value_of_cells(self) -> Floats:

@@ -171,20 +171,7 @@ class Units:
         else:
             grouped = t.group_by(["cluster", "outcome"]).aggregate(n=t.count())
             values = _ordered(run(grouped), moments, ["outcome"])
-        return CellCounts(
-            clusters=moments.clusters,
-            cluster=cells["cluster"].to_numpy(np.int64),
-            x=cells[columns].to_numpy(float),
-            n=cells["n"].to_numpy(float),
-            total=cells["total"].to_numpy(float),
-            value_cluster=values["cluster"].to_numpy(np.int64),
-            value=values["outcome"].to_numpy(float),
-            value_count=values["n"].to_numpy(float),
-            names=moments.names,
-            outcome=moments.outcome,
-            strata=moments.strata,
-            by_value=by_value,
-        )
+        return CellCounts.from_frames(cells, columns, values, moments, by_value=by_value)
 
 
 def _ordered(frame: pd.DataFrame, moments: ClusterMoments, then: list[str]) -> pd.DataFrame:
