@@ -333,7 +333,7 @@ def test_the_sampler_is_judged_by_energy_and_depth(count_comparisons):
     worse.attrs = table.attrs | {"bfmi": 0.1, "saturated": 0.5, "n_divergences": 1}
     worse["r_hat"] = np.where(worse["parameter"] == "between_sd", 1.2, worse["r_hat"])
     worse["ess_bulk"] = np.where(worse["parameter"] == "direct", 20.0, worse["ess_bulk"])
-    judged = {check: (verdict, advice) for check, _, verdict, advice in sampler_checks(worse)}
+    judged = {check.name: (check.verdict, check.advice) for check in sampler_checks(worse)}
     assert judged["energy (smallest E-BFMI)"][0] == "caution"
     assert judged["iterations at the largest tree depth"][0] == "caution"
     assert judged["divergent transitions"][0] == "problem"
