@@ -13,7 +13,7 @@ from .._support.arrays import Floats, Integers
 
 
 class Block(ABC):
-    """Clusters of which any two sets of one size are equally likely to be treated."""
+    """Exchangeable clusters: any two sets of the same size are equally likely to be treated."""
 
     @abstractmethod
     def specific(self, of: int, treated: int) -> float:

@@ -43,7 +43,7 @@ class Mechanism(ABC):
     @property
     @abstractmethod
     def n_assignments(self) -> float:
-        """Number of possible assignments; infinite where they cannot be enumerated as equals."""
+        """Number of possible assignments; infinite if they are not equally likely or not known."""
 
     @abstractmethod
     def enumerate(self) -> Iterator[Booleans]:
@@ -55,7 +55,7 @@ class Mechanism(ABC):
 
     @abstractmethod
     def check(self, treated: ArrayLike) -> None:
-        """Raise DesignError where the mechanism cannot have made an assignment."""
+        """Raise DesignError if the mechanism cannot have made an assignment."""
 
     def blocks(self) -> Blocks | None:
         """Return the independent blocks in which clusters are exchangeable; None without such."""
@@ -80,7 +80,7 @@ class Mechanism(ABC):
         Raises
         ------
         DesignError
-            Where the conditional distribution is not known.
+            If the conditional distribution is not known.
         """
         raise DesignError(
             f"{type(self).__name__} cannot be drawn from given the assignment of some clusters"
@@ -105,7 +105,7 @@ class Stratified(Mechanism):
     Raises
     ------
     DesignError
-        Where a stratum is all treated or all control.
+        If a stratum is all treated or all control.
     """
 
     strata: NDArray[Any]
@@ -210,7 +210,7 @@ class Stratified(Mechanism):
         return probability
 
     def check(self, treated: ArrayLike) -> None:
-        """Raise DesignError where a stratum has another number of treated clusters."""
+        """Raise DesignError if a stratum has another number of treated clusters."""
         arm = checked(treated, self.n_clusters)
         for level, at, expected in self._sizes:
             if (found := int(arm[at].sum())) != expected:
@@ -282,7 +282,7 @@ def drawn_probability(mechanism: Mechanism) -> Floats:
 
 
 def checked(treated: ArrayLike, n_clusters: int) -> Booleans:
-    """Return an assignment as booleans; raise DesignError where it is not one of all clusters."""
+    """Return an assignment as booleans; raise DesignError if it is not one per cluster."""
     values = np.asarray(treated)
     if values.shape != (n_clusters,) or not np.isin(values, (0, 1)).all():
         raise DesignError(

@@ -17,10 +17,10 @@ from ..errors import DesignError
 from .block_probabilities import Blocks, Coins
 from .mechanisms import Mechanism, checked, drawn_probability
 
-#: A covariate whose spread is no more than this share of its size is constant but for rounding.
+#: A covariate whose spread is at most this share of its size is constant except for rounding.
 CONSTANT = 1e-12
-#: A direction of the standardised covariates with no more than this share of the largest one's
-#: spread is a linear combination of others but for rounding.
+#: A direction of the standardised covariates with at most this share of the largest one's spread
+#: is a linear combination of others except for rounding.
 COLLINEAR = 1e-10
 
 
@@ -45,7 +45,7 @@ class Redrawn(Mechanism):
         Raises
         ------
         DesignError
-            Where hardly any assignment is accepted.
+            If hardly any assignment is accepted.
         """
         return self._drawn_until(lambda count: self._candidates(rng, count), size)
 
@@ -86,7 +86,7 @@ class Redrawn(Mechanism):
 class Bernoulli(Redrawn):
     """Independent coin flips, given that both arms have enough clusters.
 
-    Strata play no part in the flips, whether or not the analysis adjusts for them.
+    The flips ignore strata, whether or not the analysis adjusts for them.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class Bernoulli(Redrawn):
         return np.where(fixed, treated, self._candidates(rng, size))
 
     def blocks(self) -> Blocks:
-        """Return one block: clusters are exchangeable, whatever the strata."""
+        """Return one block: clusters are exchangeable, also across strata."""
         coins = Coins(self.clusters, self.least, self.chance)
         return Blocks(np.zeros(self.clusters, dtype=np.int64), (coins,))
 
@@ -169,7 +169,7 @@ class Bernoulli(Redrawn):
         return np.full(j, k @ weight / weight.sum() / j)
 
     def check(self, treated: ArrayLike) -> None:
-        """Raise DesignError where an arm has too few clusters."""
+        """Raise DesignError if an arm has too few clusters."""
         arm = checked(treated, self.clusters)
         if not self._accepts(arm):
             raise DesignError(
@@ -197,7 +197,7 @@ class Rerandomised(Redrawn):
     Raises
     ------
     DesignError
-        Where covariates are not a finite number for each cluster, one of them is constant, or they
+        If covariates are not a finite number for each cluster, one of them is constant, or they
         are so many that every assignment is at the same distance; where `max_distance` is not
         positive and finite.
     """
@@ -263,7 +263,7 @@ class Rerandomised(Redrawn):
         return drawn_probability(self)
 
     def check(self, treated: ArrayLike) -> None:
-        """Raise DesignError where the base cannot have made it, or it is out of balance."""
+        """Raise DesignError if the base cannot have made it, or it is out of balance."""
         arm = checked(treated, self.n_clusters)
         self.base.check(arm)
         if not self._accepts(arm):

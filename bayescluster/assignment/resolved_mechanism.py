@@ -1,4 +1,4 @@
-"""The mechanism of an experiment: the one handed over, or the one that the design names."""
+"""The mechanism of an experiment: the one given in code, or the one that the design names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .redrawn_mechanisms import Bernoulli, Rerandomised
 
 
 def check_given(mechanism: object, named: str | None) -> None:
-    """Raise where what is handed over is not a mechanism, or the design names one too."""
+    """Raise if what is given is not a mechanism, or the design names one too."""
     if not isinstance(mechanism, Mechanism):
         raise TypeError(f"mechanism must be a Mechanism, not {type(mechanism).__name__}")
     if named is not None:
@@ -48,9 +48,9 @@ def mechanism_of(
     Raises
     ------
     StrataError
-        Where a matched pair does not have two clusters.
+        If a matched pair does not have two clusters.
     DesignError
-        Where the mechanism cannot have made the assignment; the message names the column.
+        If the mechanism cannot have made the assignment; the message names the column.
     """
     arm = np.asarray(treated, dtype=bool)
     by_user = design.level == "unit"
@@ -74,7 +74,7 @@ def mechanism_of(
         return mechanism
     if balance is None:
         raise DesignError(
-            "rerandomisation depends on covariates of the users: hand over the object, "
+            "rerandomisation depends on covariates of the users: pass the object, "
             "expose(..., mechanism=Rerandomised(...))"
         )
     mechanism = Rerandomised(mechanism, balance, float(design.max_distance or 0))

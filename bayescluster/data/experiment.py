@@ -46,7 +46,7 @@ class Experiment:
     ----------
     data : DataFrame, Table, path, ibis.Table or Exposure
         pandas, polars, pyarrow or any Arrow stream; the path of a CSV or Parquet file (globs too);
-        an Ibis table, which is aggregated where it lives; or the exposure of users by a
+        an Ibis table, which is aggregated by its own engine; or the exposure of users by a
         collaboration graph (:func:`expose`), which brings their table.
     spec : ModelSpec
         Roles of the columns.
@@ -58,7 +58,7 @@ class Experiment:
     Raises
     ------
     DataError
-        Where the data cannot be analysed; the subclass and the message say which column is wrong,
+        If the data cannot be analysed; the subclass and the message say which column is wrong,
         in how many rows, and what to do.
 
     Examples
@@ -116,7 +116,7 @@ class Experiment:
         Raises
         ------
         DataError
-            Where the regressors are not those of the specification, or the design is unusable.
+            If the regressors are not those of the specification, or the design is unusable.
         """
         validation.check_moments(moments, spec)
         exp = cls.__new__(cls)
@@ -167,7 +167,7 @@ class Experiment:
         Raises
         ------
         DataError
-            Where the family is fitted to moments, or the experiment was built from moments.
+            If the family is fitted to moments, or the experiment was built from moments.
         """
         if self._cells is None:
             raise DataError(
@@ -228,7 +228,7 @@ class Experiment:
 
     @cached_property
     def mechanism(self) -> Mechanism:
-        """How clusters were assigned: as the experiment was told, or as the specification says.
+        """How clusters were assigned, as given in code or in the specification.
 
         The latter has this experiment's numbers of clusters. Clusters are in the order of
         ``moments().clusters``.
@@ -236,8 +236,8 @@ class Experiment:
         Raises
         ------
         DesignError
-            Where the mechanism cannot have made the assignment in the data, or where one that was
-            handed over to :func:`expose` assigned clusters that have no units left.
+            If the mechanism cannot have made the assignment in the data, or if the one given to
+            :func:`expose` assigned clusters that have no units left.
         """
         m, design = self._moments, self._spec.design
         if design.level == "unit":
@@ -269,7 +269,7 @@ class Experiment:
         Raises
         ------
         DataError
-            Where the experiment was not built from an exposure.
+            If the experiment was not built from an exposure.
         """
         return self._by_user(["outcome"])[:, 0]
 
@@ -309,7 +309,7 @@ class Experiment:
         Raises
         ------
         DataError
-            Where the experiment was built from moments.
+            If the experiment was built from moments.
         """
         used = self._used_units()
         grouped = used.group_by("condition").aggregate(
@@ -334,7 +334,7 @@ class Experiment:
         Raises
         ------
         DataError
-            Where the experiment was built from moments.
+            If the experiment was built from moments.
         """
         used, m = self._used_units(), self._moments
         center, half = m.grand_means[-1], 4 * m.sd[-1]
@@ -347,7 +347,7 @@ class Experiment:
         return frame.drop(columns="bin")
 
     def _checked(self, mechanism: Mechanism | None) -> Mechanism | None:
-        """Return a mechanism that is handed over, or raise where it is not the experiment's."""
+        """Return a mechanism given in code, or raise if it is not the experiment's."""
         if mechanism is None:
             return None
         if self._exposure is not None:
@@ -386,7 +386,7 @@ def _opened(data: Any, spec: ModelSpec, roles: Mapping[str, str]) -> Source:
         if spec.exposure is None:
             raise
         raise MissingColumnError(
-            f"{error}; the specification has a section [exposure]: hand over the edges too, by "
+            f"{error}; the specification has a section [exposure]: pass the edges too, by "
             "expose(edges, users, spec), analyze(users, spec, edges=...) or --edges"
         ) from None
 

@@ -45,7 +45,7 @@ class ExposedUsers(ABC):
 
 
 def exposure_in(data: Any, spec: ModelSpec) -> ExposedUsers | None:
-    """Return the exposure that data may be; raise where it is that of another design."""
+    """Return the data if they are an exposure; raise if it was made for another design."""
     if not isinstance(data, ExposedUsers):
         return None
     if data.spec is None:

@@ -1,4 +1,4 @@
-"""What data must satisfy, and the words that say where they do not."""
+"""The rules that data must satisfy, and the errors that say how they break them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MAX_LEVELS = 20
 
 
 def check_types(table: ibis.Table, roles: Mapping[str, str]) -> None:
-    """Raise ColumnTypeError where a column's type does not fit its role."""
+    """Raise ColumnTypeError if a column's type does not fit its role."""
     for role, kind in table.schema().items():
         as_label = role in LABEL_ROLES
         if (as_label and not kind.is_nested()) or (
@@ -50,19 +50,19 @@ def check_types(table: ibis.Table, roles: Mapping[str, str]) -> None:
         if kind.is_null() or "NULL" in str(kind):
             raise MissingValueError(f"{where} holds no value at all; name another column")
         if as_label:
-            raise ColumnTypeError(f"{where} holds {kind}; expected one label a row")
+            raise ColumnTypeError(f"{where} holds {kind}; expected one label per row")
         hint = "code it as 0 and 1" if role == "treatment" else "convert it to numbers"
         raise ColumnTypeError(f"{where} holds {kind}, not numbers; {hint}")
 
 
 def check_levels(levels: Mapping[str, list[Any]], roles: Mapping[str, str]) -> None:
-    """Raise where a covariate of text has a single level or too many, or takes another's name."""
+    """Raise if a covariate of text has a single level or too many, or takes another's name."""
     for role, found in levels.items():
         column = roles[role]
         if taken := {f"{column}[{level}]" for level in found}.intersection(roles.values()):
             raise ColumnTypeError(
                 f"column {min(taken)!r} has the name that a category of column {column!r} "
-                "(covariate) goes by; rename one of the two columns"
+                "(covariate) would get; rename one of the two columns"
             )
         if len(found) > MAX_LEVELS:
             raise ColumnTypeError(
@@ -240,25 +240,26 @@ def _check_saturation(groups: pd.DataFrame, design: DesignSpec, rows: int) -> No
     if groups["max_saturation"].nunique() < 2:
         raise IdentificationError(
             f"column {column!r} (saturation) is {groups['max_saturation'].iloc[0]:g} in every "
-            "cluster: untreated teammates are then all exposed alike, and within_spillover cannot "
-            "be told from the intercept; leave saturation out, or add clusters of other shares"
+            "cluster: all untreated teammates then have the same exposure, and within_spillover "
+            "cannot be separated from the intercept; leave saturation out, or add clusters with "
+            "other shares"
         )
 
 
 def check_units(counts: pd.Series, column: str) -> None:
-    """Raise where a unit is null or occurs in more than one row."""
+    """Raise if a unit is null or occurs in more than one row."""
     rows, null = int(counts["n_rows"]), int(counts["n_null"])
     if null:
         raise MissingValueError(f"column {column!r} (unit) is null in {null:,} of {rows:,} rows")
     if repeated := rows - int(counts["n_distinct"]):
         raise DuplicateUnitError(
             f"column {column!r} (unit) repeats a unit in {repeated:,} of {rows:,} rows; "
-            "aggregate to one row a unit"
+            "aggregate to one row per unit"
         )
 
 
 def check_moments(moments: ClusterMoments, spec: ModelSpec) -> None:
-    """Raise where moments are not those of the specification's experiment."""
+    """Raise if moments are not those of the specification's experiment."""
     effects = spec.design.effects
     columns = [spec.column_of(name) for name in moments.names]
     expected = [*effects, *spec.outcome.adjusted_for]
@@ -299,7 +300,7 @@ def check_moments(moments: ClusterMoments, spec: ModelSpec) -> None:
 
 
 def check_values(cells: CellCounts, spec: ModelSpec) -> None:
-    """Raise where counts hold outcomes that the family does not have."""
+    """Raise if counts hold outcomes that the family does not have."""
     family = spec.family
     if family.cells is None:
         raise DataError(
@@ -320,7 +321,7 @@ def check_values(cells: CellCounts, spec: ModelSpec) -> None:
 
 
 def check_design(moments: ClusterMoments, spec: ModelSpec) -> None:
-    """Raise where the design cannot answer the question, whatever the outcome."""
+    """Raise if the design cannot answer the question for any outcome."""
     if spec.design.strata and len(moments.stratum_levels) < 2:
         raise StrataError(
             f"column {spec.design.strata!r} (strata) has a single value; leave it out of the "
@@ -329,7 +330,7 @@ def check_design(moments: ClusterMoments, spec: ModelSpec) -> None:
     if moments.n_clusters < 2:
         raise DesignError(
             f"{moments.n_clusters} cluster by column {spec.design.cluster!r}: variation between "
-            "clusters needs two at the least, and a report some ten"
+            "clusters needs at least two clusters, and a useful report about ten"
         )
     if spec.design.level == "cluster":
         _check_arms(moments, spec)

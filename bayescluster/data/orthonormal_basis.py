@@ -21,7 +21,7 @@ class OrthonormalBasis:
     Parameters
     ----------
     size : ndarray, shape (S,)
-        Units of each stratum; one stratum where there are none.
+        Units of each stratum; one stratum if the design has none.
     center : ndarray, shape (S, k + 1)
         Means of regressors and outcome in each stratum, from the origin of the moments.
     scale : ndarray, shape (k + 1,)
@@ -45,7 +45,7 @@ class OrthonormalBasis:
         Raises
         ------
         IdentificationError
-            Where a regressor is constant (within strata) or regressors are collinear.
+            If a regressor is constant (within strata) or regressors are collinear.
         """
         stratum = moments.stratum_code
         size = np.bincount(stratum, moments.n)
@@ -73,7 +73,7 @@ def _within_stratum_sd(moments: ClusterMoments, center: Floats) -> Floats:
     Raises
     ------
     IdentificationError
-        Where a regressor does not vary.
+        If a regressor does not vary.
     """
     deviation = moments.mean - center
     square = np.einsum("jaa->a", moments.cross) + moments.n @ deviation**2
@@ -96,7 +96,7 @@ def _root_of_inverse(cross: Floats, moments: ClusterMoments) -> Floats:
     Raises
     ------
     IdentificationError
-        Where regressors are collinear; the message names them.
+        If regressors are collinear; the message names them.
     """
     value, vector = np.linalg.eigh(cross / moments.n.sum())
     if value.size and value[0] < RANK_TOLERANCE:

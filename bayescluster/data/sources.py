@@ -1,4 +1,4 @@
-"""Where data come from: any frame, file or warehouse table, as one Ibis table with role names."""
+"""Sources of data: any frame, file or warehouse table, as one Ibis table with role names."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Source:
     Parameters
     ----------
     table : ibis.Table
-        One column a role.
+        One column per role.
     clusters : ndarray or None
-        Distinct cluster labels in row order; None where a source has no row order.
+        Distinct cluster labels in row order; None if a source has no row order.
     """
 
     table: ibis.Table
@@ -40,25 +40,25 @@ class Source:
 
 
 def open_source(data: Any, roles: Mapping[str, str]) -> Source:
-    """Open any source; nothing of it is changed.
+    """Open any source, without changing it.
 
     Parameters
     ----------
     data : DataFrame, Table, path or ibis.Table
-        pandas, polars (lazy too), pyarrow, whatever exports an Arrow stream; the path of a CSV or
-        Parquet file, globs included (read by DuckDB; files of one glob are matched by column name);
-        or a table expression of any Ibis backend.
+        pandas, polars (lazy too), pyarrow or any object that exports an Arrow stream; the path of
+        a CSV or Parquet file, globs included (read by DuckDB; files of one glob are matched by
+        column name); or a table expression of any Ibis backend.
     roles : mapping of str to str
         Column of each role.
 
     Raises
     ------
     MissingColumnError
-        Where a column is not there; the message lists those that are.
+        If a column is not there; the message lists those that are.
     ColumnTypeError
-        Where a column of a frame cannot be represented, such as one that mixes types.
+        If a column of a frame cannot be represented, such as one that mixes types.
     DataError
-        Where the source cannot be read, or its type is unknown.
+        If the source cannot be read, or its type is unknown.
     """
     import ibis
 
@@ -84,7 +84,7 @@ def open_any(data: Any) -> ibis.Table:
 
 
 def open_tables(sources: Mapping[str, tuple[Any, Mapping[str, str]]]) -> dict[str, ibis.Table]:
-    """Open several sources such that they can be joined.
+    """Open several sources so that they can be joined.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def open_tables(sources: Mapping[str, tuple[Any, Mapping[str, str]]]) -> dict[st
     Raises
     ------
     DataError
-        As :func:`open_source`, or where two Ibis tables are of different backends; the message
+        As :func:`open_source`, or if two Ibis tables are of different backends; the message
         names the source.
     """
     import ibis
@@ -235,7 +235,7 @@ def _read_file(path: str, connection: Any = None) -> ibis.Table:
     if connection.name != "duckdb":
         raise DataError(
             f"{path!r} is a file, the other table one of {connection.name}: read the file there, "
-            "and hand over its table"
+            "and pass its table"
         )
     try:
         if kind.endswith((".parquet", ".pq")):

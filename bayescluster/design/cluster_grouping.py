@@ -38,7 +38,7 @@ class Groupings(Tidy):
     Parameters
     ----------
     table : DataFrame
-        A row a grouping, most units (no grouping) first: units; cross_units, share of ties that
+        One row per grouping, most units (no grouping) first: units; cross_units, share of ties that
         cross units; cross_arms, the share expected to cross arms where half of the units are
         treated; spillover and pure_control, the users expected in these conditions; smallest,
         largest (users of a unit) and size_cv (their coefficient of variation); design_effect;
@@ -73,7 +73,7 @@ class Groupings(Tidy):
         """Return the unit of randomisation of each cluster in one of the groupings.
 
         Join it to the users' table and name its column the cluster of the design, when the
-        assignment is drawn and when the experiment is analysed: what was randomised is the cluster.
+        assignment is drawn and when the experiment is analysed: the cluster is what was randomised.
 
         Parameters
         ----------
@@ -88,7 +88,7 @@ class Groupings(Tidy):
         Raises
         ------
         ValueError
-            Where there is no such grouping.
+            If there is no such grouping.
 
         Examples
         --------
@@ -165,13 +165,13 @@ def group_clusters(
     Returns
     -------
     Groupings
-        A row a grouping. Expected users and ties across arms are those under complete
-        randomisation of half of the units, by closed form where the mapping has one.
+        One row per grouping. Expected users and ties across arms are those under complete
+        randomisation of half of the units, by closed form if the mapping has one.
 
     Raises
     ------
     DesignError
-        Where a number of units is not possible, or single users are assigned.
+        If a number of units is not possible, or single users are assigned.
 
     Notes
     -----

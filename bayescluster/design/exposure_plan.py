@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-#: Share of ties across arms above which arms are said to be mixed up.
+#: Share of ties across arms above which the check is a caution.
 MAX_CROSS_ARMS = 0.1
 #: Expected share of users in a condition below which its mean rests on few of them.
 MIN_SHARE = 0.05
@@ -49,7 +49,7 @@ class ExposurePlan(Tidy):
     checks : DataFrame
         Columns check, figure, verdict (ok, caution, problem), advice.
     conditions : DataFrame
-        A row a condition: condition, users (expected number), sd (of that number, over
+        One row per condition: condition, users (expected number), sd (of that number, over
         assignments), share, never (users who cannot be in it), min_probability (of those who can).
     probabilities : ExposureProbabilities
         Of every condition, for every user, and how they were found.
@@ -60,9 +60,9 @@ class ExposurePlan(Tidy):
     cross_arms_sd : float
         Standard deviation of that share over assignments.
     cross_arms_method : {"closed form", "enumeration", "drawn assignments"}
-        Where `cross_arms` comes from.
+        How `cross_arms` was computed.
     sd_method : str
-        Where the standard deviations come from: all assignments, or so many drawn ones.
+        If the standard deviations come from: all assignments, or so many drawn ones.
     mapping : ExposureMapping
         When a user is exposed.
     """
@@ -109,7 +109,7 @@ def plan_exposure(
         Whether exposure of treated users is a condition of its own.
     draws : int
         Assignments drawn for standard deviations (their relative error is some
-        ``1 / sqrt(2 draws)``), and for expectations where there is no closed form; where the
+        ``1 / sqrt(2 draws)``), and for expectations without a closed form; if the
         mechanism has no more assignments than this, all of them are taken and the result is exact.
     seed : int
         Of the draws.
@@ -124,7 +124,7 @@ def plan_exposure(
     Raises
     ------
     DesignError
-        Where the mechanism is of another number of clusters than the graph.
+        If the mechanism is of another number of clusters than the graph.
 
     Examples
     --------
@@ -231,7 +231,7 @@ def cross_arms(ties: Collaborators, blocks: Blocks | None) -> float | None:
 
 
 def _assignments(mechanism: Mechanism, draws: int, seed: int) -> tuple[Booleans, bool]:
-    """Return all assignments where they are few, else drawn ones; and whether they are all."""
+    """Return all assignments if they are few, otherwise drawn ones; and whether they are all."""
     if mechanism.n_assignments <= draws:
         return np.array(list(mechanism.enumerate())), True
     return mechanism.draw(np.random.default_rng(seed), draws), False
@@ -300,8 +300,8 @@ def _who(found: ExposureProbabilities) -> list[Check]:
             "users who can be exposed, and not",
             f"{both:,} of {n:,} ({both / n:.1%}){seen}",
             judged(both >= 0.5 * n, both > 0),
-            "the spillover effect will be one of these users only: decide now whether that is the "
-            "question",
+            "the spillover effect will describe these users only: decide now whether that answers "
+            "your question",
         ),
         Check(
             Subject.INTERFERENCE,

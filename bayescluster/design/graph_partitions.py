@@ -80,7 +80,7 @@ class Partitions:
     def into(self, k: int) -> Integers:
         """Return the best partition found into k units; unit of each cluster, shape (J,).
 
-        Where no resolution yields k units, those of the next finer partition are merged.
+        If no resolution yields k units, those of the next finer partition are merged.
         """
         if k not in self._best and len(self.ends):
             self._search(k)

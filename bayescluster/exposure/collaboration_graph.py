@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 
 class CollaborationGraph(Tidy):
-    """Who collaborates with whom, as far as exposure depends on it.
+    """A collaboration graph, reduced to what exposure depends on.
 
-    Edges are joined to users, cleaned and counted where the data live (DuckDB, or the backend of
-    the Ibis tables that are handed over); only each user's collaborators by cluster come back.
+    Edges are joined to users, cleaned and counted by the engine that holds the data (DuckDB, or the
+    backend of the given Ibis tables); only each user's collaborators by cluster come back.
 
     Parameters
     ----------
     edges : DataFrame, Table, path or ibis.Table
-        One row an edge; columns as `options` names them.
+        One row per edge; columns as `options` names them.
     users : DataFrame, Table, path or ibis.Table
-        One row a user.
+        One row per user.
     user, cluster : str
         Columns of the users' table: the id that the edges use, and the cluster (workspace).
     options : ExposureSpec
@@ -44,7 +44,7 @@ class CollaborationGraph(Tidy):
     Raises
     ------
     DataError
-        Where edges or users cannot be used; the subclass and the message say which column is wrong,
+        If edges or users cannot be used; the subclass and the message say which column is wrong,
         in how many rows, and what to do.
 
     Examples

@@ -1,4 +1,4 @@
-"""What exposure depends on: whom each user collaborates with, counted by unit of assignment."""
+"""Each user's collaborators, counted by unit of assignment: what exposure depends on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Collaborators:
     n_units : int
         Number of units of assignment, U.
     start : ndarray, shape (n + 1,)
-        Where each user's entries begin, by user and unit: the rows of a sparse matrix.
+        If each user's entries begin, by user and unit: the rows of a sparse matrix.
     other : ndarray, shape (E,)
         Unit of each entry.
     count : ndarray, shape (E,)
@@ -70,7 +70,7 @@ class Collaborators:
 
     @cached_property
     def outside(self) -> Booleans:
-        """Whether each entry is of another cluster than the user's own; shape (E,)."""
+        """Whether each entry belongs to a cluster other than the user's own; shape (E,)."""
         if self.by_user:
             return self.cluster[self.other] != self.cluster[self.user]
         return self.other != self.unit[self.user]
@@ -144,7 +144,7 @@ class Collaborators:
 
     @cached_property
     def sets(self) -> tuple[Integers, Integers]:
-        """Users whose exposure always coincides: group of each user (n,), one user a group.
+        """Users whose exposure always coincides: group of each user (n,), one user per group.
 
         They share the own unit and the units that they touch, with number and weight.
         """

@@ -24,7 +24,7 @@ from .mappings import (
 
 Method = Literal["auto", "closed form", "enumeration", "simulation"]
 
-#: Assignments are enumerated rather than drawn where there are no more than this.
+#: Assignments are enumerated rather than drawn if there are at most this many.
 MAX_ENUMERATED = 20_000
 #: A probability below this is rounding of one that is zero.
 ROUNDING = 1e-14
@@ -57,7 +57,7 @@ class ExposureProbabilities(Tidy):
     def error(self) -> Floats:
         """Monte Carlo standard error of each of `condition`; 0 unless drawn; shape (n, 4).
 
-        At the share (x + 1) / (B + 2), so that what never came up is not told as certain.
+        At the share (x + 1) / (B + 2), so that an event that never occurred still has an error.
         """
         if self.method != "simulation":
             return np.zeros_like(self.condition)
@@ -82,7 +82,7 @@ class ExposureProbabilities(Tidy):
         return self.to_dataframe().describe().to_html(float_format=lambda x: f"{x:.4g}")
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return a row a user: the probability of each condition, and the expected exposures."""
+        """Return one row per user: the probability of each condition, and expected exposures."""
         table = pd.DataFrame(self.condition, columns=list(GRAPH_CONDITIONS))
         return table.assign(
             expected_untreated=self.expected[:, 0], expected_treated=self.expected[:, 1]
@@ -109,8 +109,7 @@ def exposure_probabilities(
     mechanism : Mechanism
         How the units were assigned, in the order of the graph's units (labels sorted).
     method : {"auto", "closed form", "enumeration", "simulation"}
-        ``auto`` takes the first of the three that there is: closed forms for "at least k" and for
-        shares (their mean, and the probability of any) under mechanisms whose clusters are
+        ``auto`` takes the first that is available: closed forms for "at least k" and for shares (their mean, and the probability of any) under mechanisms whose clusters are
         exchangeable within independent blocks (complete, stratified, paired, coin flips);
         enumeration of up to 20,000 assignments; draws.
     draws, seed : int
@@ -124,7 +123,7 @@ def exposure_probabilities(
     Raises
     ------
     DesignError
-        Where the mechanism is of another number of units, or the method asked for does not exist.
+        If the mechanism is of another number of units, or the method asked for does not exist.
     """
     check_size(collaborators, mechanism)
     if method not in ("auto", "closed form", "enumeration", "simulation"):
@@ -157,7 +156,7 @@ def exposure_probabilities(
 
 
 def check_size(collaborators: Collaborators, mechanism: Mechanism) -> None:
-    """Raise DesignError where the mechanism assigns another number of units than the graph has."""
+    """Raise DesignError if the mechanism assigns another number of units than the graph has."""
     if mechanism.n_clusters != collaborators.n_units:
         raise DesignError(
             f"the mechanism assigns {mechanism.n_clusters:,} units, the graph has "

@@ -56,7 +56,7 @@ class EdgeCounts:
     ties: int
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row a count: what, count."""
+        """Return one row per count: what, count."""
         words = {
             "rows": "rows of edges read",
             "other_kinds": "of other kinds",
@@ -73,7 +73,7 @@ class EdgeCounts:
 
 
 def check_users(users: ibis.Table, names: dict[str, str]) -> None:
-    """Raise where a user or cluster is missing, or a user occurs twice.
+    """Raise if a user or cluster is missing, or a user occurs twice.
 
     Parameters
     ----------
@@ -113,16 +113,16 @@ def _raise_repeated(users: ibis.Table, names: dict[str, str]) -> None:
         raise DuplicateUnitError(
             f"{int(counts['moved']):,} users are in two or more clusters (column "
             f"{names['cluster']!r}), such as {_listed(some)}: a user has one cluster, the one that "
-            "was randomised; choose it (home workspace), one row a user"
+            "was randomised; choose it (home workspace), one row per user"
         )
     raise DuplicateUnitError(
         f"{int(counts['n']):,} users (column {names['user']!r}) occur in more than one row, such "
-        f"as {_listed(some)}; keep one row a user"
+        f"as {_listed(some)}; keep one row per user"
     )
 
 
 def check_edges(edges: ibis.Table, users: ibis.Table, spec: ExposureSpec, user: str) -> int:
-    """Raise where edges cannot be used; return their number."""
+    """Raise if edges cannot be used; return their number."""
     aggregates: dict[str, Any] = {
         "n": edges.count(),
         "no_source": _missing(edges.source),
@@ -330,7 +330,7 @@ def _some_unknown(marked: ibis.Table, users: ibis.Table) -> list[Any]:
 
 
 def _directed(pairs: ibis.Table, spec: ExposureSpec) -> ibis.Table:
-    """Return who is reached (user) by whom (other)."""
+    """Return the pairs of a user and the other user who reaches them."""
     outwards = pairs.select(user="from_", other="to_", weight="weight")
     inwards = pairs.select(user="to_", other="from_", weight="weight")
     if spec.direction == "out":

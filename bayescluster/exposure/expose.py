@@ -80,7 +80,7 @@ class Exposure(MappedExposure, ExposedUsers):
         Raises
         ------
         DesignError
-            Where the mechanism cannot have made the assignment.
+            If the mechanism cannot have made the assignment.
         """
         check_size(collaborators, mechanism)
         mechanism.check(treated)
@@ -144,7 +144,7 @@ class Exposure(MappedExposure, ExposedUsers):
         Raises
         ------
         DataError
-            Where the table has users that the graph does not have.
+            If the table has users that the graph does not have.
         """
         import ibis
 
@@ -193,9 +193,9 @@ def expose(
     Parameters
     ----------
     edges : DataFrame, Table, path or ibis.Table
-        One row an edge, with the columns that ``spec.exposure`` names.
+        One row per edge, with the columns that ``spec.exposure`` names.
     users : DataFrame, Table, path or ibis.Table
-        One row a user: ``spec.design`` names the columns of unit, cluster, treatment and strata.
+        One row per user: ``spec.design`` names the columns of unit, cluster, treatment and strata.
         Its spillover column need not be there; it is what is made here.
     spec : ModelSpec
         The specification, with a section ``[exposure]``.
@@ -216,11 +216,11 @@ def expose(
     Raises
     ------
     SpecError
-        Where the specification has no section on exposure, no unit or no spillover column.
+        If the specification has no section on exposure, no unit or no spillover column.
     DataError
-        Where edges or users cannot be used; see :class:`CollaborationGraph`.
+        If edges or users cannot be used; see :class:`CollaborationGraph`.
     DesignError
-        Where the mechanism cannot have made the assignment, or two of them are named.
+        If the mechanism cannot have made the assignment, or two of them are named.
 
     Examples
     --------
@@ -234,7 +234,9 @@ def expose(
     """
     unit, options = checked_roles(spec)
     design = spec.design
-    if mechanism is not None:  # that of rerandomisation needs covariates: it must be handed over
+    if (
+        mechanism is not None
+    ):  # rerandomisation needs covariates, so its mechanism must be given in code
         check_given(mechanism, None if design.mechanism == "rerandomised" else design.mechanism)
     users = read_once(users)
     graph = CollaborationGraph(
@@ -272,7 +274,7 @@ def exposure_of(exp: Experiment) -> Exposure:
     Raises
     ------
     DataError
-        Where it was not built from one.
+        If it was not built from one.
     """
     if not isinstance(exp.exposure, Exposure):
         raise DataError(

@@ -155,7 +155,7 @@ def in_condition(
 def joint_probabilities(
     exposure: Exposure, draws: int = 2_000, seed: int = 0
 ) -> JointProbabilities:
-    """Return joint probabilities by the best way that there is: closed form, enumeration, draws."""
+    """Return joint probabilities by the best available method: closed form, enumeration, draws."""
     mechanism: Mechanism = exposure.mechanism
     blocks = mechanism.blocks()
     if blocks is not None and any_is_enough(exposure.mapping, exposure.collaborators):

@@ -31,7 +31,7 @@ class MappedExposure(Tidy):
     assignment : ndarray of bool, shape (U,)
         Which units are treated.
     value : ndarray, shape (n,)
-        Exposure, 0 or 1 or a dose, whatever the user's own treatment.
+        Exposure, 0 or 1 or a dose, for treated and untreated users alike.
     probabilities : ExposureProbabilities
         Of every condition, for every user.
     interaction : bool
@@ -97,7 +97,7 @@ class MappedExposure(Tidy):
         return total
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return a row a user.
+        """Return one row per user.
 
         Columns user, cluster, treated, exposure, condition, spillover, expected_exposure and, for
         each condition, probability_<condition>.
@@ -119,7 +119,7 @@ class MappedExposure(Tidy):
         return table
 
     def summary(self) -> pd.DataFrame:
-        """Return a row a condition: condition, users, mean probability of being in it."""
+        """Return one row per condition: condition, users, mean probability of being in it."""
         rows = [
             (name, int((self.condition == i).sum()), float(p.mean()))
             for i, (name, p) in enumerate(

@@ -39,7 +39,7 @@ class ExposureMapping(ABC):
         Returns
         -------
         ndarray, shape (n, B)
-            Exposure, whatever the user's own treatment.
+            Exposure, for treated and untreated users alike.
         """
 
     def in_blocks(
@@ -81,7 +81,7 @@ class AtLeast(ExposureMapping):
             raise ValueError(f"of must be 'collaborators' or 'clusters'; given {self.of!r}")
 
     def values(self, collaborators: Collaborators, treated: Booleans) -> Floats:
-        """Return 1 where there are enough, else 0."""
+        """Return 1 if there are enough treated collaborators, otherwise 0."""
         columns = treated.T.astype(float)
         if self.of == "clusters" and collaborators.by_user and self.k > 1:
             reached, belong = collaborators.by_cluster
@@ -99,7 +99,7 @@ class AtLeast(ExposureMapping):
 
 @dataclass(frozen=True)
 class TreatedShare(ExposureMapping):
-    """Weighted share of collaborators outside the own cluster who are treated; 0 without such.
+    """Weighted share of collaborators outside the own cluster who are treated; 0 without any.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ class ShareAbove(ExposureMapping):
             raise ValueError(f"threshold must lie in [0, 1); given {self.threshold}")
 
     def values(self, collaborators: Collaborators, treated: Booleans) -> Floats:
-        """Return 1 where the share exceeds the threshold, but for rounding; else 0."""
+        """Return 1 if the share exceeds the threshold by more than rounding, otherwise 0."""
         share = TreatedShare().values(collaborators, treated)
         return np.asarray(share > self.threshold + 1e-12, dtype=float)
 
@@ -172,7 +172,7 @@ class CustomMapping(ExposureMapping):
         Raises
         ------
         DesignError
-            Where it returns another shape, or values that an exposure cannot have.
+            If it returns another shape, or values that an exposure cannot have.
         """
         found = np.empty((collaborators.n_users, len(treated)))
         for b, assignment in enumerate(treated):

@@ -38,14 +38,14 @@ class Positivity(Tidy):
     found : tuple of Check
         What was checked, all of it about interference.
     conditions : DataFrame
-        A row a condition: condition, users (in it), never (users with probability 0),
+        One row per condition: condition, users (in it), never (users with probability 0),
         min_probability (of those who can be in it), effective (Kish's effective number of the
         weights 1 / probability), effective_share.
     by_degree : DataFrame
-        A row a class of degree (collaborators outside the own cluster): degree, users, exposed
+        One row per class of degree (collaborators outside the own cluster): degree, users, exposed
         (share of untreated users), and mean, lowest and highest probability of spillover.
     contamination : DataFrame
-        A row a pair of clusters, from a treated one to an untreated one, most ties first: source,
+        One row per pair of clusters, from a treated to an untreated one, most ties first: source,
         target, ties (over two hops, pairs within reach), users (of the target, touched by the
         source).
     """
@@ -119,7 +119,7 @@ def _who(exposure: MappedExposure) -> list[Check]:
             "users who can be exposed, and not",
             f"{both:,} of {n:,} ({both / n:.1%}){seen}",
             judged(both >= 0.5 * n, both > 0),
-            "the spillover effect is one of these users only: say so wherever it is told",
+            "the spillover effect describes these users only: say so wherever you report it",
         ),
         Check(
             Subject.INTERFERENCE,
@@ -132,8 +132,8 @@ def _who(exposure: MappedExposure) -> list[Check]:
             "users who are always exposed while untreated",
             f"{int(always.sum()):,} of {n:,}{seen}",
             judged(bool(always.sum() <= 0.05 * n)),
-            "no assignment shows their outcome without exposure: they are set apart; fewer, larger "
-            "units of assignment would help",
+            "no assignment shows their outcome without exposure, so they are left out; fewer and "
+            "larger units of assignment would help",
         ),
     ]
 

@@ -132,7 +132,7 @@ def positions(wanted: pd.Series[Any], users: pd.Series[Any]) -> NDArray[np.intp]
 
 
 def check_known(table: ibis.Table, users: NDArray[Any], unit: str) -> None:
-    """Raise DataError where a table has users whom the graph does not have."""
+    """Raise DataError if a table has users whom the graph does not have."""
     import ibis
 
     unknown = table.anti_join(ibis.memtable(pd.DataFrame({unit: users})), unit).select(unit)

@@ -46,9 +46,9 @@ class ExposureContrast(Tidy):
         The effects.
     estimate, variance : ndarray, shape (len(terms),)
         Estimates and their estimated variances. With few clusters an estimate of a variance may
-        fall below 0: that is kept, and there is no interval then, rather than one of no width.
+        fall below 0. It is kept, and there is then no interval rather than one of width 0.
     n_users : ndarray, shape (len(terms),)
-        Users that each effect is an average over: both conditions can befall them.
+        Users that each effect is an average over: they can be in both conditions.
     n_apart : ndarray, shape (len(terms),)
         Users set apart, because one of the conditions has probability 0, or less than
         `min_probability`.
@@ -93,7 +93,7 @@ class ExposureContrast(Tidy):
         return np.sqrt(np.where(self.variance >= 0, self.variance, np.nan))
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return one row an effect, with the columns that all frequentist results share."""
+        """Return one row per effect, with the columns that all frequentist results share."""
         from scipy import special
 
         half = special.ndtri(0.5 + self.ci_prob / 2) * self.std_error
@@ -143,9 +143,9 @@ def exposure_contrast(
         ``horvitz_thompson`` divides weighted totals by the number of users, and is unbiased;
         ``hajek`` divides by the sum of the weights, and has much the smaller variance.
     min_probability : float
-        Users for whom a condition is less probable are set apart, and told of in the estimand: one
-        user with a probability of 1e-6 would carry the whole mean. 0 keeps all whom both conditions
-        can befall.
+        Users for whom a condition is less probable are left out, and the estimand says so: one
+        user with a probability of 1e-6 would carry the whole mean. 0 keeps all users who can be
+        in both conditions.
     variance : {"auto", "aronow_samii", "drawn"}
         ``aronow_samii`` from the joint probabilities of pairs, conservative: its expectation is no
         less than the variance (of the linearised estimator, for Hajek). ``drawn``: the variance
@@ -172,7 +172,7 @@ def exposure_contrast(
     Raises
     ------
     DesignError
-        Where nobody could have been in either of two conditions, or nobody was in one of them.
+        If nobody could have been in both conditions, or nobody was in one of them.
 
     References
     ----------
@@ -223,7 +223,7 @@ def _check(
     if np.shape(y) != (exposure.collaborators.n_users,):
         raise ValueError(
             f"y has shape {np.shape(y)}, where an outcome for each of "
-            f"{exposure.collaborators.n_users:,} users is needed (NaN where there is none)"
+            f"{exposure.collaborators.n_users:,} users is needed (NaN if there is none)"
         )
 
 
@@ -253,7 +253,7 @@ class _Side:
 
 @dataclass(frozen=True, eq=False)
 class _Contrast:
-    """Two conditions, among the users whom both can befall.
+    """Two conditions, among the users who can be in both.
 
     Parameters
     ----------

@@ -66,8 +66,8 @@ def exposure_weighted_ols(
 ) -> Estimates:
     """Regress the outcome on the exposures, weighted by inverse exposure probabilities.
 
-    Without covariates the coefficients are Hajek contrasts, among users whom all conditions can
-    befall. Standard errors treat clusters as independent given the graph: right where a user's
+    Without covariates the coefficients are Hajek contrasts, among users who can be in every
+    condition. Standard errors treat clusters as independent given the graph: right where a user's
     error has nothing to do with other clusters, while exposure itself is shared between users of
     different clusters who touch the same ones.
 
@@ -88,7 +88,7 @@ def exposure_weighted_ols(
     Raises
     ------
     DesignError
-        Where a condition has no user left, or exposure is a dose: among exposed users the dose
+        If a condition has no user left, or exposure is a dose: among exposed users the dose
         goes with degree, which these weights do not undo.
     """
     exposure, y = exposure_of(exp), exp.outcomes()
@@ -103,7 +103,7 @@ def exposure_weighted_ols(
     for name, (inside, _) in arms.items():
         if not (inside & used).any():
             raise DesignError(
-                f"none of the {int(used.sum()):,} users whom every condition can befall with "
+                f"none of the {int(used.sum()):,} users who can be in every condition with "
                 f"probability {min_probability:g} or more is in condition {name!r}; lower "
                 "min_probability, or ask for another mapping"
             )
@@ -137,7 +137,7 @@ def recentred_ols(exp: Experiment, vcov: Vcov = "CR2") -> Estimates:
     """Regress the outcome on the exposures and the expected exposure.
 
     The expected exposure over the assignments that could have been is all of the graph that
-    exposure depends on: given it, who is exposed is the coins' doing. Adjusting for it gives the
+    exposure depends on: given it, who is exposed is random. Adjusting for it gives the
     same estimand as subtracting it from the exposure, with less noise (Borusyak & Hull 2023,
     Econometrica 91: 2155-2185, section 3.3).
 
@@ -156,7 +156,7 @@ def recentred_ols(exp: Experiment, vcov: Vcov = "CR2") -> Estimates:
     Raises
     ------
     IdentificationError
-        Where all users have one expected exposure: there is then nothing to adjust for.
+        If all users have the same expected exposure: there is then nothing to adjust for.
     """
     found = two_exposure(with_expected(exp), vcov)
     return replace(found, method=f"recentred OLS, {vcov}")
