@@ -238,14 +238,14 @@ def _intracluster(exp: Experiment, draws: xr.Dataset) -> dict[Estimand, Floats]:
     }
 
 
-def definition(estimand: Estimand, beside: Collection[str] = ("direct", "spillover")) -> str:
+def definition(estimand: Estimand, effects: Collection[str] = ("direct", "spillover")) -> str:
     """Return the definition of an estimand, given the effects in its design."""
     words = DEFINITIONS[estimand.name]
     if estimand == Estimand(DIRECT_EFFECT.name, estimand.scale):
-        if "interaction" in beside:
+        if "interaction" in effects:
             words = DIRECT["interaction"]
-        elif "spillover" not in beside:
-            words = DIRECT["within_spillover" if "within_spillover" in beside else "alone"]
+        elif "spillover" not in effects:
+            words = DIRECT["within_spillover" if "within_spillover" in effects else "alone"]
     if not estimand.scale:
         return words
     article = "an" if estimand.scale[0] in "aeiou" else "a"
@@ -270,12 +270,12 @@ def summarise(draws: Mapping[Estimand, Floats], report: ReportSpec) -> pd.DataFr
         probabilities are NaN for estimands that are not differences on the scale of the threshold:
         ratios, coefficients on a link scale, the ICC.
     """
-    beside = {one.name for one in draws}
-    return pd.DataFrame([_row(one, values, report, beside) for one, values in draws.items()])
+    effects = {one.name for one in draws}
+    return pd.DataFrame([_row(one, values, report, effects) for one, values in draws.items()])
 
 
 def _row(
-    estimand: Estimand, values: Floats, report: ReportSpec, beside: Collection[str]
+    estimand: Estimand, values: Floats, report: ReportSpec, effects: Collection[str]
 ) -> dict[str, object]:
     tail = (1 - report.ci_prob) / 2
     lower, upper = np.quantile(values, [tail, 1 - tail])
@@ -293,5 +293,5 @@ def _row(
         "prob_positive": float(np.mean(values > 0)) if effect else np.nan,
         "prob_above_threshold": float(np.mean(values > report.threshold)) if effect else np.nan,
         "prob_in_rope": in_rope,
-        "definition": definition(estimand, beside),
+        "definition": definition(estimand, effects),
     }

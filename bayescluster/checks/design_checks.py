@@ -47,7 +47,7 @@ def _one_armed_strata(exp: Experiment) -> Iterator[Check]:
 
 
 def cluster_checks(comparison: Comparison) -> Iterator[Check]:
-    """Check the number and sizes of the clusters, and the influence of single ones."""
+    """Check the number and sizes of the clusters, and the influence of each."""
     exp = comparison.experiment
     treated = int(exp.treated.sum())
     total = len(exp.treated)

@@ -57,7 +57,7 @@ class Reanalysis:
     exp : Experiment
         Its experiment, with the expected exposure among the covariates.
     X, y : ndarray, shape (n, p) and (n,)
-        Regressors and outcome, NaN where unused.
+        Regressors and outcome, NaN if unused.
     draws, seed : int
         Number and seed of the assignments drawn for probabilities without a closed form.
     """

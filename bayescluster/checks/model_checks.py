@@ -53,8 +53,8 @@ def model_checks(comparison: Comparison) -> Iterator[Check]:
     yield Check(
         Subject.MODEL,
         "posterior predictive check",
-        f"most surprising: {found['statistic']}, {number(found['observed'])} where "
-        f"{number(found['ci_lower'])} to {number(found['ci_upper'])} is expected",
+        f"most surprising: {found['statistic']}, observed {number(found['observed'])}, expected "
+        f"{number(found['ci_lower'])} to {number(found['ci_upper'])}",
         Verdict(found["verdict"]),
         str(found["advice"]),
     )

@@ -86,7 +86,7 @@ def test_refusals(data, specs):
         bc.scorecard(data, specs, false_discovery_rate=1.5, progressbar=False)
     with pytest.raises(ValueError, match="engine must be one of auto, exact, nuts; given 'fast'"):
         bc.scorecard(data, specs, engine="fast", progressbar=False)
-    with pytest.raises(TypeError, match=r"give \[spec\], or a dict"):
+    with pytest.raises(TypeError, match=r"for one, give \[spec\]"):
         bc.scorecard(data, specs[0], progressbar=False)
 
 
