@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-#: Completion asks for the shell by name; guessing it from the parent process fails under others.
+#: Completion takes the name of the shell; detecting it from the parent process can fail.
 os.environ.setdefault("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION", "1")
 
 
 def _examples(*lines: str) -> str:
-    """Return examples for the end of a command's help, a line each."""
+    """Return examples for the end of a command's help, one per line."""
     return "\n\n".join(["Examples:" if len(lines) > 1 else "Example:", *lines])
 
 
@@ -28,12 +29,14 @@ app: typer.Typer = typer.Typer(
     rich_markup_mode="rich",
 )
 
+REPORTS = (".html", ".md", ".json")
+TABLES = (".csv", ".parquet")
 Output = Annotated[Path, typer.Option("--output", "-o", help="The .html, .md or .json to write.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the sampler and of the bootstrap.")]
-Draws = Annotated[int, typer.Option(min=4, help="Posterior draws a chain.")]
+Draws = Annotated[int, typer.Option(min=4, help="Posterior draws per chain.")]
 Chains = Annotated[int, typer.Option(min=1, help="Number of chains.")]
-Open = Annotated[bool, typer.Option("--open", help="Open the report when it is written.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the path of the report only.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the report in the browser.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the path of the output.")]
 
 
 def _version(asked: bool) -> None:
@@ -76,14 +79,12 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Analyse the tutorial's simulated experiment and write its report."""
+    from .analysis.analysis import analyze
     from .simulate.spillover_scenario import TUTORIAL_TRUTH, load_tutorial, tutorial_spec
 
-    _check_writable(output)
-    _check_format(output)
-    data = load_tutorial(users)
-    _analyse(data, tutorial_spec(), output, draws, chains, seed, quiet, TUTORIAL_TRUTH)
-    if open_:
-        typer.launch(str(output.absolute()))
+    _check_output(output, *REPORTS)
+    run = partial(analyze, load_tutorial(users), tutorial_spec(), truth=TUTORIAL_TRUTH)
+    _write_report(run, output, open_, quiet, draws=draws, chains=chains, seed=seed)
 
 
 @app.command(
@@ -99,13 +100,13 @@ def report(
     model: Annotated[
         list[Path],
         typer.Option(
-            "--model", "-m", help="Model specification (TOML); several give a scorecard of metrics."
+            "--model", "-m", help="Model specification (TOML). Several give a scorecard of metrics."
         ),
     ],
     output: Output,
     edges: Annotated[
         str | None,
-        typer.Option(help="CSV or Parquet file of edges: exposure is made from this graph."),
+        typer.Option(help="CSV or Parquet file of edges, to compute exposure."),
     ] = None,
     draws: Draws = 1_000,
     chains: Chains = 4,
@@ -114,22 +115,21 @@ def report(
     quiet: Quiet = False,
 ) -> None:
     """Analyse an experiment and write its report: .html, .md or .json."""
+    from .analysis.analysis import analyze
+    from .analysis.scorecard import scorecard
     from .spec.model_spec import load_spec
 
-    _check_writable(output)
-    _check_format(output, several=len(model) > 1)
+    _check_output(output, *(REPORTS if len(model) == 1 else REPORTS[:1]))
     specs = [_or_fail(load_spec, path) for path in model]
+    run: Callable[..., Any] = partial(analyze, data, specs[0], edges=edges)
     if len(specs) > 1:
         if edges is not None:
-            _fail("several models and --edges: make the exposure first, by bayescluster exposure")
+            _fail("several models with --edges: first run bayescluster exposure on the users")
         named = {path.stem: spec for path, spec in zip(model, specs, strict=True)}
         if len(named) < len(specs):
-            _fail("several models of one file name: metrics are named by it, so rename some")
-        _scorecard(data, named, output, draws, chains, seed, quiet)
-    else:
-        _analyse(data, specs[0], output, draws, chains, seed, quiet, None, edges)
-    if open_:
-        typer.launch(str(output.absolute()))
+            _fail("several models have the same file name, which names the metric; rename one")
+        run = partial(scorecard, data, named)
+    _write_report(run, output, open_, quiet, draws=draws, chains=chains, seed=seed)
 
 
 @app.command(
@@ -146,25 +146,19 @@ def exposure(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The .parquet or .csv file of users to write.")
     ],
-    seed: Annotated[int, typer.Option(min=0, help="Seed, where probabilities are drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of simulated probabilities.")] = 0,
     quiet: Quiet = False,
 ) -> None:
     """Add exposure, expected exposure and exposure condition to a table of users."""
     from ._support.progress import step
-    from ._support.whole_files import write_whole
     from .exposure.expose import expose
     from .spec.model_spec import load_spec
 
-    kind = output.suffix.lower()
-    if kind not in (".csv", ".parquet"):
-        _fail(f"{output}: name the file .parquet or .csv")
-    _check_writable(output)
+    _check_output(output, *TABLES)
     spec = _or_fail(load_spec, design)
-    with step("Joining edges to users, and working out probabilities", not quiet):
+    with step("Joining edges to users and computing probabilities", not quiet):
         found = _or_fail(expose, edges, users, spec, seed=seed)
-    table = found.data
-    write = table.to_csv if kind == ".csv" else table.to_parquet
-    _or_fail(write_whole, output, lambda part: write(str(part)))
+    _write_table(found.data, output)
     if not quiet:
         for part in (found.graph, found.summary().to_string(index=False), found.positivity):
             typer.echo(f"{part}\n", err=True)
@@ -175,109 +169,67 @@ def exposure(
 def simulate(
     output: Annotated[Path, typer.Argument(help="The .csv or .parquet file to write.")],
     users: Annotated[int, typer.Option(min=1, help="Users to simulate.")] = 50_000,
-    seed: Annotated[int, typer.Option(min=0, help="42 gives the tutorial's own data.")] = 42,
+    seed: Annotated[int, typer.Option(min=0, help="Seed; 42 gives the tutorial's data.")] = 42,
 ) -> None:
-    """Write the tutorial's simulated table of users, to try things on."""
-    from ._support.whole_files import write_whole
+    """Write the tutorial's simulated table of users."""
     from .simulate.spillover_scenario import load_tutorial
 
-    kind = output.suffix.lower()
-    if kind not in (".csv", ".parquet"):
-        _fail(f"{output}: name the file .csv or .parquet")
-    _check_writable(output)
-    data = load_tutorial(users, seed)
-    write = data.to_csv if kind == ".csv" else data.to_parquet
-    _or_fail(write_whole, output, lambda part: write(part, index=False))
+    _check_output(output, *TABLES)
+    _write_table(load_tutorial(users, seed), output, index=False)
     typer.echo(str(output))
 
 
-def _analyse(
-    data: Any,
-    spec: Any,
-    output: Path,
-    draws: int,
-    chains: int,
-    seed: int,
-    quiet: bool,
-    truth: Mapping[str, float] | None,
-    edges: str | None = None,
+def _write_report(
+    run: Callable[..., Any], output: Path, open_: bool, quiet: bool, **settings: int
 ) -> None:
+    """Run an analysis or scorecard, write its report and print the path."""
     import matplotlib as mpl
 
     from ._support.progress import step
-    from .analysis.analysis import analyze
+    from .analysis.scorecard import Scorecard
 
     mpl.use("Agg")
     warnings.showwarning = _show_warning
-    analysis = _or_fail(
-        analyze,
-        data,
-        spec,
-        draws=draws,
-        chains=chains,
-        seed=seed,
-        truth=truth,
-        edges=edges,
-        progressbar=not quiet,
-    )
-    with step("Writing the report", not quiet):
-        written = _or_fail(analysis.report, output)
+    result = _or_fail(run, progressbar=not quiet, **settings)
+    several = isinstance(result, Scorecard)
+    text = str(result) if several else "\n".join(f"- {each}" for each in result.conclusions)
+    with step("Comparing and writing the report" if several else "Writing the report", not quiet):
+        seed = {"seed": settings["seed"]} if several else {}
+        written = _or_fail(result.report, output, **seed)
     if not quiet:
-        for sentence in analysis.conclusions:
-            typer.echo(f"- {sentence}", err=True)
+        typer.echo(text, err=True)
     typer.echo(str(written))
+    if open_:
+        typer.launch(str(output.absolute()))
 
 
-def _scorecard(
-    data: Any,
-    specs: Mapping[str, Any],
-    output: Path,
-    draws: int,
-    chains: int,
-    seed: int,
-    quiet: bool,
-) -> None:
-    import matplotlib as mpl
+def _write_table(table: Any, output: Path, **options: Any) -> None:
+    """Write a table as .csv or .parquet, by the file name."""
+    from ._support.whole_files import write_whole
 
-    from ._support.progress import step
-    from .analysis.scorecard import scorecard
-
-    mpl.use("Agg")
-    warnings.showwarning = _show_warning
-    card = _or_fail(
-        scorecard, data, specs, draws=draws, chains=chains, seed=seed, progressbar=not quiet
-    )
-    with step("Comparing and writing the report", not quiet):
-        written = _or_fail(card.report, output, seed=seed)
-    if not quiet:
-        typer.echo(str(card), err=True)
-    typer.echo(str(written))
+    write = table.to_csv if output.suffix.lower() == ".csv" else table.to_parquet
+    _or_fail(write_whole, output, lambda part: write(str(part), **options))
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     typer.echo(f"bayescluster: warning: {message}", err=True)
 
 
-def _check_writable(output: Path) -> None:
-    """Fail before the work, not after it."""
+def _check_output(output: Path, *suffixes: str) -> None:
+    """Exit before any work if the output cannot be written or has another suffix."""
     folder = output.absolute().parent
     if output.is_dir():
         _fail(f"{output} is a folder; give the name of a file")
     if not folder.is_dir():
         _fail(f"the folder of {output} does not exist; create it first")
     if not os.access(folder, os.W_OK):
-        _fail(f"the folder of {output} cannot be written to; name another")
-
-
-def _check_format(output: Path, several: bool = False) -> None:
-    """Fail before the work where the report's name ends otherwise than a report's does."""
-    valid = (".html",) if several else (".html", ".md", ".json")
-    if output.suffix.lower() not in valid:
-        _fail(f"{output}: name the report {' or '.join(valid)}")
+        _fail(f"the folder of {output} cannot be written to; choose another")
+    if output.suffix.lower() not in suffixes:
+        _fail(f"{output}: the file name must end in {' or '.join(suffixes)}")
 
 
 def _or_fail(function: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call, and turn the package's errors and those of the file system into one line and exit 1."""
+    """Return the result of a call; print its error as one line and exit with 1 if it fails."""
     from .errors import BayesClusterError
 
     try:

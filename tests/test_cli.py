@@ -57,7 +57,7 @@ def test_simulate_writes_the_same_users_to_csv(tmp_path):
         ),
         (["report", "bad.csv", "-m", "good.toml", "-o", "nowhere/x.html"], "folder of nowhere"),
         (["demo", "-o", "."], "is a folder"),
-        (["simulate", "users.xlsx"], "name the file .csv or .parquet"),
+        (["simulate", "users.xlsx"], "the file name must end in .csv or .parquet"),
     ],
 )
 def test_failures_are_one_line(tmp_path, monkeypatch, args, message):
@@ -110,4 +110,4 @@ def test_models_of_one_file_name_are_not_taken_for_each_other(tmp_path):
         given += ["-m", path]
     result = run("report", "users.csv", *given, "-o", tmp_path / "card.html")
     assert result.exit_code == 1
-    assert "several models of one file name" in result.output
+    assert "several models have the same file name" in result.output

@@ -1,4 +1,4 @@
-"""What a check finds: a value, a verdict on it, and what to do."""
+"""Records of checks: a value, a verdict and advice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 
 class Verdict(StrEnum):
-    """A level, from ok to problem; the order is that of severity."""
+    """A level: ok, caution or problem. Verdicts compare by severity."""
 
     OK = "ok"
     CAUTION = "caution"
@@ -22,7 +22,7 @@ class Verdict(StrEnum):
         return list(Verdict).index(self)
 
     def __lt__(self, other: str) -> bool:
-        """Whether this verdict is less severe; the order of text plays no part."""
+        """Whether this verdict is less severe."""
         return self.severity < Verdict(other).severity
 
     def __le__(self, other: str) -> bool:
@@ -39,12 +39,12 @@ class Verdict(StrEnum):
 
 
 def worst(verdicts: Iterable[str]) -> Verdict:
-    """Return the most severe verdict; ok where there is none."""
+    """Return the most severe verdict; ok if there are none."""
     return max(map(Verdict, verdicts), default=Verdict.OK)
 
 
 class Subject(StrEnum):
-    """What checks are about: the five assumptions, then the data and the computation."""
+    """Subject of a check: one of the five assumptions, the data or the computation."""
 
     ASSIGNMENT = "cluster random assignment"
     INTERFERENCE = "partial interference"
@@ -59,20 +59,20 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One check.
+    """The result of one check.
 
     Parameters
     ----------
     about : Subject
-        What it is about.
+        Subject of the check.
     name : str
-        What was looked at.
+        What was checked.
     value : str
         What was found.
     verdict : Verdict
-        How it is.
+        Level of severity.
     advice : str
-        What to do unless the verdict is ok.
+        What to do if the verdict is not ok.
     """
 
     about: Subject
@@ -83,7 +83,7 @@ class Check:
 
 
 def check_table(checks: Iterable[Check]) -> pd.DataFrame:
-    """Return checks as a table: about, check, value, verdict, advice (empty where ok)."""
+    """Return checks as a table: about, check, value, verdict, advice (empty if ok)."""
     rows = [
         (
             str(check.about),
@@ -98,5 +98,5 @@ def check_table(checks: Iterable[Check]) -> pd.DataFrame:
 
 
 def judged(ok: bool, caution: bool = True) -> Verdict:
-    """Return ok where `ok` holds; otherwise caution or, where `caution` does not hold, problem."""
+    """Return ok if `ok` holds; otherwise caution, or problem if `caution` does not hold."""
     return Verdict.OK if ok else Verdict.CAUTION if caution else Verdict.PROBLEM

@@ -1,7 +1,7 @@
-"""The two ways from a result to the rooms above it: to its plot in figures/, its text in report/.
+"""Calls from a result up to its plot in figures/ and its text in report/.
 
-A result in a lower room cannot import those rooms. Their functions are looked up by name when they
-are called. No other module of a lower room may import a higher one.
+A result in a lower room cannot import those rooms, so their functions are looked up by name when
+they are called. No other module of a lower room may import a higher one.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 
 
 def draw(name: str, result: Any, *figure: Figure | None) -> Figure:
-    """Draw a result.
+    """Return the plot of a result.
 
     Parameters
     ----------
     name : str
         Module and function in figures/, such as ``"effects.forest"``.
     result : object
-        What is drawn.
+        Object to draw.
     *figure : Figure, optional
-        What to draw into, where the function takes one.
+        Figure to draw into, if the function takes one.
 
     Raises
     ------
     LookupError
-        Where there is no such function.
+        If figures/ has no such function.
     """
     return _named("figures", name)(result, *figure)
 
 
 def write(name: str, *arguments: Any) -> Any:
-    """Return what a function in report/, such as ``"sentences.verdict"``, makes of a result.
+    """Return the value of a function in report/, such as ``"first_screen.conclusions"``.
 
     Raises
     ------
     LookupError
-        Where there is no such function.
+        If report/ has no such function.
     """
     return _named("report", name)(*arguments)
 

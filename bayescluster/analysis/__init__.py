@@ -1,4 +1,4 @@
-"""All of it in one call: the analysis of one metric, and the scorecard of many."""
+"""The whole analysis in one call: of one metric, or of many as a scorecard."""
 
 from lazy_loader import attach_stub
 

@@ -1,4 +1,4 @@
-"""All of it: from data and a specification to estimates, posterior, checks and report."""
+"""The complete analysis, from data and a specification to estimates, checks and report."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Analysis(Tidy):
     Parameters
     ----------
     experiment : Experiment
-        The validated data with their specification.
+        Validated data with their specification.
     comparison : Comparison
-        All methods side by side.
+        Estimates of every method side by side.
     checks : DataFrame
         Columns about, check, value, verdict, advice; see :func:`diagnose`.
     """
@@ -55,7 +55,7 @@ class Analysis(Tidy):
 
     @property
     def posterior(self) -> xr.DataTree:
-        """The posterior and all that goes with it; see :func:`bayescluster.fit`."""
+        """The posterior; see :func:`bayescluster.fit`."""
         return self.comparison.posterior
 
     @property
@@ -65,28 +65,28 @@ class Analysis(Tidy):
 
     @cached_property
     def decision(self) -> Decision:
-        """Expected losses of acting on each effect and of waiting; see :func:`decide`."""
+        """Expected losses of shipping and of holding, by effect; see :func:`decide`."""
         from ..decisions.expected_loss import decide
 
         return decide(self.experiment, self.posterior)
 
     @cached_property
     def rollout(self) -> Rollout:
-        """The change at any share of treated clusters; see :func:`rollout`."""
+        """Projected change at each treated share; see :func:`rollout`."""
         from ..answers.rollout import rollout
 
         return rollout(self.experiment, self.posterior)
 
     @cached_property
     def predictive(self) -> PredictiveCheck:
-        """What the model expects, beside the data; see :func:`posterior_predictive_check`."""
+        """Predictions of the model beside the data; see :func:`posterior_predictive_check`."""
         from ..checks.predictive_check import posterior_predictive_check
 
         return posterior_predictive_check(self.experiment, self.posterior)
 
     @cached_property
     def balance(self) -> Balance | None:
-        """Covariates of the arms; None where whole clusters were not assigned."""
+        """Covariate balance of the arms; None if there is no mechanism to test against."""
         from ..checks.five_assumptions import balance_of
 
         return balance_of(self.experiment)
@@ -107,23 +107,23 @@ class Analysis(Tidy):
 
     @cached_property
     def loo(self) -> LeaveOneOut:
-        """Each cluster left out in turn; see :func:`loo`."""
+        """Leave-one-cluster-out check; see :func:`loo`."""
         from ..checks.leave_one_out import loo
 
         return loo(self.posterior)
 
     @cached_property
     def power_scaling(self) -> PowerScaling:
-        """How far priors and data each pull the posterior; see :func:`power_scaling`."""
+        """Sensitivity of the posterior to priors and data; see :func:`power_scaling`."""
         from ..checks.sensitivity_to_priors import power_scaling
 
         return power_scaling(self.experiment, self.posterior)
 
     @cached_property
     def prior_sensitivity(self) -> PriorSensitivity:
-        """The effects under other priors, by refits; see :func:`prior_sensitivity`.
+        """Effects refitted under other priors; see :func:`prior_sensitivity`.
 
-        Where posteriors are sampled, each refit takes half of the usual draws.
+        Refits by sampling take 500 draws, half of the default.
         """
         from ..bayes.exact.exact_posterior import is_integrable
         from ..bayes.fit import fit
@@ -136,7 +136,7 @@ class Analysis(Tidy):
 
     @property
     def conclusions(self) -> list[str]:
-        """The answer as sentences; every number is in the tables."""
+        """The answer in sentences; every number is in the tables."""
         return write("first_screen.conclusions", self)
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -144,20 +144,20 @@ class Analysis(Tidy):
         return self.estimates
 
     def report(self, path: str | Path) -> Path:
-        """Write the report; the file appears only when it is whole.
+        """Write the report; the file appears only once it is complete.
 
         Parameters
         ----------
         path : str or Path
-            ``.html`` for the page with all figures (one file, no network), ``.md`` for the text and
-            tables of a pull request, ``.json`` for a pipeline.
+            ``.html`` for one self-contained page with all plots, ``.md`` for text and tables in a
+            pull request, ``.json`` for a pipeline.
 
         Raises
         ------
         ValueError
-            Where the file's name ends otherwise.
+            If the file name ends in anything else.
         OSError
-            Where the file cannot be written.
+            If the file cannot be written.
         """
         return write("report_files.write_report", self, Path(path))
 
@@ -165,8 +165,8 @@ class Analysis(Tidy):
         """Return all results as plain lists, dictionaries, numbers and text, ready for JSON.
 
         Keys title, question, decision, conclusions, effects, lights, checks, estimates, agreement,
-        estimands, convergence, specification, provenance; numbers are unrounded, None where there
-        is none.
+        estimands, convergence, specification, provenance. Numbers are unrounded, and None if
+        missing.
         """
         return write("json_results.as_dict", self)
 
@@ -194,30 +194,30 @@ def analyze(
     edges: Any = None,
     progressbar: bool = True,
 ) -> Analysis:
-    """Read, validate, compress, fit, cross-check and compare.
+    """Read and validate the data, fit the model, and compare and check all methods.
 
     Parameters
     ----------
     data : DataFrame, Table, path or ibis.Table
         See :class:`Experiment`.
     spec : ModelSpec
-        What is asked.
+        Specification of the model and the report.
     bootstrap_draws : int
         Replicates of the cluster bootstrap.
     draws, tune, chains : int
         See :func:`fit`.
     seed : int
-        Seed of sampler and bootstrap: same data, specification, seed and versions, same result
-        within a process; between processes the compiled gradient may differ in its last bits, and
-        with it the chains, within Monte Carlo error.
+        Seed of the sampler and the bootstrap. Within one process, the same data, specification,
+        seed and versions give the same result. Between processes the compiled gradient may differ
+        in its last bits, and the chains then differ within Monte Carlo error.
     truth : mapping of str to float, optional
-        Effects that simulated data were made with.
+        True effects, for simulated data.
     mechanism : Mechanism, optional
-        How clusters were assigned, where the specification does not name it; see
+        Mechanism that assigned the clusters, if the specification does not name it; see
         :class:`Experiment`.
     edges : DataFrame, Table, path or ibis.Table, optional
-        Who collaborates with whom: exposure is then made from this graph, as the specification's
-        section [exposure] says; see :func:`expose`.
+        Collaboration graph. If given, exposure is computed from it as the specification's section
+        [exposure] says; see :func:`expose`.
     progressbar : bool
         Whether to show progress on standard error.
 
@@ -229,7 +229,7 @@ def analyze(
     Raises
     ------
     DataError
-        Where the data cannot be analysed as they are.
+        If the data cannot be analysed.
 
     Examples
     --------
@@ -246,19 +246,18 @@ def analyze(
     if edges is not None:
         from ..exposure.expose import expose
 
-        with step("Following the ties from treated workspaces to everybody else", progressbar):
+        with step("Computing exposure from the collaboration graph", progressbar):
             data = expose(edges, data, spec, mechanism=mechanism, seed=seed)
             mechanism = None
     with step("Reading, validating and compressing the data", progressbar):
         exp = Experiment(data, spec, mechanism=mechanism)
-    with step(
-        "Sampling the posterior (a first run compiles the model for some seconds)", progressbar
-    ):
+    with step("Sampling the posterior (the first run takes some seconds to compile)", progressbar):
         from ..bayes.fit import fit
 
         posterior = fit(exp, draws, tune, chains, seed, progressbar)
     with step(
-        f"Comparing with the cluster-robust path and {bootstrap_draws:,} bootstraps", progressbar
+        f"Estimating by the other methods, with {bootstrap_draws:,} bootstrap replicates",
+        progressbar,
     ):
         comparison = compare(
             exp, posterior, bootstrap_draws=bootstrap_draws, seed=seed, truth=truth

@@ -1,4 +1,4 @@
-"""Many metrics of one experiment: one reading of the data, one table, one picture."""
+"""Scorecard of many metrics of one experiment, from one read of the data."""
 
 from __future__ import annotations
 
@@ -35,28 +35,27 @@ Engine = Literal["auto", "exact", "nuts"]
 class Scorecard(Tidy):
     """The effects on many metrics of one experiment.
 
-    Nothing is shrunk from one metric towards another: each is estimated on its own, so a row here
-    equals that metric's own analysis. What many looks cost is accounted for on the frequentist side
-    only: `q_value` and `discovery` control the false discovery rate over all rows of the table, by
-    Benjamini & Hochberg (1995, Journal of the Royal Statistical Society B 57: 289-300) on the CR2
-    p-values, which holds for independent and for positively dependent metrics (Benjamini &
-    Yekutieli 2001, Annals of Statistics 29: 1165-1188). Posterior probabilities are of one metric
-    at a time.
+    Each metric is estimated on its own, without shrinkage towards the others, so a row equals that
+    metric's own analysis. Only the frequentist columns correct for multiple testing: `q_value` and
+    `discovery` control the false discovery rate over all rows, by Benjamini & Hochberg (1995,
+    Journal of the Royal Statistical Society B 57: 289-300) on the CR2 p-values. This is valid for
+    independent and for positively dependent metrics (Benjamini & Yekutieli 2001, Annals of
+    Statistics 29: 1165-1188). Each posterior probability refers to one metric.
 
     Parameters
     ----------
     table : DataFrame
-        A row a metric and effect: metric, outcome, family, effect; of the posterior mean, sd,
-        ci_lower, ci_upper, ci_prob, prob_positive, prob_above_threshold, prob_in_rope,
-        prob_beyond_threshold (on the side that is sought); of OLS with
-        CR2 ols_estimate, ols_std_error, p_value, q_value, discovery; and outcome_sd. Effects are on
-        the scale that least squares estimates; see :func:`.estimands.estimand_draws`.
+        One row per metric and effect. Columns metric, outcome, family, effect; from the posterior:
+        mean, sd, ci_lower, ci_upper, ci_prob, prob_positive, prob_above_threshold, prob_in_rope,
+        prob_beyond_threshold (on the desired side); from OLS with CR2: ols_estimate,
+        ols_std_error, p_value, q_value, discovery; and outcome_sd. Effects are on the scale of
+        least squares; see :func:`.estimands.estimand_draws`.
     experiments : dict of Experiment
-        By metric.
+        Experiment of each metric.
     posteriors : dict of DataTree
-        By metric.
+        Posterior of each metric.
     false_discovery_rate : float
-        Expected share of false rows among those marked as discoveries.
+        Expected share of false discoveries among the discoveries.
     """
 
     table: pd.DataFrame
@@ -73,7 +72,7 @@ class Scorecard(Tidy):
         from ..answers.method_comparison import compare
 
         if metric not in self.experiments:
-            raise KeyError(f"no metric {metric!r}; there are {', '.join(self.experiments)}")
+            raise KeyError(f"unknown metric {metric!r}; valid: {', '.join(self.experiments)}")
         return compare(self.experiments[metric], self.posteriors[metric], **settings)
 
     def report(self, path: str | Path, *, bootstrap_draws: int = 10_000, seed: int = 0) -> Path:
@@ -82,14 +81,14 @@ class Scorecard(Tidy):
         Parameters
         ----------
         path : str or Path
-            The file, which appears only when it is whole.
+            File to write; it appears only once it is complete.
         bootstrap_draws, seed : int
-            Of each metric's comparison; see :func:`bayescluster.compare`.
+            Settings of each metric's comparison; see :func:`bayescluster.compare`.
 
         Raises
         ------
         OSError
-            Where the file cannot be written.
+            If the file cannot be written.
         """
         return write("scorecard_page.write_scorecard", self, Path(path), bootstrap_draws, seed)
 
@@ -112,20 +111,19 @@ def scorecard(
 ) -> Scorecard:
     """Analyse many metrics of one experiment.
 
-    The source is read once, for the columns that any of the specifications names; the engine that
-    holds the data keeps them for the queries of each metric. Metrics whose models have the same
-    structure share one compiled model.
+    The source is read once, with the columns that any specification names. Metrics whose models
+    have the same structure share one compiled model.
 
     Parameters
     ----------
     data : DataFrame, Table, path or ibis.Table
         See :class:`Experiment`.
     specs : mapping of str to ModelSpec, or iterable of ModelSpec
-        One specification a metric, by the metric's name; without names, the outcome's column. All
-        have the same design.
+        One specification per metric, by the metric's name (by default, the outcome column). All
+        must have the same design.
     engine : {"auto", "exact", "nuts"}
-        ``exact`` integrates gaussian and lognormal posteriors (:func:`fit_exact`), ``nuts`` samples
-        all; ``auto`` integrates where that is possible and samples the rest.
+        ``exact`` integrates (gaussian and lognormal families only; :func:`fit_exact`), ``nuts``
+        samples, ``auto`` integrates if possible and samples otherwise.
     false_discovery_rate : float
         See :class:`Scorecard`.
     draws, tune, chains, seed
@@ -141,10 +139,10 @@ def scorecard(
     Raises
     ------
     SpecError
-        Where the designs differ or two metrics have one name.
+        If the designs differ or two metrics have the same name.
     DataError, FitError
-        Where the data cannot be analysed, or a posterior cannot be had by the engine; the message
-        names the metric.
+        If the data cannot be analysed, or the engine does not support a family; the message names
+        the metric.
 
     Examples
     --------
@@ -178,28 +176,28 @@ def scorecard(
 
 def _named(specs: Mapping[str, ModelSpec] | Iterable[ModelSpec]) -> dict[str, ModelSpec]:
     if isinstance(specs, ModelSpec):
-        raise TypeError("specs must be several specifications: give [spec], or a dict of them")
+        raise TypeError("specs must be a list or dict of specifications; for one, give [spec]")
     if isinstance(specs, Mapping):
         named = dict(specs)
     else:
         listed = list(specs)
         named = {spec.outcome.column: spec for spec in listed}
         if len(named) < len(listed):
-            raise SpecError("two metrics have one outcome column: give the specs by name")
+            raise SpecError("two metrics have the same outcome column: give a dict of specs")
     if not named:
         raise SpecError("a scorecard needs at least one specification")
     first_name, first = next(iter(named.items()))
     for name, spec in named.items():
         if spec.design != first.design:
             raise SpecError(
-                f"metrics {first_name!r} and {name!r} have different designs: a scorecard is of "
-                "one experiment"
+                f"metrics {first_name!r} and {name!r} have different designs: all metrics "
+                "of a scorecard must share one design"
             )
     return named
 
 
 def _read_once(data: Any, named: Mapping[str, ModelSpec]) -> Any:
-    """Return the data such that a file or a warehouse table is scanned once."""
+    """Return the data, with a file or warehouse table scanned once and kept."""
     import ibis
 
     if not isinstance(data, str | Path | ibis.Table):
@@ -212,7 +210,7 @@ def _read_once(data: Any, named: Mapping[str, ModelSpec]) -> Any:
 
 @contextmanager
 def _naming(metric: str) -> Iterator[None]:
-    """Say in the package's own errors which metric they are about."""
+    """Prefix the package's own errors with the metric's name."""
     try:
         yield
     except BayesClusterError as error:
@@ -238,9 +236,9 @@ def _rows(name: str, exp: Experiment, posterior: xr.DataTree) -> Iterator[dict[s
     least_squares = two_exposure(exp).to_dataframe().set_index("term")
     kept = ["mean", "sd", "ci_lower", "ci_upper", "ci_prob"]
     kept += ["prob_positive", "prob_above_threshold", "prob_in_rope"]
-    sought = spec.report.direction == "increase"
+    increase = spec.report.direction == "increase"
     for effect in effects:
-        theirs = least_squares.loc[effect]
+        ols_row = least_squares.loc[effect]
         above = float(summary.loc[effect, "prob_above_threshold"])
         yield {
             "metric": name,
@@ -248,10 +246,10 @@ def _rows(name: str, exp: Experiment, posterior: xr.DataTree) -> Iterator[dict[s
             "family": spec.outcome.family,
             "effect": effect,
             **summary.loc[effect, kept].to_dict(),
-            "prob_beyond_threshold": above if sought else 1 - above,
-            "ols_estimate": theirs["estimate"],
-            "ols_std_error": theirs["std_error"],
-            "p_value": theirs["p_value"],
+            "prob_beyond_threshold": above if increase else 1 - above,
+            "ols_estimate": ols_row["estimate"],
+            "ols_std_error": ols_row["std_error"],
+            "p_value": ols_row["p_value"],
             "outcome_sd": float(exp.moments().sd[-1]),
         }
 

@@ -1,4 +1,4 @@
-"""What follows from both paths, as facts: estimands, comparison, rollout, interval to read."""
+"""Answers from posterior and frequentist methods: estimands, comparison, rollout, interval."""
 
 from lazy_loader import attach_stub
 

@@ -1,4 +1,4 @@
-"""Why the naive estimate is wrong: contamination and chance imbalance, apart."""
+"""Bias accounting: the naive estimate's error, split by cause."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .._support.display import Tidy, number
 
 @dataclass(frozen=True)
 class BiasAccounting(Tidy):
-    """Where the naive estimate goes wrong: contamination and chance imbalance, apart.
+    """The naive estimate's error, split into contamination and chance imbalance.
 
     Parameters
     ----------
@@ -21,16 +21,16 @@ class BiasAccounting(Tidy):
     direct : float
         Two-exposure estimate of the direct effect.
     std_error : float
-        Its cluster-robust standard error: the size that chance imbalance has in such a design.
+        Its cluster-robust standard error: the typical size of chance imbalance.
     truth : float or None
-        The direct effect that the data were made with, where it is known.
+        True direct effect, if known.
 
     Notes
     -----
-    naive - truth = (naive - direct) + (direct - truth), exactly. The first part is contamination:
-    by the omitted-variable identity it is the spillover estimate times the coefficient of the
-    exposure's regression on the treatment, that is -(exposed share of control units) x spillover
-    where there are no covariates. The second is chance: arms that differ in their baselines.
+    naive - truth = (naive - direct) + (direct - truth), exactly. The first part is contamination.
+    By the omitted-variable identity it equals the spillover estimate times the coefficient of
+    exposure regressed on treatment; without covariates, -(exposed share of control units) x
+    spillover. The second part is chance imbalance: baselines that differ between the arms.
     """
 
     naive: float
@@ -49,7 +49,7 @@ class BiasAccounting(Tidy):
         return np.nan if self.truth is None else self.direct - self.truth
 
     def to_dataframe(self) -> pd.DataFrame:
-        """Return the account, a row a component: component, value, note."""
+        """Return one row per component: component, value, note."""
         unknown = f"not observable; its standard error is {number(self.std_error)}"
         known = (
             f"baselines and noise that differ between arms; expected SD {number(self.std_error)}"

@@ -1,4 +1,4 @@
-"""What is estimated: each estimand with its definition and its posterior."""
+"""Estimands: their definitions, posterior draws and summaries."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 #: Linear predictors without treatment (S, B), shares of the users (B,), clusters (B,).
 Baseline = tuple[Floats, Floats, Integers]
 
-#: What each estimand means, in words for the report.
+#: Definition of each estimand, for the report.
 DEFINITIONS = {
     "direct": "treated users against control users who are not exposed to spillover",
     "spillover": "fully exposed control users against control users who are not exposed",
     "interaction": "what exposure adds for treated users beyond what it adds for control users",
     "within_spillover": (
-        "untreated users of a fully treated cluster against users of a cluster without treated ones"
+        "untreated users of a fully treated cluster against users of a cluster with nobody treated"
     ),
     "direct with exposure": "exposed treated users against control users who are not exposed",
     "direct - spillover": "treated users against exposed control users",
@@ -41,31 +41,31 @@ DEFINITIONS = {
     "ICC, control": "intracluster correlation among control clusters",
     "ICC, treated": "intracluster correlation among treated clusters",
 }
-#: What the direct effect is where the design has other conditions than exposed and other controls.
+#: Definition of the direct effect in designs with other conditions than exposed controls.
 DIRECT = {
     "interaction": "treated users who are not exposed against control users who are not exposed",
-    "within_spillover": "treated users against users of a cluster without treated ones",
-    "alone": "treated users against control users, whatever reaches these",
+    "within_spillover": "treated users against users of a cluster with nobody treated",
+    "alone": "treated users against control users, whatever spillover these receive",
 }
-#: Scale of effects on the outcome's own scale, where the model is of its logarithm.
+#: Scale of effects in the outcome's unit, if the model describes its logarithm.
 DIFFERENCE_OF_MEANS = "difference of means"
 
 
 @dataclass(frozen=True)
 class Estimand:
-    """What a posterior is of. Name and scale identify it.
+    """A quantity with a posterior, identified by name and scale.
 
     Parameters
     ----------
     name : str
         The effect, such as "direct", or another quantity, such as "ICC".
     scale : str
-        Empty for the scale of threshold and ROPE; otherwise such as "odds ratio".
+        Such as "odds ratio"; empty for the scale of threshold and ROPE.
     is_effect : bool
         Whether it is a difference on the scale of threshold and ROPE.
     is_action : bool
-        Whether it is the effect of something that one can ship. Others, such as spillover, come
-        with it or not: they have probabilities, and no action of their own.
+        Whether it is the effect of something that can be shipped. Other effects, such as
+        spillover, have probabilities but no action.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Estimand:
 
     @property
     def label(self) -> str:
-        """Its name in tables."""
+        """Name in tables."""
         return f"{self.name}, {self.scale}" if self.scale else self.name
 
 
@@ -83,7 +83,7 @@ DIRECT_EFFECT = Estimand("direct", is_action=True)
 DIRECT_WITH_EXPOSURE = Estimand("direct with exposure", is_action=True)
 FULL_ROLLOUT = Estimand("full rollout", is_action=True)
 FULL_ROLLOUT_WITH_EXPOSURE = Estimand("full rollout with exposure", is_action=True)
-#: The effects of something that one can ship, by name.
+#: Effects of something that can be shipped, by name.
 ACTIONS = {
     one.name: one
     for one in (DIRECT_EFFECT, DIRECT_WITH_EXPOSURE, FULL_ROLLOUT, FULL_ROLLOUT_WITH_EXPOSURE)
@@ -91,26 +91,26 @@ ACTIONS = {
 
 
 def effect_named(name: str) -> Estimand:
-    """Return the effect of a name, on the scale of threshold and ROPE."""
+    """Return the effect with this name, on the scale of threshold and ROPE."""
     return ACTIONS.get(name, Estimand(name))
 
 
 def estimand_draws(exp: Experiment, posterior: xr.DataTree) -> dict[Estimand, Floats]:
     """Return posterior draws of every estimand, each of shape (chains x draws,).
 
-    Effects under their own names are on the scale that the least-squares methods estimate, and that
-    threshold and ROPE are in: the outcome's (lognormal: its logarithm's). For families with a link
-    they are average differences: the mean outcome of all users of the experiment, with their own
-    clusters' intercepts and covariates, under one condition less that under another. The
-    coefficients and their exponentials follow, named "direct, log odds ratio" and so on. Estimands
-    that need a column that the specification does not have are absent.
+    Effects under their plain names are on the scale of least squares, threshold and ROPE: that of
+    the outcome (lognormal: of its logarithm). For families with a link they are average
+    differences: the mean outcome of all users of the experiment, with their own clusters'
+    intercepts and covariates, under one condition minus that under another. Coefficients and their
+    exponentials follow, with names such as "direct, log odds ratio". Estimands that need a column
+    missing from the specification are left out.
 
     Notes
     -----
-    Of the lognormal family, "direct, difference of means" and so on are on the outcome's own scale:
-    differences of the mean over users of exp(eta + within_sd^2 / 2), where users have their own
-    clusters' intercepts (and effects, where these vary) and covariates that are taken to be normal
-    within clusters, as the moments hold no more of them: right to second order in the slopes.
+    For the lognormal family, "direct, difference of means" and the like are in the outcome's unit:
+    differences of the mean of exp(eta + within_sd^2 / 2) over users, with their own clusters'
+    intercepts (and effects, if these vary). Covariates are treated as normal within clusters,
+    because moments hold only their means and covariances: exact to second order in the slopes.
     """
     draws = posterior["posterior"].to_dataset()
     effects = exp.spec.design.effects
@@ -165,7 +165,7 @@ def _average_differences(exp: Experiment, draws: xr.Dataset) -> dict[str, Floats
 
 
 def _baselines(exp: Experiment, draws: xr.Dataset) -> Iterator[Baseline]:
-    """Give the linear predictor without treatment of users that are alike, in parts."""
+    """Yield the linear predictor of like users without treatment, in blocks."""
     cells = exp.cells()
     effects = len(exp.spec.design.effects)
     covariates = cells.x[:, effects:]
@@ -186,7 +186,7 @@ def _baselines(exp: Experiment, draws: xr.Dataset) -> Iterator[Baseline]:
 
 
 def _log_baselines(exp: Experiment, draws: xr.Dataset) -> Iterator[Baseline]:
-    """Give the log of the clusters' mean outcomes without treatment: that of a lognormal family."""
+    """Yield the log of the clusters' mean outcomes without treatment (lognormal family)."""
     moments, k = exp.moments(), len(exp.spec.design.effects)
     base = _flat(draws, "intercept") + _flat(draws, "within_sd")[:, None] ** 2 / 2
     if exp.covariates:
@@ -198,7 +198,7 @@ def _log_baselines(exp: Experiment, draws: xr.Dataset) -> Iterator[Baseline]:
 
 
 def _covariates(exp: Experiment, draws: xr.Dataset) -> tuple[Floats, Floats]:
-    """Return the covariates' means (c,), from which the model counts, and their slopes (S, c)."""
+    """Return the means (c,) at which the model centres covariates, and their slopes (S, c)."""
     moments, k = exp.moments(), len(exp.spec.design.effects)
     slopes = [_flat(draws, name) for name in exp.covariates]
     center = moments.grand_means[k:-1]
@@ -206,7 +206,7 @@ def _covariates(exp: Experiment, draws: xr.Dataset) -> tuple[Floats, Floats]:
 
 
 def _other_scales(exp: Experiment, draws: xr.Dataset) -> dict[Estimand, Floats]:
-    """Return coefficients on the link scale and as ratios; of logarithms, differences of means."""
+    """Return coefficients on the link scale, ratios and, for logarithms, mean differences."""
     family, effects = exp.spec.family, exp.spec.design.effects
     found: dict[Estimand, Floats] = {}
     if family.has_link:
@@ -225,7 +225,7 @@ def _other_scales(exp: Experiment, draws: xr.Dataset) -> dict[Estimand, Floats]:
 
 
 def _intracluster(exp: Experiment, draws: xr.Dataset) -> dict[Estimand, Floats]:
-    """Return the ICC where the variance within clusters is one number."""
+    """Return the ICC if the variance within clusters is a single parameter."""
     if exp.spec.family.cells is not None:
         return {}
     between, within = _flat(draws, "between_sd") ** 2, _flat(draws, "within_sd") ** 2
@@ -238,14 +238,14 @@ def _intracluster(exp: Experiment, draws: xr.Dataset) -> dict[Estimand, Floats]:
     }
 
 
-def definition(estimand: Estimand, beside: Collection[str] = ("direct", "spillover")) -> str:
-    """Return what an estimand means, in words, beside the other effects of its design."""
+def definition(estimand: Estimand, effects: Collection[str] = ("direct", "spillover")) -> str:
+    """Return the definition of an estimand, given the effects in its design."""
     words = DEFINITIONS[estimand.name]
     if estimand == Estimand(DIRECT_EFFECT.name, estimand.scale):
-        if "interaction" in beside:
+        if "interaction" in effects:
             words = DIRECT["interaction"]
-        elif "spillover" not in beside:
-            words = DIRECT["within_spillover" if "within_spillover" in beside else "alone"]
+        elif "spillover" not in effects:
+            words = DIRECT["within_spillover" if "within_spillover" in effects else "alone"]
     if not estimand.scale:
         return words
     article = "an" if estimand.scale[0] in "aeiou" else "a"
@@ -267,15 +267,15 @@ def summarise(draws: Mapping[Estimand, Floats], report: ReportSpec) -> pd.DataFr
     DataFrame
         Columns estimand, mean, sd, ci_lower, ci_upper, ci_prob, prob_positive,
         prob_above_threshold, prob_in_rope (NaN without a ROPE), definition. The three
-        probabilities are NaN for what is not a difference on the scale of the threshold: ratios,
-        coefficients on a link scale, the ICC.
+        probabilities are NaN for estimands that are not differences on the scale of the threshold:
+        ratios, coefficients on a link scale, the ICC.
     """
-    beside = {one.name for one in draws}
-    return pd.DataFrame([_row(one, values, report, beside) for one, values in draws.items()])
+    effects = {one.name for one in draws}
+    return pd.DataFrame([_row(one, values, report, effects) for one, values in draws.items()])
 
 
 def _row(
-    estimand: Estimand, values: Floats, report: ReportSpec, beside: Collection[str]
+    estimand: Estimand, values: Floats, report: ReportSpec, effects: Collection[str]
 ) -> dict[str, object]:
     tail = (1 - report.ci_prob) / 2
     lower, upper = np.quantile(values, [tail, 1 - tail])
@@ -293,5 +293,5 @@ def _row(
         "prob_positive": float(np.mean(values > 0)) if effect else np.nan,
         "prob_above_threshold": float(np.mean(values > report.threshold)) if effect else np.nan,
         "prob_in_rope": in_rope,
-        "definition": definition(estimand, beside),
+        "definition": definition(estimand, effects),
     }

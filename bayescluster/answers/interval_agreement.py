@@ -1,4 +1,4 @@
-"""Posterior against bootstrap: how wide their intervals are, and how much they share."""
+"""Agreement of posterior and bootstrap intervals, by their widths and overlap."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pandas as pd
 
 from ..frequentist.cluster_bootstrap import BootstrapEstimates
 
-#: Posterior and bootstrap agree where neither interval is wider by more than this factor ...
+#: Posterior and bootstrap agree if neither interval is wider by more than this factor ...
 MAX_WIDTH_RATIO = 1.25
-#: ... and the part that they share is at least this share of the part that either covers.
+#: ... and their intersection is at least this share of their joint range.
 MIN_OVERLAP = 0.75
 
 
 def agreement(bootstrap: BootstrapEstimates, estimands: pd.DataFrame) -> pd.DataFrame:
     """Compare the intervals of posterior and bootstrap, one row per effect.
 
-    Columns term, width_ratio (posterior over bootstrap), overlap (shared part of the intervals over
-    the part that either covers), shift (difference of centres in bootstrap standard errors), agree,
+    Columns term, width_ratio (posterior over bootstrap), overlap (intersection of the intervals
+    over their joint range), shift (difference of centres in bootstrap standard errors), agree,
     conclusion.
     """
     table = bootstrap.to_dataframe()
@@ -32,7 +32,7 @@ def agreement(bootstrap: BootstrapEstimates, estimands: pd.DataFrame) -> pd.Data
 
 
 def _agree(term: str, posterior: pd.Series, bootstrap: pd.Series) -> dict[str, Any]:
-    """Compare two intervals of one effect."""
+    """Compare the two intervals of one effect."""
     low = np.array([posterior["ci_lower"], bootstrap["ci_lower"]])
     high = np.array([posterior["ci_upper"], bootstrap["ci_upper"]])
     width_ratio = float((high - low)[0] / (high - low)[1])

@@ -1,4 +1,4 @@
-"""Posterior beside bootstrap and the other methods: one table, one plot."""
+"""Comparison of the posterior with the bootstrap and the other methods."""
 
 from __future__ import annotations
 
@@ -32,19 +32,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Comparison(Tidy):
-    """All estimates side by side, with what follows from them.
+    """Estimates of every method side by side.
 
     Parameters
     ----------
     estimates : DataFrame
-        A row a method and effect, with the columns of every frequentist result; for the posterior,
-        `estimate` is the mean and `std_error` the standard deviation.
+        One row per method and effect, with the columns of every frequentist result; for the
+        posterior, `estimate` is the mean and `std_error` the standard deviation.
     agreement : DataFrame
-        Posterior against bootstrap, a row an effect: width_ratio (posterior over bootstrap),
-        overlap (shared part of the intervals over the part that either covers), shift (difference
-        of centres in bootstrap standard errors), agree, conclusion.
+        Posterior against bootstrap; see :func:`bayescluster.answers.interval_agreement.agreement`.
     estimands : DataFrame
-        Posterior summary of each estimand, see :func:`bayescluster.answers.estimands.summarise`.
+        Posterior summary of each estimand; see :func:`bayescluster.answers.estimands.summarise`.
     bias : BiasAccounting
         Why the naive estimate differs.
     bootstrap : BootstrapEstimates
@@ -54,15 +52,14 @@ class Comparison(Tidy):
     experiment : Experiment
         The experiment.
     truth : dict
-        Effects that the data were made with, where known.
+        True effects, if known.
     skipped : tuple of Unusable
         Methods that this design does not allow, each with the reason.
     powerless : tuple of Unusable
-        Methods that cannot reject at the specification's level, whatever the effect, with the
-        reason.
+        Methods that cannot reject at the specification's level, whatever the effect.
     exact : ExactPosterior or None
-        The same posterior by integration, where there is such an integral: an independent check of
-        the sampler.
+        The same posterior by integration, if the model allows it: an independent check of the
+        sampler.
     """
 
     estimates: pd.DataFrame
@@ -92,7 +89,7 @@ class Comparison(Tidy):
         }
 
     def recommend(self, clusters: float, effect: str = "direct") -> Recommendation:
-        """Return :func:`recommend`'s advice for one effect, passing over what is of no use here."""
+        """Return the interval to read first for one effect, among methods usable here."""
         unusable = {
             one.method: one.reason
             for one in (*self.powerless, *self.skipped)
@@ -126,22 +123,22 @@ def compare(
     exp : Experiment
         Data and specification.
     posterior : DataTree, optional
-        Result of :func:`fit`; sampled here where it is not given.
+        Result of :func:`fit`; by default, the model is sampled.
     bootstrap_draws : int
         Replicates of the cluster bootstrap.
     within_arm : bool
-        Whether it resamples within the arms, so that with few clusters no replicate loses one.
+        Whether it resamples within arms, so that no replicate loses an arm if clusters are few.
     seed : int
-        Seed of sampler and bootstrap.
+        Seed of the sampler and the bootstrap.
     truth : mapping of str to float, optional
-        Effects that the data were made with, by name, for simulated data.
+        True effects by name, for simulated data.
     **sampling
         Further arguments of :func:`fit`, such as draws or chains.
 
     Returns
     -------
     Comparison
-        Tables, verdicts and the forest plot.
+        Tables and the forest plot.
 
     Examples
     --------
@@ -158,7 +155,7 @@ def compare(
     if posterior is None:
         posterior = fit(exp, seed=seed, **sampling)
     elif sampling:
-        raise TypeError(f"{', '.join(sampling)} would sample again: give either these or posterior")
+        raise TypeError(f"give either posterior or settings of the sampler ({', '.join(sampling)})")
     check_posterior(exp, posterior, recorded=True)
     truth = dict(truth or {})
     effects = exp.spec.design.effects

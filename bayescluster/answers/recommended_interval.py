@@ -1,4 +1,4 @@
-"""Which interval to read first, given how many clusters there are and what they allow."""
+"""The interval to read first, by the number of clusters and the usable methods."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from ..frequentist.method import RANDOMIZATION, WILD, Method
 
-#: Fewer (effective) clusters than this, and normal approximations fail ...
+#: Below this (effective) number of clusters, normal approximations fail ...
 MIN_CLUSTERS = 30
-#: ... and with fewer than this, so do most remedies.
+#: ... and below this, so do most remedies.
 FEW_CLUSTERS = 10
 
 CR2 = Method("cr2", "OLS, CR2")
@@ -19,14 +19,14 @@ CR2_AND_POSTERIOR = Method("cr2_and_posterior", "CR2 and the posterior")
 
 @dataclass(frozen=True)
 class Recommendation:
-    """An interval to read first.
+    """The interval to read first.
 
     Parameters
     ----------
     method : Method
-        The method.
+        Method of the interval.
     reason : str
-        Why.
+        Why to read it first.
     """
 
     method: Method
@@ -39,43 +39,43 @@ def recommend(
     unusable: Mapping[Method, str] | None = None,
     effect: str = "direct",
 ) -> Recommendation:
-    """Say which interval to read first, and why.
+    """Return the interval to read first, with the reason.
 
     Parameters
     ----------
     clusters : float
         Effective number of clusters.
     has_spillover : bool
-        Whether spillover is modelled: the randomisation test then tests something else.
+        Whether spillover is modelled. If so, the randomisation test has a different null.
     unusable : mapping of Method to str, optional
-        Methods that this design does not allow, or by which it cannot reject, each with the reason.
-        They are passed over, and the reason is given.
+        Methods that this design does not allow, or that cannot reject in it, each with the reason.
+        They are skipped, and the reason is quoted.
     effect : str
-        Which effect the interval is of: the randomisation test is of the direct effect only.
+        Effect of the interval. The randomisation test is for the direct effect only.
     """
     known = unusable or {}
     if clusters >= MIN_CLUSTERS:
         return Recommendation(
             TWO_EXPOSURE_CR2 if has_spillover else CR2,
-            "there are clusters enough for CR2, the bootstrap and the posterior to agree",
+            "there are enough clusters for CR2, the bootstrap and the posterior to agree",
         )
-    both = "CR2 goes by its degrees of freedom, and the posterior's priors carry weight"
+    both = "CR2 relies on its degrees of freedom, and the posterior on its priors"
     if clusters >= FEW_CLUSTERS:
         first = Recommendation(
             WILD,
-            "read the wild cluster bootstrap, or CR2 with its degrees of freedom; the pairs "
-            "bootstrap and CR1 are too confident",
+            "read the wild cluster bootstrap, or CR2 with its degrees of freedom; intervals "
+            "of the pairs bootstrap and of CR1 are too short",
         )
     elif has_spillover:
-        exact = "; the randomisation test is exact, for the null of no effect of any kind"
+        exact = "; the randomisation test is exact for the null of no effect of any kind"
         usable = effect == "direct" and RANDOMIZATION not in known
         return Recommendation(CR2_AND_POSTERIOR, both + exact * usable)
     else:
         first = Recommendation(
             RANDOMIZATION,
-            "read the randomisation test, the one that is exact with any number of clusters",
+            "read the randomisation test, which is exact for any number of clusters",
         )
     if reason := known.get(first.method):
-        why = f"{both}; the {first.method.label} is of no use here: {reason}"
+        why = f"{both}; the {first.method.label} cannot be used here: {reason}"
         return Recommendation(CR2_AND_POSTERIOR, why)
     return first

@@ -1,4 +1,4 @@
-"""What a rollout to a share of the clusters would change, under named assumptions on exposure."""
+"""Projected change at each treated share, under named assumptions on exposure."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-#: Shares of a default projection.
+#: Default shares.
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 PROPORTIONAL = "exposure proportional to the treated share"
 CONSTANT = "exposure constant at the observed level"
 NONE = "no spillover"
 WITHIN = "spillover within clusters only"
-#: What each assumption says, in words.
+#: Definition of each assumption.
 ASSUMPTIONS = {
     PROPORTIONAL: (
-        "the mean exposure of users grows in proportion to the share treated, from nothing at 0 "
-        "through the observed level at the experiment's own share, to 1 at most"
+        "the mean exposure of users grows in proportion to the treated share: zero at 0, the "
+        "observed level at the experiment's own share, and 1 at most"
     ),
     CONSTANT: (
-        "the mean exposure of users is what it was in the experiment whatever share is treated, "
-        "and nothing where none is"
+        "the mean exposure of users stays at the level of the experiment for every treated share, "
+        "and is zero if nobody is treated"
     ),
     NONE: "nobody is exposed: each user's outcome depends on their own treatment only",
     WITHIN: (
-        "untreated users gain from treated ones of their own cluster only, in proportion to the "
-        "share treated"
+        "untreated users gain only from treated users of their own cluster, in proportion to the "
+        "treated share"
     ),
 }
 
@@ -52,7 +52,7 @@ class MeanExposure:
     Parameters
     ----------
     share : float
-        Share treated: of the clusters, or of the users where single users were treated.
+        Treated share of the clusters, or of the users if single users were treated.
     untreated, treated : float
         Mean spillover exposure of untreated and of treated users.
     """
@@ -63,7 +63,7 @@ class MeanExposure:
 
     @classmethod
     def of(cls, exp: Experiment) -> MeanExposure:
-        """Read them off an experiment."""
+        """Return the mean exposures of an experiment."""
         m = exp.moments()
         mean = dict(zip(m.names, m.grand_means, strict=False))
         treated = float(mean["direct"])
@@ -73,7 +73,7 @@ class MeanExposure:
         return cls(share, max(alone, 0.0) / (1 - treated), both / treated)
 
     def at(self, share: float, assumption: str) -> tuple[float, float]:
-        """Return the mean exposure of untreated and of treated users at another share."""
+        """Return the mean exposure of untreated and of treated users at a treated share."""
         if assumption in (NONE, WITHIN) or share == 0:
             return 0.0, 0.0
         factor = share / self.share if assumption == PROPORTIONAL else 1.0
@@ -82,19 +82,19 @@ class MeanExposure:
 
 @dataclass(frozen=True, eq=False)
 class Rollout(Tidy):
-    """Projected change of the mean outcome per user, against none treated.
+    """Projected change of the mean outcome per user, compared with nobody treated.
 
     Parameters
     ----------
     table : DataFrame
-        A row a share and assumption: share, assumption, mean, sd, ci_lower, ci_upper, ci_prob,
-        exposure (mean, of untreated users), words (what is assumed).
+        One row per share and assumption: share, assumption, mean, sd, ci_lower, ci_upper, ci_prob,
+        exposure (mean, of untreated users), words (definition of the assumption).
     exposure : MeanExposure
-        What the experiment had.
+        Mean exposures in the experiment.
     outcome : str
-        Words for the outcome.
+        Label of the outcome.
     unit : str
-        What the share is of: "clusters" or "users of every cluster".
+        What is treated: a share of "clusters" or of "users of every cluster".
     """
 
     table: pd.DataFrame
@@ -107,9 +107,9 @@ class Rollout(Tidy):
         return self.table
 
     def plot(self, figure: Figure | None = None) -> Figure:
-        """Draw the change over the share treated, with its interval, a curve an assumption.
+        """Draw the change against the treated share, one curve with interval per assumption.
 
-        The vertical line is the experiment's own share: what lies beyond it is extrapolated.
+        The vertical line is the experiment's own share; results beyond it are extrapolated.
         """
         return draw("effects.rollout", self, figure)
 
@@ -121,7 +121,7 @@ def rollout(
     *,
     estimands: Mapping[str, Floats] | None = None,
 ) -> Rollout:
-    """Project the mean change per user, against none treated, of treating a share.
+    """Project the mean change per user at each treated share, compared with nobody treated.
 
     Parameters
     ----------
@@ -130,21 +130,21 @@ def rollout(
     tree : DataTree
         The result of :func:`fit` or :func:`fit_exact`.
     shares : sequence of float
-        Shares treated, in [0, 1]: of the clusters, or, where the experiment treated single users
-        (a partial rollout), of the users of every cluster.
+        Treated shares, in [0, 1]: of the clusters or, if the experiment treated single users (a
+        partial rollout), of the users of every cluster.
     estimands : mapping of str to ndarray, optional
-        Draws of the effects, (S,) each, under the names of :func:`estimand_draws`; its by default.
+        Draws of each effect, shape (S,), by name; by default, those of :func:`estimand_draws`.
 
     Returns
     -------
     Rollout
-        Projections under each assumption: where no spillover column is modelled, the one that is
-        (none, or within clusters only).
+        Projections under each assumption. Without a spillover column there is only one: no
+        spillover, or spillover within clusters only.
 
     Raises
     ------
     ValueError
-        Where a share is outside [0, 1], or the posterior is of another experiment.
+        If a share is outside [0, 1], or the posterior belongs to another experiment.
 
     Notes
     -----
@@ -153,12 +153,11 @@ def rollout(
       q (direct + e_T(q) (spillover + interaction)) + (1 - q) (e(q) spillover + q within_spillover),
 
     where e(q) and e_T(q) are the mean exposures of untreated and of treated users; treated users
-    are exposed only where the interaction is modelled. within_spillover is that of users whose
-    cluster is treated fully, in proportion to the share that is. Clusters are taken to be alike in
-    size. For families with a link the effects are average differences, between which the change is
-    interpolated: exact at q = 0 and 1, an approximation where exposures are doses or two kinds of
-    spillover meet. Those of the lognormal family are the differences of means of
-    :func:`estimand_draws`, in the outcome's unit.
+    are exposed only if the interaction is modelled. within_spillover is the effect in a fully
+    treated cluster, scaled by q. All clusters are assumed to have the same size. For families with
+    a link the effects are average differences, and the change is interpolated between them: exact
+    at q = 0 and 1, approximate for doses or for two kinds of spillover at once. For the lognormal
+    family they are the differences of means of :func:`estimand_draws`, in the outcome's unit.
 
     Examples
     --------
@@ -173,7 +172,7 @@ def rollout(
     grid = np.asarray(shares, dtype=float).ravel()
     if not len(grid) or not ((grid >= 0) & (grid <= 1)).all():
         raise ValueError(f"shares must lie in [0, 1]; given {grid.tolist()}")
-    draws = _on_the_outcome(exp, tree) if estimands is None else estimands
+    draws = _outcome_scale_draws(exp, tree) if estimands is None else estimands
     exposure = MeanExposure.of(exp)
     assumptions = [PROPORTIONAL, CONSTANT, NONE]
     if not exp.has_spillover:
@@ -199,7 +198,7 @@ def rollout(
                 }
             )
     outcome = exp.spec.outcome
-    logs = exp.spec.family.log_outcome  # whose label may well be the logarithm's
+    logs = exp.spec.family.log_outcome  # its label may describe the logarithm
     by_users = exp.spec.design.level == "unit"
     return Rollout(
         pd.DataFrame(rows),
@@ -209,8 +208,8 @@ def rollout(
     )
 
 
-def _on_the_outcome(exp: Experiment, tree: xr.DataTree) -> dict[str, Floats]:
-    """Return draws of the effects on the outcome's own scale."""
+def _outcome_scale_draws(exp: Experiment, tree: xr.DataTree) -> dict[str, Floats]:
+    """Return draws of the effects in the outcome's unit."""
     check_posterior(exp, tree)
     scale = DIFFERENCE_OF_MEANS if exp.spec.family.log_outcome else ""
     draws = estimand_draws(exp, tree)
@@ -240,8 +239,8 @@ def _words(exp: Experiment, exposure: MeanExposure, assumption: str) -> str:
     if assumption in (PROPORTIONAL, CONSTANT):
         words += f" (observed: {percent(round(exposure.untreated, 4))} of untreated users"
         if exp.spec.design.interaction:
-            words += f", {percent(round(exposure.treated, 4))} of treated ones"
+            words += f", {percent(round(exposure.treated, 4))} of treated users"
         words += f", at {percent(round(exposure.share, 4))} treated)"
         if exp.spec.design.saturation is not None:
-            words += "; untreated users gain from treated ones of their own cluster in proportion"
+            words += "; untreated users also gain from treated users of their own cluster"
     return words

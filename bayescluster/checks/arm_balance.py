@@ -1,4 +1,4 @@
-"""Whether the arms look as if a coin had made them: covariate balance, before any outcome."""
+"""Covariate balance of the arms, tested against assignments drawn from the design."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-#: A standardised difference beyond this is large enough to look at (Austin 2009, Statistics in
-#: Medicine 28: 3083-3107, has 0.1 for individuals; cluster means of few clusters scatter more).
+#: Standardised differences beyond this deserve attention (Austin 2009, Statistics in Medicine 28:
+#: 3083-3107, uses 0.1 for individuals; means of few clusters vary more).
 MAX_DIFFERENCE = 0.25
-#: Omnibus p-values below these are a reason for caution, and a problem.
+#: Omnibus p-values below these mean caution, and a problem.
 CAUTION, PROBLEM = 0.05, 0.001
 
 
 @dataclass(frozen=True, eq=False)
 class Balance(Tidy):
-    """Covariates of treated and control clusters.
+    """Covariate balance of treated and control clusters.
 
     Parameters
     ----------
     table : DataFrame
-        A row a covariate (the number of units of a cluster is the first): covariate, treated,
+        One row per covariate, the number of units in the cluster first: covariate, treated,
         control (means of the cluster means), difference (in standard deviations of the cluster
-        means), p_value (of the difference, over the assignments that the design could have made).
+        means), p_value (of the difference, over assignments drawn from the design).
     distance : float
         Mahalanobis distance between the arms.
     p_value : float
@@ -51,7 +51,7 @@ class Balance(Tidy):
 
     @property
     def verdict(self) -> Verdict:
-        """Ok, caution or problem, by the omnibus p-value."""
+        """Verdict by the omnibus p-value."""
         return judged(self.p_value >= CAUTION, self.p_value >= PROBLEM)
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -64,13 +64,13 @@ class Balance(Tidy):
 
 
 def balance(exp: Experiment, draws: int = 1_999, seed: int = 0) -> Balance:
-    """Compare the covariates of the arms, and test them all at once.
+    """Compare the covariates of the arms, and test all of them jointly.
 
     Parameters
     ----------
     exp : Experiment
-        An experiment in which whole clusters were assigned; its covariates are compared by their
-        cluster means, each cluster counting once, beside the clusters' sizes.
+        An experiment in which whole clusters were assigned. Cluster sizes and cluster means of
+        its covariates are compared; each cluster counts once.
     draws : int
         Assignments drawn from the design.
     seed : int
@@ -84,19 +84,17 @@ def balance(exp: Experiment, draws: int = 1_999, seed: int = 0) -> Balance:
     Raises
     ------
     DesignError
-        Where single units were treated.
+        If single units were treated.
 
     Notes
     -----
     The omnibus statistic is d' S^+ d with d the differences of means and S the covariance matrix of
     the cluster means, compared with its distribution over assignments by the design's own
-    mechanism, the observed one counting as one more (Hansen & Bowers 2008, Statistical Science 23:
+    mechanism, with the observed one included (Hansen & Bowers 2008, Statistical Science 23:
     219-236, without their normal approximation).
     """
     if exp.spec.design.level == "unit":
-        raise DesignError(
-            "single units were treated: balance of clusters between arms is not asked"
-        )
+        raise DesignError("single units were treated: balance of the clusters is undefined")
     m, treated = exp.moments(), exp.treated
     names = ["units in the cluster", *exp.covariates]
     at = [m.column(name) for name in exp.covariates]
@@ -136,7 +134,7 @@ def _whitened(standard: Floats) -> Floats:
 
 
 def _differences(assignments: Booleans, values: Floats) -> Floats:
-    """Return treated less control means under each assignment; shape (B, columns of values)."""
+    """Return treated minus control means under each assignment; shape (B, columns of values)."""
     treated = assignments.sum(axis=1, keepdims=True)
     control = assignments.shape[1] - treated
     total = assignments.astype(float) @ values

@@ -1,4 +1,4 @@
-"""Checks of the design: the assignment, the clusters and what rests on them, the rows used."""
+"""Checks of the design: the assignment, the clusters and their influence, the rows used."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ MAX_LEVERAGE_RATIO = 4.0
 
 
 def assignment_checks(comparison: Comparison) -> Iterator[Check]:
-    """Check that the arms differ by chance alone."""
+    """Check that the arms differ only by chance."""
     yield from assignment_rows(balance_of(comparison.experiment))
     yield from _one_armed_strata(comparison.experiment)
 
 
 def _one_armed_strata(exp: Experiment) -> Iterator[Check]:
-    """Say how much of a stratified experiment has nothing to say of the direct effect."""
+    """Report strata with a single arm, which carry no information on the direct effect."""
     moments = exp.moments()
     if moments.strata is None:
         return
@@ -38,16 +38,16 @@ def _one_armed_strata(exp: Experiment) -> Iterator[Check]:
         Subject.ASSIGNMENT,
         "strata with both arms",
         f"{int((~constant).sum()):,} of {len(levels):,}"
-        + f"; not {named}, with {int(total[constant].sum()):,} of {len(code):,} clusters"
+        + f"; one arm in {named}, with {int(total[constant].sum()):,} of {len(code):,} clusters"
         * bool(constant.any()),
         judged(not constant.any()),
-        "a stratum whose treatment is constant says nothing of the direct effect: the estimate is "
-        "one of the other strata; merge it with another",
+        "a stratum with one arm has no information on the direct effect: the estimate describes "
+        "the other strata; merge it with another stratum",
     )
 
 
 def cluster_checks(comparison: Comparison) -> Iterator[Check]:
-    """Check the number of clusters, their sizes, and how much rests on single ones."""
+    """Check the number and sizes of the clusters, and the influence of each."""
     exp = comparison.experiment
     treated = int(exp.treated.sum())
     total = len(exp.treated)
@@ -67,8 +67,8 @@ def cluster_checks(comparison: Comparison) -> Iterator[Check]:
         "cluster sizes",
         f"{size.min():,.0f} to {size.max():,.0f} units, CV {cv:.2f}, largest holds {share:.1%}",
         judged(cv <= 1 and share <= 0.25),
-        "unequal clusters make cluster-robust intervals too short and give the largest cluster the "
-        "last word; see how far the answer moves without it",
+        "unequal clusters make cluster-robust intervals too short and let the largest cluster "
+        "dominate; see how much the estimate changes without it",
     )
     for effect in comparison.effects:
         yield from _influence(comparison, effect)
@@ -86,7 +86,7 @@ def cluster_checks(comparison: Comparison) -> Iterator[Check]:
             f"{one.label} cannot reject",
             one.reason,
             Verdict.CAUTION,
-            "its interval is unbounded whatever the data; read another method",
+            "its interval is unbounded for any data; read another method",
         )
 
 
@@ -105,7 +105,7 @@ def _influence(comparison: Comparison, effect: str) -> Iterator[Check]:
         f"effective number of clusters: {effect}",
         f"G* = {estimated:.1f} ({listed})",
         _by_count(estimated),
-        "few clusters carry the estimate, whatever their number; "
+        "the estimate depends on few clusters, however many there are; "
         f"{comparison.recommend(estimated, effect).reason}",
     )
     first = table.iloc[0]
@@ -119,21 +119,22 @@ def _influence(comparison: Comparison, effect: str) -> Iterator[Check]:
         f"{first['cluster']}: without it {number(float(first['estimate_without']))} instead of "
         f"{number(float(fit.estimate[at]))} ({errors:.1f} standard errors)",
         judged(errors <= 1),
-        "one cluster decides: look at what sets it apart, and report the estimate without it too",
+        "one cluster decides the result: find out how it differs, and also report the estimate "
+        "without it",
     )
     partial = table["partial_leverage"]
     ratio = float(partial.max() * len(partial))
     yield Check(
         Subject.CLUSTERS,
         f"largest partial leverage: {effect}",
-        f"{partial.max():.1%} of what identifies it, {ratio:.1f} times the average cluster's share",
+        f"{partial.max():.1%} of the identifying variation, {ratio:.1f} times the average share",
         judged(ratio <= MAX_LEVERAGE_RATIO),
-        "the effect rests on a few clusters: prefer CR2 or CR3 and the wild bootstrap",
+        "the effect depends on a few clusters: prefer CR2 or CR3 and the wild bootstrap",
     )
 
 
 def data_checks(comparison: Comparison) -> Iterator[Check]:
-    """Check which rows, and which bootstrap replicates, were left out."""
+    """Report the rows and bootstrap replicates that were left out."""
     exp = comparison.experiment
     if exp.spec.outcome.missing == "drop":
         rows = exp.n_units + exp.n_dropped

@@ -1,6 +1,6 @@
 """All checks of a comparison, as one table.
 
-To add one, write a function from a :class:`Comparison` to :class:`Check` records and name it in
+To add one, write a function from a :class:`Comparison` to :class:`Check` records and add it to
 `CHECKS`.
 """
 
@@ -49,7 +49,7 @@ def diagnose(comparison: Comparison) -> pd.DataFrame:
     -------
     DataFrame
         Columns about (one of the five assumptions, or data, sampler, model, agreement), check,
-        value, verdict (ok, caution or problem), advice (empty where ok); problems first.
+        value, verdict (ok, caution or problem), advice (empty if ok); problems first.
 
     Examples
     --------
@@ -61,12 +61,12 @@ def diagnose(comparison: Comparison) -> pd.DataFrame:
     >>> checks.columns.tolist()
     ['about', 'check', 'value', 'verdict', 'advice']
     """
-    found = [check for of in CHECKS for check in of(comparison)]
+    found = [check for checks in CHECKS for check in checks(comparison)]
     return check_table(sorted(found, key=lambda check: -check.verdict.severity))
 
 
 def lights(checks: pd.DataFrame) -> pd.DataFrame:
-    """Return the worst verdict on each of what `diagnose` checks: about, verdict, checks, worst."""
+    """Return the worst verdict on each subject, with columns about, verdict, checks, worst."""
     rows = []
     for about in Subject:
         part = checks[checks["about"] == about]

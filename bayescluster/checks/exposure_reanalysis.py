@@ -1,4 +1,4 @@
-"""One declared analysis again, with another graph or exposure mapping."""
+"""The declared analysis repeated with another graph or exposure mapping."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from ..frequentist.graph_estimators import expected_column, recentred_ols, with_
 from ..frequentist.ols import ols
 from ..spec.model_spec import ModelSpec
 
-#: Numbers that each effect has.
-FIGURES = ("estimate", "lower", "upper", "std_error")
+#: Values reported for each effect.
+VALUES = ("estimate", "lower", "upper", "std_error")
 
 
 @dataclass(frozen=True)
 class Reanalysed:
-    """What one graph and mapping give.
+    """Results for one graph and mapping.
 
     Parameters
     ----------
     effects : dict
-        `FIGURES` by (estimator, effect); empty where nothing is identified.
+        `VALUES` by (estimator, effect); empty if nothing is identified.
     users : int
-        Untreated users exposed.
+        Number of exposed untreated users.
     dose : dict of str to float
-        Mean exposure of exposed users that each effect is of.
+        Mean exposure of the exposed users, by effect.
     note : str
-        Why nothing is identified, or what the estimators warned of.
+        Why nothing is identified, or the warnings of the estimators.
     """
 
     effects: dict[tuple[str, str], Floats]
@@ -48,7 +48,7 @@ class Reanalysed:
 
 @dataclass(frozen=True, eq=False)
 class Reanalysis:
-    """The declared analysis, in which only the exposure changes.
+    """The declared analysis, prepared for repeats with another exposure.
 
     Parameters
     ----------
@@ -57,9 +57,9 @@ class Reanalysis:
     exp : Experiment
         Its experiment, with the expected exposure among the covariates.
     X, y : ndarray, shape (n, p) and (n,)
-        Regressors and outcome, NaN where unused.
+        Regressors and outcome, NaN if unused.
     draws, seed : int
-        Of probabilities without a closed form.
+        Number and seed of the assignments drawn for probabilities without a closed form.
     """
 
     declared: Exposure
@@ -71,7 +71,7 @@ class Reanalysis:
 
     @classmethod
     def of(cls, declared: Exposure, draws: int, seed: int) -> Reanalysis:
-        """Read the users' rows once; raise where the declared analysis itself is impossible."""
+        """Read the users' rows once; raise if the declared analysis itself is impossible."""
         exp = with_expected(declared.experiment())
         recentred_ols(exp)
         return cls(declared, exp, exp.regressors(), exp.outcomes(), draws, seed)
@@ -111,7 +111,7 @@ class Reanalysis:
         return Reanalysed(effects, users, dose, "; ".join({str(w.message) for w in caught}))
 
     def _moments(self, exposure: Exposure, used: Booleans) -> ClusterMoments:
-        """Compress the users with the regressors that exposure decides replaced."""
+        """Return moments of the users, with the columns that depend on exposure replaced."""
         known = self.exp.moments()
         columns = {
             "spillover": exposure.spillover,
@@ -135,12 +135,12 @@ class Reanalysis:
 def _estimates(
     moments: ClusterMoments, spec: ModelSpec
 ) -> Iterator[tuple[tuple[str, str], Floats]]:
-    """Yield `FIGURES` of each estimator and effect."""
+    """Yield `VALUES` of each estimator and effect."""
     found = ols(moments, "CR2", ci_prob=spec.report.ci_prob)
     for name in spec.design.effects:
         at = found.terms.index(name)
-        figures = [found.estimate[at], *found.ci[at], found.std_error[at]]
-        yield ("recentred OLS, CR2", name), np.array(figures)
+        values = [found.estimate[at], *found.ci[at], found.std_error[at]]
+        yield ("recentred OLS, CR2", name), np.array(values)
     if is_integrable(spec):
         table = exact_posterior(Experiment.from_moments(moments, spec)).to_dataframe()
         table = table.set_index("parameter")[["mean", "ci_lower", "ci_upper", "sd"]]
@@ -149,7 +149,7 @@ def _estimates(
 
 
 def thinned(collaborators: Collaborators, keep: float, rng: np.random.Generator) -> Collaborators:
-    """Return the graph after random loss of ties, each user's side on its own.
+    """Return the graph with ties dropped at random, each user's side separately.
 
     Parameters
     ----------

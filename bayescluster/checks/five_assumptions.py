@@ -1,4 +1,4 @@
-"""The five assumptions of a cluster-randomised experiment with spillover, as data."""
+"""The five assumptions of a cluster-randomised experiment with spillover, and their checks."""
 
 from __future__ import annotations
 
@@ -20,43 +20,41 @@ if TYPE_CHECKING:
     import xarray as xr
 
 
-#: What each of the five assumptions says, in the order of the report.
+#: Statement of each assumption, in the order of the report.
 ASSUMPTIONS = {
-    Subject.ASSIGNMENT: "The arms differ by chance alone: whole clusters were assigned at random.",
-    Subject.INTERFERENCE: (
-        "What reaches a user from other clusters is the modelled spillover, and nothing else."
-    ),
+    Subject.ASSIGNMENT: "The arms differ only by chance: whole clusters were assigned at random.",
+    Subject.INTERFERENCE: ("Other clusters affect a user only through the modelled spillover."),
     Subject.SUTVA: (
-        "There is one treatment: it is the same in every treated cluster, and so is the absence of "
-        "it in the others."
+        "There is one version of the treatment, the same in every treated cluster, and one version "
+        "of its absence in the others."
     ),
     Subject.EXCHANGEABILITY: (
-        "Before treatment, nothing that is not in the model tells one cluster from another: their "
-        "levels scatter around one mean, like draws from one normal distribution."
+        "Before treatment, clusters differ only by what is in the model and by chance: their "
+        "levels vary around one mean, like draws from one normal distribution."
     ),
-    Subject.CLUSTERS: "There are clusters enough, and none so large that it decides alone.",
+    Subject.CLUSTERS: "There are enough clusters, and no single one decides the result.",
 }
-#: p-values below these are a reason for caution, and a problem.
+#: p-values below these mean caution, and a problem.
 CAUTION, PROBLEM = 0.05, 0.001
 
 
 @dataclass(frozen=True, eq=False)
 class ClusterLevels(Tidy):
-    """Levels of the clusters before treatment, as the posterior has them.
+    """Posterior levels of the clusters before treatment.
 
     Parameters
     ----------
     table : DataFrame
-        A row a cluster: cluster, n_units, arm, intercept (posterior mean), ci_lower, ci_upper,
+        One row per cluster: cluster, n_units, arm, intercept (posterior mean), ci_lower, ci_upper,
         deviation (from its arm's mean, in standard deviations over all clusters).
     sd_treated, sd_control : float
         Standard deviation of the intercepts' posterior means in each arm.
     spread_p_value : float
-        Share of assignments whose arms differ at least as much in spread.
+        Share of assignments in which the spread of the arms differs at least as much.
     size_correlation, size_p_value : float
         Spearman correlation of intercept and cluster size (within arms), and its p-value.
     largest, largest_p_value : float
-        Largest absolute deviation, and the probability of one as large among as many normal draws.
+        Largest absolute deviation, and the probability that as many normal draws exceed it.
     """
 
     table: pd.DataFrame
@@ -85,12 +83,12 @@ def cluster_levels(
     posterior : DataTree
         The result of :func:`fit` or :func:`fit_exact`.
     draws, seed : int
-        Of the assignments for the test of spread (permutations where single units were treated).
+        Number and seed of assignments in the test of spread (permutations for single units).
 
     Notes
     -----
     The test of spread re-assigns the intercepts' deviations from their arm's mean and compares
-    |log(variance ratio)|. It is approximate, since the deviations are estimated.
+    |log(variance ratio)|. It is approximate, because the deviations are estimated.
     """
     from scipy import stats
 
@@ -151,9 +149,9 @@ def _spread_p_value(exp: Experiment, deviation: Floats, draws: int, seed: int) -
 
 
 def balance_of(exp: Experiment) -> Balance | None:
-    """Return the balance of the arms, or None where the design has no assignment to compare with.
+    """Return the balance of the arms, or None if there is no mechanism to test against.
 
-    That is where single units were treated, or the mechanism cannot have made the assignment.
+    This is so if single units were treated, or the mechanism cannot have made the assignment.
     """
     try:
         return balance(exp)
@@ -168,9 +166,9 @@ def assignment_rows(found: Balance | None) -> Iterator[Check]:
             Subject.ASSIGNMENT,
             "balance of the arms",
             "not tested: the specification does not say how whole clusters were assigned, or the "
-            "data contradict what it says",
+            "data contradict it",
             Verdict.CAUTION,
-            "name the mechanism that was used, so that the arms can be compared with what it makes",
+            "specify the mechanism that was used, so that the arms can be compared with its draws",
         )
         return
     worst = found.table.loc[found.table["difference"].abs().idxmax()]
@@ -180,34 +178,34 @@ def assignment_rows(found: Balance | None) -> Iterator[Check]:
         f"omnibus p = {number(found.p_value)}; largest standardised difference "
         f"{worst['difference']:+.2f} ({worst['covariate']})",
         found.verdict,
-        "so unequal arms are rare by chance: ask how the assignment was made, and whether clusters "
-        "left after it; adjust for what differs",
+        "arms this unequal are rare by chance: find out how clusters were assigned, and whether "
+        "any left afterwards; adjust for what differs",
     )
 
 
 def interference_rows(exp: Experiment, spillover: pd.Series | None) -> Iterator[Check]:
-    """Say what is known of interference: the effect, where it is modelled, and from what."""
+    """Report the spillover effect, if modelled, and the source of its exposure."""
     if spillover is None:
         yield Check(
             Subject.INTERFERENCE,
             "spillover between clusters",
             "not modelled: the specification names no spillover column"
-            + " (spillover within clusters is)" * ("within_spillover" in exp.spec.design.effects),
+            + " (only spillover within clusters)" * ("within_spillover" in exp.spec.design.effects),
             Verdict.CAUTION,
             "if users of different clusters work together, control users are partly treated and "
-            "the effect is understated; bring their exposure, or a collaboration graph",
+            "the effect is understated; add an exposure column or a collaboration graph",
         )
         return
     low, high = spillover["ci_lower"], spillover["ci_upper"]
-    known = exp.exposure is not None
+    from_graph = exp.exposure is not None
     yield Check(
         Subject.INTERFERENCE,
         "spillover between clusters",
         f"effect {number(spillover['mean'])} ({number(low)} to {number(high)}) on exposed control "
-        f"users; exposure {'from the collaboration graph' if known else 'as the data have it'}",
-        judged(known),
-        "exposure that users choose (opting in, collaborating more) is no exposure of the design: "
-        "the effect is an association unless it follows from a graph that was there before",
+        f"users; exposure from {'the collaboration graph' if from_graph else 'a data column'}",
+        judged(from_graph),
+        "exposure that users choose (opting in, collaborating more) is not randomised: the effect "
+        "is only an association unless exposure comes from a graph recorded before treatment",
     )
 
 
@@ -221,13 +219,13 @@ def spread_rows(exp: Experiment, found: ClusterLevels) -> Iterator[Check]:
         f"SD {number(found.sd_treated)} treated, {number(found.sd_control)} control (p = "
         f"{number(p)})",
         judged(not p < CAUTION or by_arm, p >= PROBLEM),
-        "treated clusters scatter differently: the treatment's effect may vary between them "
-        "(adoption, versions); let between_sd differ by arm, and look for what tells them apart",
+        "treated clusters vary more or less than control clusters: the effect may differ between "
+        "them (adoption, versions); let between_sd differ by arm, and look for the cause",
     )
 
 
 def level_rows(found: ClusterLevels) -> Iterator[Check]:
-    """Judge outlying clusters, and levels that go with size."""
+    """Judge outlying clusters, and the correlation of levels with size."""
     p = found.largest_p_value
     far = found.table.loc[found.table["deviation"].abs().idxmax()]
     yield Check(
@@ -246,6 +244,6 @@ def level_rows(found: ClusterLevels) -> Iterator[Check]:
         "levels and cluster sizes",
         f"rank correlation {found.size_correlation:+.2f} (p = {number(p)})",
         judged(p >= CAUTION),
-        "large clusters have other levels: the mean over users and the mean over clusters are then "
-        "different questions; add a covariate that size stands for",
+        "levels change with cluster size, so the mean over users and the mean over clusters are "
+        "different questions; add a covariate that explains the difference",
     )

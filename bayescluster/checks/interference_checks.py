@@ -1,4 +1,4 @@
-"""Checks of interference: what spillover is modelled, and who could have been exposed."""
+"""Checks of interference: the modelled spillover, and who could have been exposed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .five_assumptions import interference_rows
 
 
 def interference_checks(comparison: Comparison) -> Iterator[Check]:
-    """Check what is known of spillover, and who could have been exposed."""
+    """Check the modelled spillover and, with a graph, who could have been exposed."""
     exp, modelled = comparison.experiment, comparison.estimands.set_index("estimand")
     spillover = modelled.loc["spillover"] if exp.has_spillover else None
     yield from interference_rows(exp, spillover)
     if exp.exposure is not None and exp.spec.exposure is not None:
         yield from _positivity(exp, exposure_of(exp), exp.spec.exposure.expected)
-        yield from _set_apart(exp, exposure_of(exp))
+        yield from _users_in_contrasts(exp, exposure_of(exp))
 
 
 def _positivity(exp: Experiment, exposure: Exposure, expected: str) -> Iterator[Check]:
@@ -37,8 +37,8 @@ def _positivity(exp: Experiment, exposure: Exposure, expected: str) -> Iterator[
         yield replace(check, value=value, verdict=Verdict.OK if adjusted else check.verdict)
 
 
-def _set_apart(exp: Experiment, exposure: Exposure) -> Iterator[Check]:
-    """Say how many users the weighted contrasts are averages over, and how many are set apart."""
+def _users_in_contrasts(exp: Experiment, exposure: Exposure) -> Iterator[Check]:
+    """Report how many users each weighted contrast averages over."""
     seen = np.isfinite(exp.outcomes())
     for term in ("direct",) if exposure.mapping.is_dose else ("direct", "spillover"):
         one, other = CONTRASTS[term]
@@ -46,9 +46,9 @@ def _set_apart(exp: Experiment, exposure: Exposure) -> Iterator[Check]:
         inside = int(((lowest > 0) & (lowest >= MIN_PROBABILITY)).sum())
         yield Check(
             Subject.INTERFERENCE,
-            f"users whom the weighted contrast is of: {term}",
-            f"{inside:,} of {len(lowest):,}; {len(lowest) - inside:,} set apart, one of whose "
-            f"conditions has a probability below {MIN_PROBABILITY:g}",
+            f"users in the weighted contrast: {term}",
+            f"{inside:,} of {len(lowest):,}; {len(lowest) - inside:,} left out because one of "
+            f"their conditions has a probability below {MIN_PROBABILITY:g}",
             judged(inside >= 0.5 * len(lowest), inside > 0),
-            "Hajek and Horvitz-Thompson contrasts are of those users only: say so beside them",
+            "Hajek and Horvitz-Thompson contrasts describe only these users: say so in the report",
         )

@@ -20,7 +20,7 @@ MAX_MONTE_CARLO_ERRORS = 4.0
 
 
 def sampling_checks(comparison: Comparison) -> Iterator[Check]:
-    """Check the sampler, by its own records and against the integral."""
+    """Check the sampler's diagnostics, and its means against integration."""
     yield from sampler_checks(convergence(comparison.posterior))
     yield from _integration(comparison)
 
@@ -38,23 +38,23 @@ def _integration(comparison: Comparison) -> Iterator[Check]:
     name = max(errors, key=lambda effect: errors[effect])
     yield Check(
         Subject.SAMPLER,
-        "sampler v. integration",
+        "sampler vs integration",
         f"{errors[name]:.1f} Monte Carlo standard errors apart at most ({name})",
         judged(errors[name] <= MAX_MONTE_CARLO_ERRORS, False),
-        "the sampler and the integral of the same posterior disagree: take more draws, and believe "
-        "the integral",
+        "sampling and integration of the same posterior disagree: take more draws, and rely on "
+        "integration",
     )
 
 
 def model_checks(comparison: Comparison) -> Iterator[Check]:
-    """Ask whether the model could have made the data, and what its priors have to say."""
+    """Check whether the model fits the data, and how much its priors matter."""
     exp, posterior = comparison.experiment, comparison.posterior
     found = _worst(posterior_predictive_check(exp, posterior).to_dataframe(), "tail_prob")
     yield Check(
         Subject.MODEL,
         "posterior predictive check",
-        f"most surprising: {found['statistic']}, {number(found['observed'])} where "
-        f"{number(found['ci_lower'])} to {number(found['ci_upper'])} is expected",
+        f"most surprising: {found['statistic']}, observed {number(found['observed'])}, expected "
+        f"{number(found['ci_lower'])} to {number(found['ci_upper'])}",
         Verdict(found["verdict"]),
         str(found["advice"]),
     )
@@ -65,8 +65,8 @@ def model_checks(comparison: Comparison) -> Iterator[Check]:
         "leave one cluster out (largest Pareto k)",
         f"k = {found['pareto_k']:.2f} ({found['cluster']})",
         Verdict(found["verdict"]),
-        "that cluster alone moves the posterior: the model expects too little variation, and the "
-        "comparison of models by LOO is not to be trusted",
+        "that cluster alone changes the posterior: the model expects too little variation, and "
+        "comparing models by LOO is unreliable",
     )
     table = power_scaling(exp, posterior).to_dataframe()
     found = _worst(table[table["parameter"].isin(comparison.effects)], "prior", largest=True)
@@ -81,7 +81,7 @@ def model_checks(comparison: Comparison) -> Iterator[Check]:
 
 
 def _worst(table: pd.DataFrame, by: str, largest: bool = False) -> pd.Series:
-    """Return the row with the worst verdict, among equals the smallest (largest) value."""
+    """Return the row with the worst verdict; ties go to the smallest (or largest) value."""
     rank = [-Verdict(verdict).severity for verdict in table["verdict"]]
     value = -table[by].to_numpy() if largest else table[by].to_numpy()
     return table.iloc[np.lexsort((value, rank))[0]]
@@ -92,7 +92,7 @@ def agreement_checks(comparison: Comparison) -> Iterator[Check]:
     for row in comparison.agreement.itertuples():
         yield Check(
             Subject.AGREEMENT,
-            f"posterior v. bootstrap: {row.term}",
+            f"posterior vs bootstrap: {row.term}",
             f"width ratio {row.width_ratio:.2f}, overlap {row.overlap:.0%}",
             judged(row.agree),
             str(row.conclusion),

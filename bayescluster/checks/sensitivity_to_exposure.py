@@ -1,4 +1,4 @@
-"""How the effects depend on the exposure mapping, and on ties that the graph lacks."""
+"""Sensitivity of the effects to the exposure mapping and to missing ties."""
 
 from __future__ import annotations
 
@@ -16,49 +16,39 @@ from .._support.doors import draw
 from ..assignment.mechanisms import Mechanism
 from ..exposure.collaborators import Collaborators
 from ..exposure.expose import Exposure, expose
-from ..exposure.mappings import (
-    AtLeast,
-    ExposureMapping,
-    ShareAbove,
-    TreatedShare,
-)
+from ..exposure.mappings import AtLeast, ExposureMapping, ShareAbove, TreatedShare
 from ..spec.model_spec import ModelSpec
-from .exposure_reanalysis import (
-    FIGURES,
-    Reanalysed,
-    Reanalysis,
-    thinned,
-)
+from .exposure_reanalysis import VALUES, Reanalysed, Reanalysis, thinned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-#: Shift, in standard errors of the declared estimate, above which it is remarked ...
+#: Shift, in standard errors of the declared estimate, that calls for caution ...
 MAX_SHIFT = 1.0
-#: ... and above which the assumption decides the answer.
+#: ... and above which the choice decides the result.
 DECISIVE_SHIFT = 2.0
-#: Standard error, in declared ones, above which an assumption is too imprecise to tell a shift.
+#: Ratio to the declared standard error above which an estimate is too imprecise to show a shift.
 IMPRECISE = 2.0
-#: Shares that must be exceeded, among the mappings tried by default.
+#: Thresholds of the share mappings tried by default.
 THRESHOLDS = (0.25, 0.5)
 
 
 @dataclass(frozen=True, eq=False)
 class ExposureSensitivity(Tidy):
-    """The effects under other exposure mappings than the declared one, and with ties lost.
+    """Effects under other exposure mappings than the declared one, and with fewer ties.
 
     Parameters
     ----------
     table : DataFrame
-        A row an assumption, effect and estimator, the declared mapping first: assumption, kind
-        (declared, hops, mapping, lost ties), effect, estimator, estimate, lower, upper (interval of
-        the specification's level), lowest, highest (estimates over repeats; the estimate itself
-        without), users_exposed (untreated, used by the estimator), mean_dose (of exposed users; 1
-        unless exposure is a share), shift, verdict (ok, caution, problem), advice. Of lost ties
-        estimate, lower, upper, users_exposed and mean_dose are means over repeats. `shift` is how
-        far the effect at its mean dose lies from the declared one, in the latter's standard errors.
-        An assumption under which effects are not identified has NaN, and the reason for advice.
+        One row per assumption, effect and estimator, the declared mapping first: assumption, kind
+        (declared, hops, mapping, lost ties), effect, estimator, estimate, lower, upper (interval at
+        the specification's level), lowest, highest (range of estimates over repeats),
+        users_exposed (untreated, used by the estimator), mean_dose (of exposed users; 1 unless
+        exposure is a share), shift, verdict (ok, caution, problem), advice. For lost ties,
+        estimate, lower, upper, users_exposed and mean_dose are means over repeats. `shift` is the
+        difference between the effects at their mean doses, in declared standard errors. If an
+        assumption identifies no effect, its values are NaN and its advice gives the reason.
     ci_prob : float
         Probability of the intervals.
     repeats : int
@@ -71,7 +61,7 @@ class ExposureSensitivity(Tidy):
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of the verdicts."""
+        """The worst verdict in the table."""
         return worst(self.table["verdict"])
 
     def to_dataframe(self) -> pd.DataFrame:
@@ -99,47 +89,47 @@ def exposure_sensitivity(
 ) -> ExposureSensitivity:
     """Estimate the effects under other mappings, and on graphs that have lost ties.
 
-    The effects are those of the recentred regression with CR2, and of the posterior with the
-    expected exposure where it is an integral (gaussian and lognormal outcomes).
+    Estimators are the recentred regression with CR2 and, for gaussian and lognormal outcomes, the
+    integrated posterior with the expected exposure as a covariate.
 
     Parameters
     ----------
     edges, users, spec, mapping, mechanism
-        See :func:`expose`: the declared analysis. Edges and users are read once.
+        The declared analysis; see :func:`expose`. Edges and users are read once.
     mappings : mapping of str to ExposureMapping, or sequence of ExposureMapping, optional
         Other mappings, by name; by default at least 1, 2 and 3 collaborators, the weighted share (a
-        dose), and a share above 0.25 and above 0.5 (of a mapping within clusters: none).
+        dose), and a share above 0.25 and above 0.5 (none if the declared mapping is within
+        clusters).
     hops : sequence of {1, 2}
-        Reaches at which to try the declared mapping.
+        Numbers of hops at which to try the declared mapping.
     keep : sequence of float
-        Shares of ties that are kept, in (0, 1]: each tie is lost at random.
+        Shares of ties to keep, in (0, 1]; the others are dropped at random.
     repeats : int
         Graphs drawn for each share.
     draws : int
         Assignments drawn for the probabilities of mappings without a closed form.
     seed : int
-        Of the draws and of the ties that are lost.
+        Seed of the draws and of the ties that are dropped.
 
     Returns
     -------
     ExposureSensitivity
-        Rows with verdict and advice; an assumption under which nothing is identified is a row that
-        says so.
+        Rows with verdict and advice.
 
     Raises
     ------
     DataError
-        Where the declared analysis itself is impossible, see :func:`expose` and
+        If the declared analysis itself is impossible; see :func:`expose` and
         :func:`recentred_ols`.
 
     Notes
     -----
-    A graph is never complete. What losing a further part of the ties does to an estimate shows the
-    direction, and roughly the size, of what the ties that are missing already did: untreated users
-    who are exposed count as unexposed. Each user's side of a tie is thinned on its own, binomially
-    by unit of assignment with the weights in proportion, so that a tie seen from both ends may
-    survive at one of them; over two hops it is the collaborators within reach that are lost, not
-    the ties on the way. The probabilities of exposure are those of the thinned graph.
+    A graph is never complete: some exposed untreated users count as unexposed. The change of an
+    estimate when further ties are dropped shows the direction, and roughly the size, of the bias
+    from ties that are already missing. Each user's side of a tie is thinned separately, binomially
+    by unit of assignment with weights in proportion, so a tie may survive at one end only. Over
+    two hops, collaborators within reach are dropped, not the ties between. The probabilities of
+    exposure are those of the thinned graph.
 
     Examples
     --------
@@ -180,7 +170,7 @@ def _check(keep: Sequence[float], repeats: int, hops: Sequence[int]) -> None:
 
 
 def _generators(seed: int, keep: float, repeats: int) -> Iterator[np.random.Generator]:
-    """Yield a generator a repeat, the same whatever other shares are asked for."""
+    """Yield one generator per repeat, independent of the other shares."""
     for repeat in range(repeats):
         yield np.random.default_rng([seed, round(keep * 1e9), repeat])
 
@@ -204,7 +194,7 @@ def _mappings(
 def _assumptions(
     declared: Exposure, others: Mapping[str, ExposureMapping], hops: Sequence[int]
 ) -> Iterator[tuple[str, str, Collaborators, ExposureMapping]]:
-    """Yield name, kind, graph and mapping of each assumption but lost ties."""
+    """Yield name, kind, graph and mapping of each assumption except lost ties."""
     graph = declared.graph
     assert graph is not None
     for reach in dict.fromkeys(hops):
@@ -218,14 +208,14 @@ def _assumptions(
 def _rows(
     name: str, kind: str, found: list[Reanalysed], base: Reanalysed
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row an effect and estimator of one assumption, averaged over repeats."""
+    """Yield one row per effect and estimator for one assumption, averaged over repeats."""
     good = [one for one in found if one.effects]
     users = float(np.mean([one.users for one in good or found]))
     for (estimator, effect), declared in base.effects.items():
         values = np.array([one.effects[estimator, effect] for one in good]).reshape(-1, 4)
         doses = np.array([one.dose.get(effect, 1.0) for one in good])
         dose = base.dose.get(effect, 1.0)
-        figures = values.mean(axis=0) if len(good) else np.full(4, np.nan)
+        means = values.mean(axis=0) if len(good) else np.full(4, np.nan)
         shift = np.nan
         if len(good):
             moved = float((values[:, 0] * doses).mean()) - declared[0] * dose
@@ -235,14 +225,14 @@ def _rows(
             "kind": kind,
             "effect": effect,
             "estimator": estimator,
-            **dict(zip(FIGURES[:3], figures.tolist(), strict=False)),
+            **dict(zip(VALUES[:3], means.tolist(), strict=False)),
             "lowest": float(values[:, 0].min()) if len(good) else np.nan,
             "highest": float(values[:, 0].max()) if len(good) else np.nan,
             "users_exposed": users,
             "mean_dose": float(doses.mean()) if len(good) else np.nan,
             "shift": shift,
         }
-        size = float(figures[3] * np.mean(doses)) / float(declared[3] * dose) if good else np.nan
+        size = float(means[3] * np.mean(doses)) / float(declared[3] * dose) if good else np.nan
         yield row | _verdict(row, declared, found, size)
 
 
@@ -259,21 +249,21 @@ def _verdict(
     shift, was = row["shift"], _side(*declared[1:3])
     now = _side(row["lower"], row["upper"])
     said = (
-        f"the {row['effect']} effect is {number(row['estimate'], declared[3])}, declared "
-        f"{number(declared[0], declared[3])}, {shift:+.2f} of its standard errors away"
+        f"the {row['effect']} effect is {number(row['estimate'], declared[3])}, not the declared "
+        f"{number(declared[0], declared[3])}, a shift of {shift:+.2f} declared standard errors"
     )
-    lost = f"{failed} of {len(found)} repeats are not identified; " * bool(failed)
+    lost = f"{failed} of {len(found)} repeats identify no effect; " * bool(failed)
     if error_ratio > IMPRECISE and abs(shift) <= 2 * error_ratio:
-        said += f", but its own standard error is {error_ratio:.1f} times that: it says little"
+        said += f", too imprecise: its standard error is {error_ratio:.1f} times the declared one"
         return {"verdict": "caution", "advice": lost + said}
     verdict = _by_shift(shift, was, now)
     if verdict == "ok":
         advice = lost + "".join(notes[:1])
         return {"verdict": "caution" if advice else "ok", "advice": advice}
     if row["kind"] == "lost ties":
-        said += ": ties that are missing already may have moved it the same way; complete the graph"
+        said += ": ties that are already missing may have moved it the same way; complete the graph"
     else:
-        said += ": who counts as exposed matters; say why the declared mapping is the right one"
+        said += ": the definition of exposure matters; justify the declared mapping"
     if was != now:
         said += "; one interval excludes zero, the other does not: report both"
     return {"verdict": verdict, "advice": lost + said}
@@ -286,5 +276,5 @@ def _by_shift(shift: float, was: int, now: int) -> str:
 
 
 def _side(lower: float, upper: float) -> int:
-    """Return on which side of zero an interval lies; 0 where it holds zero."""
+    """Return 1 for an interval above zero, -1 for one below, 0 if it contains zero."""
     return int(lower > 0) - int(upper < 0)

@@ -1,4 +1,4 @@
-"""What to do: the expected losses of acting and of waiting."""
+"""Decisions: the expected losses of acting and of waiting."""
 
 from lazy_loader import attach_stub
 

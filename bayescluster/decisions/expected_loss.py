@@ -1,4 +1,4 @@
-"""What to do: expected losses of acting and of waiting, in the outcome's unit per user."""
+"""Decisions by expected loss: acting against waiting, in the outcome's unit per user."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats
-from .._support.display import (
-    Tidy,
-    number,
-    percent,
-    probability,
-)
+from .._support.display import Tidy, number, percent, probability
 from ..answers.estimands import Estimand, effect_named, estimand_draws
 from ..bayes.parameter_draws import check_posterior
 from ..data.experiment import Experiment
@@ -27,18 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Decision(Tidy):
-    """What each effect says about acting on it, by expected loss.
+    """Expected losses of acting and of not acting on each effect.
 
     Parameters
     ----------
     table : DataFrame
-        A row an effect: effect, mean, sd, threshold, direction, prob_beyond_threshold (on the side
-        that is sought), prob_in_rope, prob_below_rope, prob_above_rope (NaN without a ROPE),
+        One row per effect: effect, mean, sd, threshold, direction, prob_beyond_threshold (on the
+        desired side), prob_in_rope, prob_below_rope, prob_above_rope (NaN without a ROPE),
         loss_ship and loss_hold (expected loss per user of acting and of not acting, in the
-        outcome's unit), action (ship or hold: the smaller loss; empty for effects that cannot be
-        shipped by themselves, such as spillover), margin (by how much),
-        value_of_information (that of perfect information, the smaller loss), clear (whether the
-        probability reaches the specification's decision_prob), conclusion.
+        outcome's unit), action (ship or hold, by the smaller loss; empty for effects that cannot
+        be shipped by themselves, such as spillover), margin (difference of the losses),
+        value_of_information (of perfect information: the smaller loss), clear (whether the
+        probability or its complement reaches the specification's decision_prob), conclusion.
     report : ReportSpec
         Threshold, direction, ROPE and decision probability.
     """
@@ -52,45 +47,45 @@ class Decision(Tidy):
 
     @property
     def conclusions(self) -> list[str]:
-        """The conclusions in words, a sentence an item."""
+        """Conclusions, one sentence per effect."""
         return [str(text) for text in self.table["conclusion"]]
 
 
 def decide(
     exp: Experiment, tree: xr.DataTree, *, estimands: Mapping[str, Floats] | None = None
 ) -> Decision:
-    """Weigh acting on each effect against not acting, by their expected losses.
+    """Compare acting with not acting on each effect, by expected loss.
 
     Parameters
     ----------
     exp : Experiment
-        Data and specification, whose report section has threshold, direction and ROPE.
+        Data and specification; its report section sets threshold, direction and ROPE.
     tree : DataTree
         The result of :func:`fit` or :func:`fit_exact`.
     estimands : mapping of str to ndarray, optional
-        Draws of the effects on the outcome's scale, (S,) each; by default those of
-        :func:`estimand_draws` that are on the scale of the threshold.
+        Draws of each effect, shape (S,), by name; by default, those of :func:`estimand_draws` on
+        the scale of the threshold.
 
     Returns
     -------
     Decision
-        A row an effect.
+        One row per effect.
 
     Raises
     ------
     ValueError
-        Where the posterior is of another experiment.
+        If the posterior belongs to another experiment.
 
     Notes
     -----
-    With gain = effect - threshold (threshold - effect where a decrease is sought), acting loses
-    max(-gain, 0) and not acting max(gain, 0). Their difference is the mean gain, so that the
-    smaller expected loss is the sign of the mean's, while its size is what a perfect experiment
-    would be worth per user: the expected value of perfect information (Raiffa & Schlaifer 1961,
-    Applied Statistical Decision Theory, chapter 4). Draws give each loss with a Monte Carlo error
-    of its standard deviation over the square root of their effective number. Effects of the
-    lognormal family are differences of logarithms, and so are threshold and losses; hand over the
-    "difference of means" of :func:`estimand_draws` to decide in the outcome's unit.
+    With gain = effect - threshold (threshold - effect if a decrease is desired), acting loses
+    max(-gain, 0) and not acting max(gain, 0). Their expectations differ by the mean gain, so its
+    sign decides the action. The smaller expected loss is what a perfect experiment would be worth
+    per user: the expected value of perfect information (Raiffa & Schlaifer 1961, Applied
+    Statistical Decision Theory, chapter 4). The Monte Carlo error of each loss is its standard
+    deviation over the square root of the effective number of draws. For the lognormal family,
+    effects, threshold and losses are on the log scale; to decide in the outcome's unit, pass the
+    "difference of means" of :func:`estimand_draws` as `estimands`.
 
     Examples
     --------

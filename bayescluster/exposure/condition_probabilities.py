@@ -109,7 +109,8 @@ def exposure_probabilities(
     mechanism : Mechanism
         How the units were assigned, in the order of the graph's units (labels sorted).
     method : {"auto", "closed form", "enumeration", "simulation"}
-        ``auto`` takes the first that is available: closed forms for "at least k" and for shares (their mean, and the probability of any) under mechanisms whose clusters are
+        ``auto`` takes the first that is available: closed forms for "at least k" and for shares
+        (their mean, and the probability of any) under mechanisms whose clusters are
         exchangeable within independent blocks (complete, stratified, paired, coin flips);
         enumeration of up to 20,000 assignments; draws.
     draws, seed : int

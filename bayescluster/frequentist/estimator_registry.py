@@ -1,6 +1,6 @@
-"""The estimators that a comparison sets side by side, in the order of its table.
+"""The estimators of a comparison, in the order of its table.
 
-To add one, write its function in a file of this folder and give it an entry in `ESTIMATORS`.
+To add one, write its function in a file of this folder and add an entry to `ESTIMATORS`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from .randomization import randomization_test
 from .standard_estimators import cluster_wls, naive_ols, two_exposure
 from .wild_cluster_bootstrap import wild_bootstrap
 
-#: A contrast of conditions is per exposed user, whatever the dose.
+#: Why contrasts of conditions do not estimate spillover from a dose.
 DOSE = (
-    "exposure is a dose: the contrast of any exposure with none is another effect than that per "
-    "unit of exposure"
+    "exposure is a dose: the contrast of exposed with unexposed users is not the effect per unit "
+    "of exposure"
 )
 
 
@@ -44,19 +44,19 @@ class Estimator:
     Parameters
     ----------
     method : Method
-        What it is called.
+        Its key and label.
     run : callable
-        ``(exp, seed=, ci_prob=)``, and ``effect=`` where it is run for each effect: its result,
-        whose table has the columns of :class:`bayescluster.frequentist.Estimates`. Raises
-        DataError where the design does not allow it.
+        Takes ``(exp, seed=, ci_prob=)``, and ``effect=`` if `each_effect`. Returns a result whose
+        table has the columns of :class:`bayescluster.frequentist.Estimates`. Raises DataError if
+        the design does not allow it.
     each_effect : bool
-        Whether it is run for each effect on its own.
+        Whether it runs once per effect.
     needs_graph : bool
-        Whether it needs exposure by a collaboration graph; without one it is not mentioned.
+        Whether it needs exposure from a collaboration graph; without one it is left out.
     required : bool
-        Whether a design that it does not allow is refused altogether.
+        Whether its DataError stops the comparison.
     not_for : callable
-        The effects of an experiment that it does not estimate, each with the reason.
+        Takes an experiment; returns the effects that it does not estimate, each with the reason.
     """
 
     method: Method
@@ -69,12 +69,12 @@ class Estimator:
 
 @dataclass(frozen=True, eq=False)
 class Estimated:
-    """What the registry's estimators give.
+    """Results of the registry's estimators.
 
     Parameters
     ----------
     results : dict
-        Results by method (of the last effect, where it is run for each).
+        Results by method (of the last effect, if there is one per effect).
     tables : list of DataFrame
         Their tables, in the order of the registry.
     skipped : tuple of Unusable
@@ -138,7 +138,7 @@ def run_all(exp: Experiment, seed: int) -> Estimated:
     exp : Experiment
         Data and specification.
     seed : int
-        Seed of those that draw.
+        Seed of the estimators that draw random numbers.
     """
     results: dict[Method, Any] = {}
     tables: list[pd.DataFrame] = []
@@ -167,7 +167,7 @@ def run_all(exp: Experiment, seed: int) -> Estimated:
 
 
 def _powerless(result: Tidy, level: float) -> str:
-    """Say why a test cannot reject at a level; empty where it can."""
+    """Return why a test cannot reject at a level; empty if it can."""
     if not isinstance(result, ResamplingTest) or result.smallest_p_value <= level:
         return ""
     return (

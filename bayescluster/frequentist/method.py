@@ -1,4 +1,4 @@
-"""The methods that estimate an effect, and why one of them may be of no use."""
+"""Records of the methods that estimate an effect, and of unusable ones."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Method:
     Parameters
     ----------
     key : str
-        Identifies it.
+        Identifier.
     label : str
-        Its name in tables and messages.
+        Name in tables and messages.
     """
 
     key: str
@@ -23,16 +23,16 @@ class Method:
 
 @dataclass(frozen=True)
 class Unusable:
-    """A method that a design does not allow, or by which it cannot reject.
+    """A method that a design does not allow, or that cannot reject in it.
 
     Parameters
     ----------
     method : Method
         The method.
     reason : str
-        Why.
+        Why it is unusable.
     effect : str, optional
-        The one effect that this holds for; None for all.
+        The only effect concerned; None for all.
     """
 
     method: Method
@@ -41,7 +41,7 @@ class Unusable:
 
     @property
     def label(self) -> str:
-        """The method, and the effect where it is one."""
+        """The method, with the effect if only one is concerned."""
         return self.method.label + (f" of {self.effect}" if self.effect else "")
 
 

@@ -1,1 +1,1 @@
-"""The report: words, plots and one self-contained HTML page."""
+"""The report: text, tables and plots, as HTML, Markdown or JSON."""

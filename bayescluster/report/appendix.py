@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def appendix_section(analysis: Analysis) -> Section:
-    """Return the section on data, specification and how to make the page again."""
+    """Return the section on data, specification and code that reproduces the page."""
     exp, spec = analysis.experiment, analysis.spec
     dropped = (
-        f"{exp.n_dropped:,} rows with missing values were dropped, as the specification asks, and "
-        f"with them {exp.n_clusters_dropped:,} whole clusters."
+        f"{exp.n_dropped:,} rows with missing values were dropped, as specified, including "
+        f"{exp.n_clusters_dropped:,} whole clusters."
         if spec.outcome.missing == "drop"
         else "No row was dropped: the specification refuses missing values."
     )
@@ -60,7 +60,7 @@ def reproduce(analysis: Analysis) -> str:
     else:
         made, data = "Experiment.from_moments(data, spec", "..."
     edges = "edges.parquet" if exp.exposure is not None else ""
-    if "sampling" in attrs:  # drawn by integration, not by the sampler
+    if "sampling" in attrs:  # drawn by integration
         graph = f'data = bc.expose("{edges}", data, spec)\n' if edges else ""
         steps = f"""{graph}exp = bc.{made})
 posterior = bc.fit_exact(exp, draws={sizes["draw"] * sizes["chain"]}, seed={attrs["seed"]})

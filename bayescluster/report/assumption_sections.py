@@ -1,4 +1,4 @@
-"""The section on the five assumptions: each with its statement, its checks and what shows it."""
+"""The section on the five assumptions: statement, checks and plots of each."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def _assignment(analysis: Analysis) -> list[Part]:
         Plot(
             "balance",
             found.plot,
-            "Standardised differences between the arms of every covariate; the table below has "
-            "them.",
+            "Standardised difference between the arms for every covariate; the table below has "
+            "the values.",
             "Differences of the arms' means of cluster means, in standard deviations.",
         ),
         Grid(
@@ -58,15 +58,15 @@ def _interference(analysis: Analysis) -> list[Part]:
             Plot(
                 "positivity",
                 positivity.plot,
-                "Probability of spillover by number of collaborators outside the own cluster, and "
+                "Probability of spillover by number of collaborators in other clusters, and "
                 "the share of untreated users who are exposed.",
-                "Dots with range: probability under the design. Crosses: what was observed.",
+                "Dots with range: probability under the design. Crosses: observed share.",
             ),
             Grid(
                 "contamination",
                 positivity.contamination.head(10),
                 ties,
-                "Which treated clusters reach which control clusters most: the first ten",
+                "Treated clusters with the most ties to a control cluster: the first ten",
             ),
         ]
     if not exp.has_spillover:
@@ -77,8 +77,8 @@ def _interference(analysis: Analysis) -> list[Part]:
             lambda: assumption_plots.reached(exp),
             "Mean outcome of every cluster against the mean exposure of its users, treated and "
             "control clusters in two colours; the spillover estimate is in the checks above.",
-            "Each dot is one cluster. Spillover as modelled lifts control clusters in proportion "
-            "to their exposure; what else reaches them does not show here.",
+            "Each dot is one cluster. Modelled spillover shifts control clusters in proportion to "
+            "their exposure; other interference is not visible here.",
         )
     ]
 
@@ -89,9 +89,9 @@ def _sutva(analysis: Analysis) -> list[Part]:
         Plot(
             "spread",
             lambda: assumption_plots.spread(levels),
-            f"Intercepts of both arms about their means: SD {number(levels.sd_treated)} treated, "
+            f"Intercepts of both arms around their means: SD {number(levels.sd_treated)} treated, "
             f"{number(levels.sd_control)} control.",
-            "Wider scatter of one arm says that treatment (or its absence) is not one thing.",
+            "A wider spread in one arm suggests that treatment (or its absence) has versions.",
         )
     ]
 
@@ -102,10 +102,10 @@ def _exchangeability(analysis: Analysis) -> list[Part]:
         Plot(
             "normality",
             lambda: assumption_plots.normality(levels),
-            "Intercepts against normal quantiles, near the line where they are alike; and against "
+            "Intercepts against normal quantiles, near the line if they are normal; and against "
             f"cluster size, rank correlation {levels.size_correlation:+.2f}.",
-            "Left: points on the line are like draws from one normal distribution. Right: no trend "
-            "where size says nothing of the level.",
+            "Left: draws from one normal distribution lie near the line. Right: there is no trend "
+            "if level and size are unrelated.",
         )
     ]
 
@@ -116,15 +116,15 @@ def _clusters(analysis: Analysis) -> list[Part]:
         Plot(
             "influence",
             lambda: assumption_plots.influence(exp, effects),
-            "Estimate of each effect without each cluster, against the cluster's share of what "
-            "identifies it; the checks name the most influential.",
-            "Each dot is one cluster. The further right it lies, the more rests on it; the further "
-            "from the others, the more the estimate changes without it.",
+            "Estimate of each effect without each cluster, against the cluster's share of the "
+            "identifying variation; the checks name the most influential.",
+            "Each dot is one cluster. Clusters further to the right identify more of the effect; "
+            "those further from the others change the estimate more when left out.",
         )
     ]
 
 
-#: What shows each assumption.
+#: Plots and tables for each assumption.
 EVIDENCE: dict[Subject, Callable[[Analysis], list[Part]]] = {
     Subject.ASSIGNMENT: _assignment,
     Subject.INTERFERENCE: _interference,

@@ -1,4 +1,4 @@
-"""The section on acting and rolling out."""
+"""The section on decision and rollout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def decision_section(analysis: Analysis) -> Section:
-    """Return the section on acting and rolling out."""
+    """Return the section on decision and rollout."""
     decision, rollout = analysis.decision, analysis.rollout
     logs = analysis.spec.family.log_outcome
     table = rollout.to_dataframe()
@@ -33,7 +33,7 @@ def decision_section(analysis: Analysis) -> Section:
             Plot(
                 "rollout",
                 rollout.plot,
-                "Change per user against the share treated, under each assumption on exposure; the "
+                "Change per user against the treated share, under each assumption on exposure; the "
                 "table below has the numbers.",
                 "Dotted: the experiment's own share. Beyond it the curves are extrapolations.",
             ),

@@ -23,7 +23,7 @@ from .model_sections import convergence_section, predictive_section, sensitivity
 if TYPE_CHECKING:
     from ..analysis.analysis import Analysis
 
-#: The sections, in the order of reading; a section is None where the design has nothing to show.
+#: The sections, in the order of the report; None if a design has nothing to show.
 SECTIONS: tuple[Callable[[Analysis], Section | None], ...] = (
     design_section,
     estimates_section,

@@ -1,4 +1,4 @@
-"""A report before it is a page: what is said, shown and tabulated, whatever the format."""
+"""Records of a report in any format: text, tables, plots and checks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..analysis.analysis import Analysis
 
 
-#: How each verdict is shown.
+#: Text of each verdict.
 MARKS = {Verdict.OK: "✓ ok", Verdict.CAUTION: "△ caution", Verdict.PROBLEM: "✗ problem"}
 
 
@@ -29,7 +29,7 @@ class Words:
     paragraphs : tuple of str
         Plain text; a renderer escapes it.
     soft : bool
-        Whether they are notes to what stands before.
+        Whether they are notes to the part before.
     """
 
     paragraphs: tuple[str, ...]
@@ -38,7 +38,7 @@ class Words:
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """A table; cells are raw, and rounded by the renderer alone.
+    """A table of raw values; only the renderer rounds them.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Grid:
     frame : DataFrame
         The numbers.
     headings : dict of str to str
-        Columns to show, in order, with their headings; columns that are empty are not shown.
+        Headings of the columns to show, in order; empty columns are not shown.
     caption : str
         What the table shows.
     """
@@ -59,23 +59,23 @@ class Grid:
 
     @property
     def shown(self) -> pd.DataFrame:
-        """The columns shown, by their own names."""
+        """The columns to show, under their own names."""
         present = [name for name in self.headings if name in self.frame]
         return self.frame[[name for name in present if not self.frame[name].isna().all()]]
 
 
 @dataclass(frozen=True, eq=False)
 class Plot:
-    """A figure, drawn when a renderer asks for it.
+    """A plot, drawn when a renderer asks for it.
 
     Parameters
     ----------
     key : str
-        Identifies the figure on the page.
+        Identifies the plot on the page.
     draw : callable
         Returns a matplotlib figure.
     alt : str
-        What it shows, for those who cannot see it.
+        Description for readers who cannot see it.
     caption : str
         How to read it.
     """
@@ -104,7 +104,7 @@ class Code:
 
 @dataclass(frozen=True)
 class Heading:
-    """A heading within a section, with the verdict on what follows, where there is one."""
+    """A heading within a section, with the verdict on what follows, if any."""
 
     text: str
     verdict: Verdict | None = None
@@ -124,9 +124,9 @@ class Section:
     title : str
         Its heading.
     parts : tuple
-        What is in it, in order.
+        Its contents, in order.
     verdict : Verdict, optional
-        The worst verdict on it, where there is one.
+        The worst verdict on it, if any.
     """
 
     key: str
@@ -142,21 +142,21 @@ class Document:
     Parameters
     ----------
     title, question : str
-        What it is about.
+        Title and question of the experiment.
     decision : str
         The answer in one sentence, with its probability.
     troubles : tuple of str
-        What must be known before the answer is believed: the checks that failed.
+        Failed checks, to be read before the answer.
     sentences : tuple of str
         The rest of the answer.
     effects : Grid, optional
-        Direct, spillover and rollout effect with their intervals.
+        Direct, spillover and rollout effects with intervals.
     lights : DataFrame, optional
         The worst verdict on each assumption; see :func:`bayescluster.checks.diagnose.lights`.
     facts : dict of str to str
-        What was analysed, in a few words each.
+        Facts about the data, such as the number of units.
     sections : tuple of Section
-        Everything that supports it.
+        Everything that supports the answer.
     """
 
     title: str

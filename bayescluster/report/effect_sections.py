@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 def design_section(analysis: Analysis) -> Section:
-    """Return the section on the design: who is in which arm and condition."""
+    """Return the section on the design: arms, cluster sizes and conditions."""
     exp = analysis.experiment
-    control = "control clusters" if exp.spec.design.level == "cluster" else "clusters without any"
+    control = "control clusters" if exp.spec.design.level == "cluster" else "untreated clusters"
     parts: list[Part] = [
         Plot(
             "schematic",
             lambda: assumption_plots.schematic(exp),
             f"Schematic: {int(exp.treated.sum()):,} clusters with treatment on the left, {control} "
             "on the right"
-            + ", their exposed users reached by shared work, the others not."
+            + ", whose exposed users share work with treated users."
             * exp.has_spillover,
             _who_reaches_whom(exp),
         ),
@@ -35,7 +35,7 @@ def design_section(analysis: Analysis) -> Section:
             "sizes",
             lambda: assumption_plots.sizes(exp),
             "Number of units of every cluster, by arm; the checks on cluster count have the range.",
-            "A dot a cluster.",
+            "Each dot is one cluster.",
         ),
     ]
     if exp.has_units:
@@ -61,22 +61,22 @@ def design_section(analysis: Analysis) -> Section:
 
 def _who_reaches_whom(exp: Experiment) -> str:
     effects = exp.spec.design.effects
-    nothing = "whom nothing reaches" if exp.has_spillover else "of the others"
-    direct = "treated users" + ", themselves not exposed," * ("interaction" in effects)
+    others = "who are not exposed" if exp.has_spillover else "of the other clusters"
+    direct = "treated users" + " who are not exposed" * ("interaction" in effects)
     return (
-        f"Who can reach whom. The direct effect compares {direct} with users {nothing}"
-        + "; spillover compares exposed control users with the same" * exp.has_spillover
+        f"Who can reach whom. The direct effect compares {direct} with users {others}"
+        + "; spillover compares exposed control users with the same users" * exp.has_spillover
         + "; interaction is what exposure adds for treated users beyond that"
         * ("interaction" in effects)
-        + "; spillover within clusters compares untreated teammates of treated users with them"
+        + "; spillover within clusters compares their untreated teammates with the same users"
         * ("within_spillover" in effects)
         + "."
-        + " Whatever passes between clusters is not modelled." * (not exp.has_spillover)
+        + " Spillover between clusters is not modelled." * (not exp.has_spillover)
     )
 
 
 def estimates_section(analysis: Analysis) -> Section:
-    """Return the section on every method and estimand."""
+    """Return the section on methods and estimands."""
     comparison, report = analysis.comparison, analysis.spec.report
     level = percent(report.ci_prob)
     threshold = f"the threshold {report.threshold:g}"
@@ -92,7 +92,7 @@ def estimates_section(analysis: Analysis) -> Section:
             Plot(
                 "forest",
                 comparison.plot,
-                f"Forest plot of every method's estimate and {level} interval, one panel an "
+                f"Forest plot of every method's estimate and {level} interval, one panel per "
                 "effect; the table below has the same numbers.",
                 f"Point estimates with {level} intervals; for the posterior, its mean and credible "
                 "interval. Dashed: no effect."
@@ -110,7 +110,7 @@ def estimates_section(analysis: Analysis) -> Section:
             Grid(
                 "definitions",
                 definitions,
-                {"estimand": "estimand", "definition": "what it is"},
+                {"estimand": "estimand", "definition": "definition"},
                 "What is estimated",
             ),
         ),
@@ -134,7 +134,7 @@ def bias_section(analysis: Analysis) -> Section | None:
 
 
 def agreement_section(analysis: Analysis) -> Section:
-    """Return the section on posterior against bootstrap."""
+    """Return the section that compares posterior and bootstrap."""
     comparison = analysis.comparison
     drawn = f"{len(comparison.bootstrap.draws):,}"
     _, verdict = checks_on(analysis, Subject.AGREEMENT)
@@ -146,7 +146,7 @@ def agreement_section(analysis: Analysis) -> Section:
             Plot(
                 "densities",
                 lambda: posterior_plots.densities(comparison),
-                "Posterior and bootstrap distribution of each effect over each other; the table "
+                "Posterior and bootstrap distributions of each effect, overlaid; the table "
                 "below compares their intervals.",
                 "Histograms of the draws; the bars below are the intervals.",
             ),
@@ -154,9 +154,9 @@ def agreement_section(analysis: Analysis) -> Section:
                 "quantiles",
                 lambda: posterior_plots.quantiles(comparison),
                 "Quantiles of the posterior against those of the bootstrap, near the diagonal "
-                "where the two agree.",
-                "Quantile against quantile, 0.5% to 99.5%. Above the line on the right, the "
-                "posterior has the longer upper tail.",
+                "if the two agree.",
+                "Quantile against quantile, 0.5% to 99.5%. Points above the line on the right mean "
+                "that the posterior has the longer upper tail.",
             ),
             Grid(
                 "agreement",
@@ -166,9 +166,9 @@ def agreement_section(analysis: Analysis) -> Section:
             ),
             Words(
                 (
-                    "Width ratio: posterior over bootstrap. Overlap: the part that the intervals "
-                    "share, over the part that either covers. Shift: difference of the centres in "
-                    "bootstrap standard errors.",
+                    "Width ratio: posterior over bootstrap. Overlap: intersection of the intervals "
+                    "over their joint range. Shift: difference of the centres in bootstrap "
+                    "standard errors.",
                 ),
                 soft=True,
             ),
@@ -189,9 +189,8 @@ def intercepts_section(analysis: Analysis) -> Section:
                 lambda: assumption_plots.caterpillar(analysis.cluster_levels),
                 f"Posterior mean and {level} credible interval of every cluster's intercept, in "
                 "order of size, treated and control clusters in two colours.",
-                f"Intercepts with {level} credible intervals, drawn towards the mean as far as "
-                "each cluster's own data are thin. Chance imbalance shows as one colour lying "
-                "higher.",
+                f"Intercepts with {level} credible intervals, shrunk towards the mean, more so for "
+                "clusters with less data. With chance imbalance, one colour lies higher.",
             ),
         ),
     )

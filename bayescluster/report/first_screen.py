@@ -1,6 +1,6 @@
-"""The first screen: the decision, the effects, the lights, and the answer in plain words.
+"""The first screen: the decision, the effects, the verdicts, and the answer in plain words.
 
-Every number in the words is read off the tables.
+Every number in the text comes from the tables.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def first_screen(analysis: Analysis) -> Document:
-    """Return the answer without the sections that support it, some of which refit the model."""
+    """Return the report without its sections, some of which refit the model."""
     failed = analysis.checks[analysis.checks["verdict"] == Verdict.PROBLEM]
     return Document(
         title=analysis.spec.title,
@@ -38,7 +38,7 @@ def first_screen(analysis: Analysis) -> Document:
 
 
 def headline(analysis: Analysis) -> Grid:
-    """Return direct, spillover and rollout effect with their intervals."""
+    """Return direct, spillover and rollout effects with their intervals."""
     table = analysis.comparison.estimands
     rollouts = [FULL_ROLLOUT.label, FULL_ROLLOUT_WITH_EXPOSURE.label]
     wanted = [*analysis.comparison.effects, *rollouts]
@@ -48,7 +48,7 @@ def headline(analysis: Analysis) -> Grid:
 
 
 def facts(analysis: Analysis) -> dict[str, str]:
-    """Return what was analysed, in a few words each."""
+    """Return facts about the data, by name."""
     exp, spec = analysis.experiment, analysis.spec
     treated = int(exp.treated.sum())
     found = {
@@ -64,7 +64,7 @@ def facts(analysis: Analysis) -> dict[str, str]:
 
 
 def decision(analysis: Analysis) -> str:
-    """Say in one sentence whether the direct effect clears the specification's threshold."""
+    """Return one sentence on whether the direct effect clears the threshold."""
     report = analysis.spec.report
     row = _estimand(analysis, "direct")
     above = row["prob_above_threshold"]
@@ -87,32 +87,30 @@ def decision(analysis: Analysis) -> str:
 
 
 def answer(analysis: Analysis) -> list[str]:
-    """Return the effects, the naive analysis's error and the agreement of methods, as sentences."""
+    """Return sentences on the effects, the naive analysis's error and the methods' agreement."""
     comparison = analysis.comparison
     sentences = []
     if analysis.spec.family.log_outcome:
         sentences.append(
             "Effects and threshold are differences of the mean logarithm of the outcome (0.01 is "
-            "about 1%); the table of estimands has them in the outcome's unit too."
+            "about 1%); the table of estimands also has them in the outcome's unit."
         )
     sentences += [_effect(name, _estimand(analysis, name)) for name in comparison.effects]
     if analysis.experiment.has_spillover:
         sentences.append(str(comparison.bias))
     sentences += comparison.agreement["conclusion"].tolist()
     read = [f"{effect}, {first.method.label}" for effect, first in comparison.recommended.items()]
-    sentences.append(
-        f"Beside the posterior, the interval to read first: for {'; for '.join(read)}."
-    )
+    sentences.append(f"Besides the posterior, read this interval first: for {'; for '.join(read)}.")
     return sentences
 
 
 def conclusions(analysis: Analysis) -> list[str]:
-    """Return the decision, the answer, and what failed, one sentence each."""
+    """Return the decision, the answer and the failed checks, as sentences."""
     failed = analysis.checks[analysis.checks["verdict"] == Verdict.PROBLEM]
     return [
         decision(analysis),
         *answer(analysis),
-        *(f"Take care: {row.check} is {row.value}; {row.advice}." for row in failed.itertuples()),
+        *(f"Problem with {row.check}: {row.value}; {row.advice}." for row in failed.itertuples()),
     ]
 
 

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: no network, only text, tables, SVG and a few lines of script."""
+"""The report as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 
 def render(analysis: Analysis) -> str:
-    """Return the page on an analysis as text; every value from the data is escaped."""
+    """Return the HTML page of an analysis; every value from the data is escaped."""
     return page([document(analysis)], percent(analysis.spec.report.ci_prob))
 
 
 def page(documents: list[Document], level: str, title: str = "") -> str:
-    """Return one page of one document, or of several under a common title."""
+    """Return one HTML page of one document, or of several under a common title."""
     template = _environment().get_template("page.html.j2")
     return template.render(documents=documents, level=level, title=title or documents[0].title)
 
 
 def card(analysis: Analysis) -> str:
-    """Return the first screen as HTML for a notebook's cell."""
+    """Return the first screen as HTML for a notebook."""
     template = _environment().get_template("first_screen.html.j2")
     return template.render(doc=first_screen(analysis))
 
@@ -58,12 +58,12 @@ def _source(name: str) -> str:
 
 
 def kind(part: Part) -> str:
-    """Return the name of a part's kind, for the template to choose by."""
+    """Return the name of a part's class, by which the template chooses a macro."""
     return type(part).__name__.lower()
 
 
 def svg(draw: Callable[[], Figure]) -> str:
-    """Draw a figure and return it as a data URI: SVG that keeps its text, in its own id space."""
+    """Return a plot as a data URI: SVG with selectable text and stable ids."""
     import matplotlib as mpl
     import matplotlib.pyplot as plt
 

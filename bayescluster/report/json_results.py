@@ -61,7 +61,7 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def plain(value: Any) -> Any:
-    """Return what JSON knows: infinities as text, NaN as None, labels of any type as text."""
+    """Return a value that JSON can hold: infinities and labels as text, NaN as None."""
     if isinstance(value, bool | np.bool_):
         return bool(value)
     if isinstance(value, int | np.integer):

@@ -1,4 +1,4 @@
-"""The report as Markdown: words and tables, for a pull request; figures stay on the page."""
+"""The report as Markdown for a pull request: text and tables, without plots."""
 
 from __future__ import annotations
 
@@ -7,16 +7,7 @@ from typing import TYPE_CHECKING
 
 from .._support.checks import Verdict
 from .document import document
-from .document_parts import (
-    MARKS,
-    Checks,
-    Code,
-    Grid,
-    Heading,
-    Part,
-    Section,
-    Words,
-)
+from .document_parts import MARKS, Checks, Code, Grid, Heading, Part, Section, Words
 from .table_entries import rows
 
 if TYPE_CHECKING:
@@ -90,7 +81,7 @@ def _lights(lights: pd.DataFrame) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """Return text in which nothing is Markdown, HTML or a mention of somebody."""
+    """Return text with Markdown, HTML and user mentions escaped."""
     text = re.sub(r"([\\`*_\[\]|<>#~$])", r"\\\1", text.replace("&", "&amp;"))
     text = text.replace("@", "@<!-- -->")
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""Sections on the sampler, on what the model expects, and on the priors."""
+"""Sections on the sampler, the predictions of the model, and the priors."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def convergence_section(analysis: Analysis) -> Section:
             "Rank plots of every parameter by chain; the R-hat column of the table above "
             "summarises them.",
             "Fractional ranks by chain, as the difference between observed and expected cumulative "
-            "distribution: chains that agree stay near zero, and points that do not are marked.",
+            "distribution. Chains that agree stay near zero; points that do not are marked.",
         ),
         Plot(
             "evolution",
             lambda: posterior_plots.evolution(posterior),
             "Effective sample size of every parameter as draws accumulate; the table above has the "
-            "last of each.",
-            "Bulk and tail ESS grow in proportion to the draws where the chains explore well.",
+            "final values.",
+            "Bulk and tail ESS grow in proportion to the draws if the chains explore well.",
         ),
     ]
     if sampled:
@@ -51,7 +51,7 @@ def convergence_section(analysis: Analysis) -> Section:
                 "energy",
                 lambda: posterior_plots.energy(posterior),
                 "Distributions of the marginal energy and of the energy transitions; they overlap "
-                "where the sampler explores freely.",
+                "if the sampler explores freely.",
                 "The closer the two distributions, the better the sampler moves between the tails "
                 "and the centre.",
             )
@@ -60,7 +60,7 @@ def convergence_section(analysis: Analysis) -> Section:
 
 
 def predictive_section(analysis: Analysis) -> Section:
-    """Return the section on what the model expects."""
+    """Return the section on posterior predictive checks and leave-one-out."""
     found = analysis.predictive
     _, verdict = checks_on(analysis, Subject.MODEL)
     return Section(
@@ -71,17 +71,17 @@ def predictive_section(analysis: Analysis) -> Section:
                 "predictive",
                 found.plot,
                 "Predicted distribution of each statistic with the observed value; the table below "
-                "has them.",
-                "Blue: what the fitted model expects of new data from the same design. Orange: "
-                "what was observed.",
+                "has the numbers.",
+                "Blue: predictions of the fitted model for new data from the same design. Orange: "
+                "observed value.",
             ),
             Grid("predictive", found.to_dataframe(), PREDICTIVE, "Posterior predictive checks"),
             Plot(
                 "pareto",
                 analysis.loo.plot,
                 "Pareto k of every cluster; the checks name the largest.",
-                "Leave one cluster out: a k above the line says that this cluster alone moves the "
-                "posterior.",
+                "Leave one cluster out: a k above the line means that this cluster alone changes "
+                "the posterior.",
             ),
         ),
         verdict,
@@ -89,7 +89,7 @@ def predictive_section(analysis: Analysis) -> Section:
 
 
 def sensitivity_section(analysis: Analysis) -> Section:
-    """Return the section on the priors."""
+    """Return the section on sensitivity to the priors."""
     found = analysis.prior_sensitivity
     return Section(
         "sensitivity",
@@ -98,7 +98,7 @@ def sensitivity_section(analysis: Analysis) -> Section:
             Plot(
                 "priors",
                 found.plot,
-                "Each effect's mean and interval under each set of priors; the table has them.",
+                "Each effect's mean and interval under each set of priors, as in the table.",
                 "Shaded: the interval under the declared priors.",
             ),
             Grid("priors", found.to_dataframe(), SENSITIVITY, "Refits under other priors"),
@@ -106,7 +106,7 @@ def sensitivity_section(analysis: Analysis) -> Section:
                 "power",
                 analysis.power_scaling.to_dataframe(),
                 POWER,
-                "Power scaling: how far the posterior moves with the weight of prior and data",
+                "Power scaling: how much the posterior changes with the weight of prior and data",
             ),
         ),
         found.verdict,

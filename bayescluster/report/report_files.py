@@ -1,4 +1,4 @@
-"""The report as a file: a page, Markdown for a pull request, or JSON for a pipeline."""
+"""The report as a file: HTML, Markdown or JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .markdown_page import to_markdown
 if TYPE_CHECKING:
     from ..analysis.analysis import Analysis
 
-#: What writes the report, by the ending of the file's name.
+#: Functions that render the report, by suffix of the file.
 FORMATS: dict[str, Callable[[Analysis], str]] = {
     ".html": render,
     ".md": to_markdown,
@@ -23,14 +23,14 @@ FORMATS: dict[str, Callable[[Analysis], str]] = {
 
 
 def write_report(analysis: Analysis, path: Path) -> Path:
-    """Write the report in the format that the file's name ends with.
+    """Write the report in the format of the file's suffix.
 
     Raises
     ------
     ValueError
-        Where it ends with none of .html, .md and .json.
+        If the suffix is none of .html, .md and .json.
     OSError
-        Where the file cannot be written.
+        If the file cannot be written.
     """
     kind = path.suffix.lower()
     if kind not in FORMATS:

@@ -1,4 +1,4 @@
-"""One report on several metrics of an experiment: the scorecard, then each metric."""
+"""The report on several metrics of an experiment: the scorecard, then each metric."""
 
 from __future__ import annotations
 
@@ -12,29 +12,24 @@ from .._support.whole_files import write_whole
 from ..analysis.analysis import Analysis
 from ..checks.diagnose import diagnose
 from .document import document
-from .document_parts import (
-    Document,
-    Grid,
-    Plot,
-    Section,
-)
+from .document_parts import Document, Grid, Plot, Section
 from .html_page import page
 from .table_headings import SCORECARD
 
 if TYPE_CHECKING:
     from ..analysis.scorecard import Scorecard
 
-#: Sections of each metric; the design is the same for all, and is shown with the first.
+#: Sections of each metric; the shared design is shown with the first.
 SECTIONS = ("estimates", "agreement", "assumptions", "convergence", "decision", "appendix")
 
 
 def write_scorecard(card: Scorecard, path: Path, bootstrap_draws: int, seed: int) -> Path:
-    """Write the page; it appears only when it is whole.
+    """Write the page; the file appears only once it is complete.
 
     Raises
     ------
     OSError
-        Where the file cannot be written.
+        If the file cannot be written.
     """
     documents = []
     for i, (metric, exp) in enumerate(card.experiments.items()):
@@ -52,9 +47,9 @@ def write_scorecard(card: Scorecard, path: Path, bootstrap_draws: int, seed: int
 
 
 def overview(card: Scorecard, troubles: Mapping[str, tuple[str, ...]]) -> Document:
-    """Return the first part: all metrics beside each other, and which of them have failed checks.
+    """Return the first part: a table of all metrics, and their failed checks.
 
-    A check that says the same of every metric is said once.
+    A failed check that is the same for every metric is listed once.
     """
     metrics: dict[str, list[str]] = {}
     for metric, texts in troubles.items():
@@ -78,9 +73,9 @@ def overview(card: Scorecard, troubles: Mapping[str, tuple[str, ...]]) -> Docume
         ),
         troubles=(*shared, *own),
         sentences=(
-            "Each metric is estimated on its own: nothing is shrunk from one towards another. The "
-            "false discovery rate is controlled over all rows of the table, by Benjamini and "
-            "Hochberg on the CR2 p-values; posterior probabilities are of one metric at a time.",
+            "Each metric is estimated on its own, without shrinkage towards the others. The false "
+            "discovery rate is controlled over all rows of the table, by Benjamini and Hochberg on "
+            "the CR2 p-values; each posterior probability refers to one metric.",
         ),
         effects=None,
         lights=None,
@@ -95,7 +90,7 @@ def overview(card: Scorecard, troubles: Mapping[str, tuple[str, ...]]) -> Docume
                         card.plot,
                         "Every metric's effects with their credible intervals, in standard "
                         "deviations of the metric; the table below has the numbers.",
-                        "Filled marks: discoveries.",
+                        "Filled markers: discoveries.",
                     ),
                     Grid("scorecard", table, SCORECARD, "Posterior and CR2 of every metric"),
                 ),

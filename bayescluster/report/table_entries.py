@@ -1,4 +1,4 @@
-"""Cells of the report's tables: what they show, and the number behind it."""
+"""Entries of the report's tables: rounded text, and the exact number behind it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHARES = ("share", "overlap")
 
 
 def shown(name: str, value: Any, row: Mapping[str, Any]) -> str:
-    """Return a cell's text, rounded for reading.
+    """Return the text of an entry, rounded for reading.
 
     Parameters
     ----------
@@ -30,8 +30,7 @@ def shown(name: str, value: Any, row: Mapping[str, Any]) -> str:
     value : object
         The value.
     row : mapping of str to object
-        The whole row: numbers around a large offset keep the digits that its standard deviation
-        asks for.
+        The whole row; its standard deviation sets the number of digits.
     """
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "–"
@@ -54,13 +53,13 @@ def shown(name: str, value: Any, row: Mapping[str, Any]) -> str:
 
 
 def raw(value: Any) -> str | None:
-    """Return the number behind a cell as text that gives it back exactly; None for text."""
+    """Return the exact number behind an entry as text; None if the entry is not a number."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
         return None
     return repr(float(value))
 
 
 def rows(frame: pd.DataFrame) -> Iterator[list[tuple[str, str | None]]]:
-    """Yield each row's cells: text, and the number behind it."""
+    """Yield each row's entries: text, and the number behind it."""
     for row in frame.to_dict("records"):
         yield [(shown(str(name), value, row), raw(value)) for name, value in row.items()]

@@ -1,4 +1,4 @@
-"""Columns of each table of the report, by their headings."""
+"""Headings of the columns in each table of the report."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def test_arguments_are_checked(units, spec, tutorial_analysis):
         ValueError, match=r"truth names \['total'\]; valid names: direct, spillover"
     ):
         bc.compare(exp, tutorial_analysis.posterior, truth={"total": 1})
-    with pytest.raises(TypeError, match="draws would sample again"):
+    with pytest.raises(TypeError, match="either posterior or settings of the sampler"):
         bc.compare(exp, tutorial_analysis.posterior, draws=10)
 
 
@@ -199,7 +199,7 @@ def test_the_recommendation_follows_the_effective_number_of_clusters(tutorial_an
     assert recommend(6, False).method.label == "randomisation test"
     passed = recommend(6, False, {RANDOMIZATION: "no p-value is below 0.1"})
     assert passed.method is CR2_AND_POSTERIOR
-    assert passed.reason.endswith("is of no use here: no p-value is below 0.1")
+    assert passed.reason.endswith("cannot be used here: no p-value is below 0.1")
     assert "the randomisation test" in passed.reason
     assert recommend(15, True, {WILD: "r"}).method is CR2_AND_POSTERIOR
     assert "is exact" in recommend(6, True).reason
@@ -237,7 +237,7 @@ def test_a_test_that_cannot_reject_is_not_recommended(tutorial_analysis, strata)
     if strata:
         assert "column 'b' (strata): stratum 1 has 2 treated of 2 clusters" in first.reason
         value = checks.loc["strata with both arms", "value"]
-        assert value == "1 of 2; not 1, with 2 of 6 clusters"
+        assert value == "1 of 2; one arm in 1, with 2 of 6 clusters"
     else:
         assert (
             "20 possible assignments no p-value is below 0.1, so it cannot reject" in first.reason

@@ -132,7 +132,7 @@ def test_a_partial_rollout_counts_teammates():
     draws = {"direct": np.full(10, 1.0), "within_spillover": np.full(10, 0.4)}
     result = bc.rollout(exp, None, [0, 0.3, 1], estimands=draws)
     assert set(result.table["assumption"]) == {WITHIN}
-    assert "own cluster only" in result.table["words"].iloc[0]
+    assert "only from treated users of their own cluster" in result.table["words"].iloc[0]
     assert curve(result, WITHIN) == pytest.approx({0: 0, 0.3: 0.3 + 0.7 * 0.3 * 0.4, 1: 1})
     assert result.unit == "users of every cluster"
     with pytest.raises(ValueError, match=r"shares must lie in \[0, 1\]"):

@@ -276,8 +276,8 @@ def test_compare_shows_every_method_and_where_they_disagree(exposure):
     contrast = bc.frequentist.hajek(exp)
     assert (contrast.n_apart > 0).any()
     for term, n, apart in zip(contrast.terms, contrast.n_users, contrast.n_apart, strict=True):
-        told = rows[f"users whom the weighted contrast is of: {term}"]
-        assert told.startswith(f"{n} of 240; {apart} set apart")
+        told = rows[f"users in the weighted contrast: {term}"]
+        assert told.startswith(f"{n} of 240; {apart} left out")
 
 
 def test_refusals(tables, exposure):
@@ -470,4 +470,4 @@ def test_the_command_writes_users_and_says_what_became_of_edges(tables, tmp_path
     assert (quiet.stdout.strip(), quiet.stderr) == (str(out), "")
     wrong = CliRunner().invoke(app, [*args[:-1], str(tmp_path / "x.xlsx")])
     assert wrong.exit_code == 1
-    assert "name the file .parquet or .csv" in wrong.stderr
+    assert "the file name must end in .csv or .parquet" in wrong.stderr

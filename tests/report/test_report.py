@@ -349,7 +349,7 @@ def test_failed_checks_are_shown_first_and_said(tutorial_analysis):
         columns=["about", "check", "value", "verdict", "advice"],
     )
     changed = replace(tutorial_analysis, checks=checks)
-    assert changed.conclusions[-1] == "Take care: number of clusters is 6; ask for more."
+    assert changed.conclusions[-1] == "Problem with number of clusters: 6; ask for more."
     assert "✗ problem" in html_page.render(changed)
 
 
@@ -410,13 +410,13 @@ def test_effects_are_defined_by_the_design(users):
     outcome = {"column": "outcome", "family": "lognormal"}
     users["outcome"] = np.exp(users["outcome"])
     said = " ".join(exact(users, bc.ModelSpec(design=alone, outcome=outcome)).conclusions)
-    assert "control users, whatever reaches these" in said
+    assert "control users, whatever spillover these receive" in said
     assert "differences of the mean logarithm" in said
     made = bc.simulate.example(MODELS / "partial_rollout.toml")
     analysis = exact(made.simulate(seed=1), made.spec)
     said = " ".join(analysis.conclusions)
     assert "within_spillover effect" not in said.replace("of the within_spillover effect", "")
-    assert "users of a cluster without treated ones" in said
+    assert "users of a cluster with nobody treated" in said
     made = bc.simulate.example(MODELS / "four_conditions.toml")
     analysis = exact(made.simulate(seed=1), made.spec)
     assert "treated users who are not exposed against" in " ".join(analysis.conclusions)

@@ -73,7 +73,7 @@ class CellDensity:
         depends on the linear predictor.
     score_and_information : callable
         ``(eta, n, total, shape, scale)``: its first and negative second derivative in eta (or the
-        expected information, where the density is not log-concave).
+        expected information, if the density is not log-concave).
     own : callable, optional
         ``(xp, value, shape, scale, gammaln)``: the part of one unit's log-density that depends only
         on its outcome; None if there is no such part.
@@ -212,7 +212,7 @@ class Family:
         return np.log(outcome) if self.log_outcome else outcome
 
     def restored(self, values: Any) -> Any:
-        """Return values on the model's scale as outcomes; inf where floats overflow."""
+        """Return values on the model's scale as outcomes; inf if floats overflow."""
         if not self.log_outcome:
             return values
         with np.errstate(over="ignore"):
