@@ -535,7 +535,7 @@ BAD = {
         lambda e, u: (e, pd.concat([u, u[:2], u[:1]])),
         {},
         bc.errors.DuplicateUnitError,
-        r"2 users \(column 'user'\) occur in more than one row, such as 1, 5; keep one row a user",
+        r"2 users \(column 'user'\) occur in more than one row, such as 1, 5; keep one row per user",
     ),
     "no users": (lambda e, u: (e, u[:0]), {}, bc.errors.DataError, r"the users' table has no rows"),
     "column of edges missing": (
@@ -785,7 +785,7 @@ def test_mechanisms_by_name():
         outcome={"column": "y", "covariates": ("x",)},
         exposure={},
     )
-    with pytest.raises(bc.errors.DesignError, match="hand over the object, expose"):
+    with pytest.raises(bc.errors.DesignError, match="pass the object, expose"):
         bc.expose(EDGES, users, spec)
     with pytest.raises(
         bc.errors.DesignError, match="the mechanism assigns 5 units, the graph has 4"

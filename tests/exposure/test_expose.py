@@ -180,7 +180,7 @@ def test_strata_and_other_mechanisms(tables):
             "max_distance": 1.0,
         }
     )
-    with pytest.raises(bc.errors.DesignError, match="hand over the object"):
+    with pytest.raises(bc.errors.DesignError, match="pass the object"):
         bc.expose(edges, users, spec.model_copy(update={"design": redrawn}))
 
 
@@ -401,7 +401,7 @@ def test_two_mechanisms_are_refused(tables):
 
 
 def test_without_the_edges_it_is_said_how_exposure_is_made(tables):
-    with pytest.raises(bc.errors.MissingColumnError, match=r"'spillover'.*hand over the edges too"):
+    with pytest.raises(bc.errors.MissingColumnError, match=r"'spillover'.*pass the edges too"):
         bc.analyze(tables[1], SCENARIO.spec, progressbar=False)
 
 
