@@ -139,8 +139,8 @@ FAULTS = {
         make_spec(SHARES),
         every(share=0.5),
         bc.errors.IdentificationError,
-        r"column 'share' \(saturation\) is 0.5 in every cluster: untreated teammates are then all "
-        r"exposed alike, .*; leave saturation out, or add clusters with other shares",
+        r"column 'share' \(saturation\) is 0.5 in every cluster: all untreated teammates then "
+        r"have the same exposure, .*; leave saturation out, or add clusters with other shares",
     ),
     "saturation: varies in a cluster": (
         make_spec(SHARES),
@@ -270,7 +270,7 @@ FAULTS = {
         make_spec(covariates=["plan", "plan[pro]"]),
         every(**{"plan[pro]": lambda frame: np.arange(48.0)}),
         bc.errors.ColumnTypeError,
-        r"column 'plan\[pro\]' has the name that a category of column 'plan' \(covariate\) would get",
+        r"column 'plan\[pro\]' has the name that a category of column 'plan'.* would get",
     ),
     "slopes: a rollout to parts of one cluster": (
         make_spec(ROLLOUT, slopes=["direct"]),

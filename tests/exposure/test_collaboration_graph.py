@@ -535,7 +535,7 @@ BAD = {
         lambda e, u: (e, pd.concat([u, u[:2], u[:1]])),
         {},
         bc.errors.DuplicateUnitError,
-        r"2 users \(column 'user'\) occur in more than one row, such as 1, 5; keep one row per user",
+        r"2 users \(column 'user'\) occur in more than one row, such as 1, 5; keep one row per",
     ),
     "no users": (lambda e, u: (e, u[:0]), {}, bc.errors.DataError, r"the users' table has no rows"),
     "column of edges missing": (
