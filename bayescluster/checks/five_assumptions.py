@@ -54,7 +54,8 @@ class ClusterLevels(Tidy):
     size_correlation, size_p_value : float
         Spearman correlation of intercept and cluster size (within arms), and its p-value.
     largest, largest_p_value : float
-        Largest absolute deviation, and the probability that as many normal draws exceed it.
+        Largest absolute deviation, and the probability that the largest of as many
+        normal draws is at least as large.
     """
 
     table: pd.DataFrame

@@ -68,7 +68,10 @@ def _who_reaches_whom(exp: Experiment) -> str:
         + "; spillover compares exposed control users with the same users" * exp.has_spillover
         + "; interaction is what exposure adds for treated users beyond that"
         * ("interaction" in effects)
-        + "; spillover within clusters compares their untreated teammates with the same users"
+        + (
+            "; spillover within clusters compares untreated teammates of treated users with the "
+            "same users"
+        )
         * ("within_spillover" in effects)
         + "."
         + " Spillover between clusters is not modelled." * (not exp.has_spillover)
