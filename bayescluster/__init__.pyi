@@ -59,12 +59,12 @@ from .answers.method_comparison import (
 from .answers.rollout import rollout as rollout
 from .bayes.exact.fit_exact import fit_exact as fit_exact
 from .bayes.fit import fit as fit
-from .bayes.model import build_model as build_model
-from .checks.diagnose import diagnose as diagnose
+from .bayes.pymc_model import build_model as build_model
+from .checks.check_registry import diagnose as diagnose
 from .data.cell_counts import CellCounts as CellCounts
 from .data.cluster_moments import ClusterMoments as ClusterMoments
 from .data.experiment import Experiment as Experiment
-from .decisions.expected_loss import decide as decide
+from .decisions.decision_by_expected_loss import decide as decide
 from .errors import BayesClusterError as BayesClusterError
 from .exposure.expose import (
     Exposure as Exposure,
@@ -75,13 +75,13 @@ from .exposure.expose import (
 from .frequentist.cluster_bootstrap import cluster_bootstrap as cluster_bootstrap
 from .frequentist.ols import ols as ols
 from .frequentist.randomization import randomization_test as randomization_test
-from .frequentist.standard_estimators import (
+from .frequentist.standard_regressions import (
     cluster_wls as cluster_wls,
 )
-from .frequentist.standard_estimators import (
+from .frequentist.standard_regressions import (
     naive_ols as naive_ols,
 )
-from .frequentist.standard_estimators import (
+from .frequentist.standard_regressions import (
     two_exposure as two_exposure,
 )
 from .frequentist.wild_cluster_bootstrap import wild_bootstrap as wild_bootstrap

@@ -205,7 +205,7 @@ def _write_report(
 
 def _write_table(table: Any, output: Path, **options: Any) -> None:
     """Write a table as .csv or .parquet, by the file name."""
-    from ._support.whole_files import write_whole
+    from ._support.atomic_files import write_whole
 
     write = table.to_csv if output.suffix.lower() == ".csv" else table.to_parquet
     _or_fail(write_whole, output, lambda part: write(str(part), **options))

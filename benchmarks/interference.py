@@ -11,7 +11,10 @@ import pandas as pd
 
 import bayescluster as bc
 from bayescluster.exposure.expose import Exposure
-from bayescluster.exposure.joint_probabilities import JointProbabilities, joint_probabilities
+from bayescluster.exposure.joint_probability_of_exposure import (
+    JointProbabilities,
+    joint_probabilities,
+)
 from bayescluster.exposure.mappings import AtLeast
 from bayescluster.frequentist.exposure_contrasts import exposure_contrast
 from bayescluster.frequentist.graph_estimators import (

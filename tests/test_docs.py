@@ -13,7 +13,7 @@ from public_names import public_names
 from typer.testing import CliRunner
 
 import bayescluster as bc
-from bayescluster._support.checks import Subject
+from bayescluster._support.check_record import Subject
 from bayescluster.cli import app
 from bayescluster.report.document import SECTIONS
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from .._support.calls_to_figures_and_report import write
 from .._support.display import Tidy
-from .._support.doors import write
 from .._support.progress import step
 from ..answers.method_comparison import Comparison, compare
 from ..data.experiment import Experiment
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..checks.leave_one_out import LeaveOneOut
     from ..checks.predictive_check import PredictiveCheck
     from ..checks.sensitivity_to_priors import PowerScaling, PriorSensitivity
-    from ..decisions.expected_loss import Decision
+    from ..decisions.decision_by_expected_loss import Decision
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -66,7 +66,7 @@ class Analysis(Tidy):
     @cached_property
     def decision(self) -> Decision:
         """Expected losses of shipping and of holding, by effect; see :func:`decide`."""
-        from ..decisions.expected_loss import decide
+        from ..decisions.decision_by_expected_loss import decide
 
         return decide(self.experiment, self.posterior)
 
@@ -101,7 +101,7 @@ class Analysis(Tidy):
     @property
     def lights(self) -> pd.DataFrame:
         """The worst verdict on each assumption and on the computation."""
-        from ..checks.diagnose import lights
+        from ..checks.check_registry import lights
 
         return lights(self.checks)
 
@@ -241,7 +241,7 @@ def analyze(
     ...
     >>> analysis.report("report.html")  # doctest: +SKIP
     """
-    from ..checks.diagnose import diagnose
+    from ..checks.check_registry import diagnose
 
     if edges is not None:
         from ..exposure.expose import expose

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from .._support.calls_to_figures_and_report import draw, write
 from .._support.display import Tidy
-from .._support.doors import draw, write
 from .._support.progress import step
-from ..answers.estimands import estimand_draws, summarise
+from ..answers.estimands import estimand_draws
+from ..answers.posterior_summary import summarise
 from ..data.compression import columns_of_roles
 from ..data.experiment import Experiment
-from ..data.sources import kept, open_source
+from ..data.table_readers import kept, open_source
 from ..errors import BayesClusterError, SpecError
-from ..frequentist.standard_estimators import two_exposure
+from ..frequentist.standard_regressions import two_exposure
 from ..spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -93,8 +94,8 @@ class Scorecard(Tidy):
         return write("scorecard_page.write_scorecard", self, Path(path), bootstrap_draws, seed)
 
     def plot(self, figure: Figure | None = None) -> Figure:
-        """Draw every metric's effects in SDs of its outcome; see `figures.effects.scorecard`."""
-        return draw("effects.scorecard", self, figure)
+        """Draw every metric's effects in SDs of its outcome."""
+        return draw("forest_plot.scorecard", self, figure)
 
 
 def scorecard(

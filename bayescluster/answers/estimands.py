@@ -1,17 +1,15 @@
-"""Estimands: their definitions, posterior draws and summaries."""
+"""Estimands: their names, definitions and posterior draws."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from .._support.arrays import BLOCK_ELEMENTS, Floats, Integers
 from ..data.experiment import Experiment
-from ..spec.model_spec import ReportSpec
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -250,48 +248,3 @@ def definition(estimand: Estimand, effects: Collection[str] = ("direct", "spillo
         return words
     article = "an" if estimand.scale[0] in "aeiou" else "a"
     return f"{words}, as {article} {estimand.scale}"
-
-
-def summarise(draws: Mapping[Estimand, Floats], report: ReportSpec) -> pd.DataFrame:
-    """Summarise posterior draws against the decision rule.
-
-    Parameters
-    ----------
-    draws : mapping of Estimand to ndarray
-        Draws of each estimand.
-    report : ReportSpec
-        Level of the equal-tailed intervals, threshold and ROPE.
-
-    Returns
-    -------
-    DataFrame
-        Columns estimand, mean, sd, ci_lower, ci_upper, ci_prob, prob_positive,
-        prob_above_threshold, prob_in_rope (NaN without a ROPE), definition. The three
-        probabilities are NaN for estimands that are not differences on the scale of the threshold:
-        ratios, coefficients on a link scale, the ICC.
-    """
-    effects = {one.name for one in draws}
-    return pd.DataFrame([_row(one, values, report, effects) for one, values in draws.items()])
-
-
-def _row(
-    estimand: Estimand, values: Floats, report: ReportSpec, effects: Collection[str]
-) -> dict[str, object]:
-    tail = (1 - report.ci_prob) / 2
-    lower, upper = np.quantile(values, [tail, 1 - tail])
-    effect = estimand.is_effect
-    in_rope = np.nan
-    if effect and report.rope is not None:
-        in_rope = float(np.mean((values > report.rope[0]) & (values < report.rope[1])))
-    return {
-        "estimand": estimand.label,
-        "mean": values.mean(),
-        "sd": values.std(ddof=1),
-        "ci_lower": lower,
-        "ci_upper": upper,
-        "ci_prob": report.ci_prob,
-        "prob_positive": float(np.mean(values > 0)) if effect else np.nan,
-        "prob_above_threshold": float(np.mean(values > report.threshold)) if effect else np.nan,
-        "prob_in_rope": in_rope,
-        "definition": definition(estimand, effects),
-    }

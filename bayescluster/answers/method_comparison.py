@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from .._support.calls_to_figures_and_report import draw
 from .._support.display import Tidy
-from .._support.doors import draw
 from ..bayes.exact.exact_posterior import ExactPosterior, exact_posterior, is_integrable
 from ..bayes.fit import fit
 from ..bayes.parameter_draws import check_posterior
@@ -19,10 +19,11 @@ from ..frequentist.cluster_bootstrap import BootstrapEstimates, cluster_bootstra
 from ..frequentist.cluster_influence import effective_clusters
 from ..frequentist.estimates_record import COLUMNS
 from ..frequentist.estimator_registry import run_all
-from ..frequentist.method import NAIVE_OLS, TWO_EXPOSURE, Unusable
+from ..frequentist.method_labels import NAIVE_OLS, TWO_EXPOSURE, Unusable
 from .bias_accounting import BiasAccounting
-from .estimands import estimand_draws, summarise
+from .estimands import estimand_draws
 from .interval_agreement import agreement
+from .posterior_summary import summarise
 from .recommended_interval import Recommendation, recommend
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Comparison(Tidy):
     agreement : DataFrame
         Posterior against bootstrap; see :func:`bayescluster.answers.interval_agreement.agreement`.
     estimands : DataFrame
-        Posterior summary of each estimand; see :func:`bayescluster.answers.estimands.summarise`.
+        Summary of each estimand; see :func:`bayescluster.answers.posterior_summary.summarise`.
     bias : BiasAccounting
         Why the naive estimate differs.
     bootstrap : BootstrapEstimates
@@ -103,7 +104,7 @@ class Comparison(Tidy):
 
     def plot(self, figure: Figure | None = None) -> Figure:
         """Draw the forest plot: one panel per effect, one row per method."""
-        return draw("effects.forest", self, figure)
+        return draw("forest_plot.forest", self, figure)
 
 
 def compare(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..frequentist.method import RANDOMIZATION, WILD, Method
+from ..frequentist.method_labels import RANDOMIZATION, WILD, Method
 
 #: Below this (effective) number of clusters, normal approximations fail ...
 MIN_CLUSTERS = 30

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats
+from .._support.calls_to_figures_and_report import draw
 from .._support.display import Tidy, percent
-from .._support.doors import draw
 from ..bayes.parameter_draws import check_posterior
 from ..data.experiment import Experiment
 from .estimands import DIFFERENCE_OF_MEANS, DIRECT_WITH_EXPOSURE, estimand_draws
@@ -111,7 +111,7 @@ class Rollout(Tidy):
 
         The vertical line is the experiment's own share; results beyond it are extrapolated.
         """
-        return draw("effects.rollout", self, figure)
+        return draw("rollout.rollout", self, figure)
 
 
 def rollout(

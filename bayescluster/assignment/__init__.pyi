@@ -1,3 +1,9 @@
+from .coin_flips_and_rerandomisation import (
+    Bernoulli as Bernoulli,
+)
+from .coin_flips_and_rerandomisation import (
+    Rerandomised as Rerandomised,
+)
 from .mechanisms import (
     Complete as Complete,
 )
@@ -9,10 +15,4 @@ from .mechanisms import (
 )
 from .mechanisms import (
     Stratified as Stratified,
-)
-from .redrawn_mechanisms import (
-    Bernoulli as Bernoulli,
-)
-from .redrawn_mechanisms import (
-    Rerandomised as Rerandomised,
 )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.experiment import Experiment
 from .cells.cell_models import constant_within, is_informative
-from .model import build_model
 from .model_inputs import (
     ModelKind,
     cell_likelihood,
@@ -15,6 +14,7 @@ from .model_inputs import (
     model_kind,
     resolved_priors,
 )
+from .pymc_model import build_model
 
 if TYPE_CHECKING:
     import pymc as pm

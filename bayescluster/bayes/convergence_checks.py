@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .._support.checks import Check, Subject, judged
+from .._support.check_record import Check, Subject, judged
 
 if TYPE_CHECKING:
     import xarray as xr

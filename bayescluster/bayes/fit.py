@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._support.checks import Verdict
+from .._support.check_record import Verdict
 from ..data.experiment import Experiment
-from ..data.sources import first_lines
+from ..data.table_readers import first_lines
 from ..errors import FitError
 from .compiled_models import compiled_model
 from .convergence_checks import convergence, sampler_checks

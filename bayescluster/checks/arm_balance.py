@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats
-from .._support.checks import Verdict, judged
+from .._support.calls_to_figures_and_report import draw
+from .._support.check_record import Verdict, judged
 from .._support.display import Tidy
-from .._support.doors import draw
 from ..data.experiment import Experiment
 from ..errors import DesignError
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .._support.checks import Check, Subject, Verdict, judged
+from .._support.check_record import Check, Subject, Verdict, judged
 from .._support.display import number
 from ..answers.method_comparison import Comparison
 from ..answers.recommended_interval import FEW_CLUSTERS, MIN_CLUSTERS
 from ..data.experiment import Experiment
 from ..frequentist.cluster_influence import effective_clusters, influence
-from ..frequentist.standard_estimators import two_exposure
+from ..frequentist.standard_regressions import two_exposure
 from .five_assumptions import assignment_rows, balance_of
 
 #: Partial leverage above this multiple of the average share is a reason for caution.

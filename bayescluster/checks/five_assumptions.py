@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats
-from .._support.checks import Check, Subject, Verdict, judged
+from .._support.check_record import Check, Subject, Verdict, judged
 from .._support.display import Tidy, number
 from ..data.experiment import Experiment
 from ..errors import DataError, DesignError

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .._support.checks import Check, Subject, Verdict, judged
+from .._support.check_record import Check, Subject, Verdict, judged
 from ..answers.method_comparison import Comparison
 from ..data.experiment import Experiment
 from ..exposure.expose import Exposure, exposure_of

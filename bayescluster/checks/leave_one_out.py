@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from .._support.calls_to_figures_and_report import draw
 from .._support.display import Tidy
-from .._support.doors import draw
 from ..bayes.exact.exact_posterior import is_integrable
 from ..bayes.exact.fit_exact import fit_exact
 from ..bayes.fit import fit

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from .._support.checks import Check, Subject, Verdict, judged
+from .._support.check_record import Check, Subject, Verdict, judged
 from .._support.display import number
 from ..answers.method_comparison import Comparison
 from ..bayes.convergence_checks import convergence, sampler_checks

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats
-from .._support.checks import Verdict, worst
+from .._support.calls_to_figures_and_report import draw
+from .._support.check_record import Verdict, worst
 from .._support.display import Tidy, number, percent
-from .._support.doors import draw
 from ..assignment.mechanisms import Mechanism
 from ..exposure.collaborators import Collaborators
 from ..exposure.expose import Exposure, expose

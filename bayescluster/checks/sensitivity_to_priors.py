@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .._support.checks import Verdict, worst
+from .._support.calls_to_figures_and_report import draw
+from .._support.check_record import Verdict, worst
 from .._support.display import Tidy
-from .._support.doors import draw
-from ..answers.estimands import effect_named, estimand_draws, summarise
+from ..answers.estimands import effect_named, estimand_draws
+from ..answers.posterior_summary import summarise
 from ..bayes.model_inputs import resolved_priors
 from ..bayes.parameter_draws import check_posterior
 from ..data.experiment import Experiment

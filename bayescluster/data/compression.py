@@ -14,7 +14,7 @@ from ..spec.model_spec import ModelSpec
 from . import input_validation as validation
 from .cell_counts import CellCounts
 from .cluster_moments import ClusterMoments
-from .sources import first_lines
+from .table_readers import first_lines
 
 if TYPE_CHECKING:
     import ibis

@@ -11,13 +11,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._support.arrays import Booleans, Floats, Integers
+from ..assignment.mechanism_from_spec import check_given, mechanism_of
 from ..assignment.mechanisms import Complete, Mechanism, Stratified
-from ..assignment.resolved_mechanism import check_given, mechanism_of
-from ..errors import (
-    DataError,
-    DesignError,
-    MissingColumnError,
-)
+from ..errors import DataError, DesignError, MissingColumnError
 from ..spec.model_spec import ModelSpec
 from . import compression as queries
 from . import input_validation as validation
@@ -25,7 +21,7 @@ from .cell_counts import CellCounts
 from .cluster_moments import ClusterMoments
 from .conditions import in_condition_order
 from .exposed_users import ExposedUsers, exposure_in
-from .sources import Source, open_source
+from .table_readers import Source, open_source
 
 if TYPE_CHECKING:
     import ibis

@@ -1,1 +1,1 @@
-from .expected_loss import Decision as Decision
+from .decision_by_expected_loss import Decision as Decision

@@ -11,14 +11,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._support.arrays import Booleans, Floats, Integers
+from .._support.calls_to_figures_and_report import draw
 from .._support.display import Tidy
-from .._support.doors import draw
 from ..assignment.mechanisms import Complete
 from ..errors import DesignError
 from ..exposure.collaboration_graph import CollaborationGraph
 from ..exposure.collaborators import Collaborators
-from ..exposure.condition_probabilities import exposure_probabilities
 from ..exposure.mappings import AtLeast, ExposureMapping
+from ..exposure.probability_of_exposure import exposure_probabilities
 from .exposure_plan import condition_probabilities, cross_arms, cross_clusters
 from .graph_partitions import LEAST_UNITS, Partitions
 

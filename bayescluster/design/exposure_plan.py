@@ -10,24 +10,17 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats
-from .._support.checks import Check, Subject, Verdict, check_table, judged
+from .._support.calls_to_figures_and_report import draw
+from .._support.check_record import Check, Subject, Verdict, check_table, judged
 from .._support.display import Tidy, number
-from .._support.doors import draw
 from ..assignment.block_probabilities import Blocks
 from ..assignment.mechanisms import Mechanism
 from ..data.conditions import GRAPH_CONDITIONS
 from ..exposure.collaboration_graph import CollaborationGraph
 from ..exposure.collaborators import Collaborators
-from ..exposure.condition_probabilities import (
-    ExposureProbabilities,
-    exposure_probabilities,
-)
-from ..exposure.joint_probabilities import in_condition
-from ..exposure.mappings import (
-    AtLeast,
-    CustomMapping,
-    ExposureMapping,
-)
+from ..exposure.joint_probability_of_exposure import in_condition
+from ..exposure.mappings import AtLeast, CustomMapping, ExposureMapping
+from ..exposure.probability_of_exposure import ExposureProbabilities, exposure_probabilities
 from ..frequentist.exposure_contrasts import MIN_PROBABILITY
 
 if TYPE_CHECKING:

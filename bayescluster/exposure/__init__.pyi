@@ -1,10 +1,4 @@
 from .collaboration_graph import CollaborationGraph as CollaborationGraph
-from .condition_probabilities import (
-    ExposureProbabilities as ExposureProbabilities,
-)
-from .condition_probabilities import (
-    exposure_probabilities as exposure_probabilities,
-)
 from .mappings import (
     AtLeast as AtLeast,
 )
@@ -21,3 +15,9 @@ from .mappings import (
     TreatedShare as TreatedShare,
 )
 from .positivity import Positivity as Positivity
+from .probability_of_exposure import (
+    ExposureProbabilities as ExposureProbabilities,
+)
+from .probability_of_exposure import (
+    exposure_probabilities as exposure_probabilities,
+)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .._support.arrays import Floats
 from .._support.display import Tidy
 from ..data.compression import run
-from ..data.sources import kept, open_tables
+from ..data.table_readers import kept, open_tables
 from ..spec.exposure_section import ExposureSpec
 from . import edges as queries
 from .collaborators import Collaborators

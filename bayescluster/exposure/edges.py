@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ..data.compression import run
-from ..data.sources import kept, release
+from ..data.table_readers import kept, release
 from ..errors import ColumnTypeError, DataError, DuplicateUnitError, MissingValueError
 from ..spec.exposure_section import ExposureSpec
 

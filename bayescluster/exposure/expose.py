@@ -10,31 +10,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from ..assignment.mechanism_from_spec import check_given, mechanism_of
 from ..assignment.mechanisms import Mechanism
-from ..assignment.resolved_mechanism import check_given, mechanism_of
 from ..data.conditions import GRAPH_CONDITIONS
 from ..data.experiment import Experiment
 from ..data.exposed_users import ExposedUsers
-from ..data.sources import open_any, read_once
+from ..data.table_readers import open_any, read_once
 from ..errors import DataError, DesignError
 from ..spec.model_spec import ModelSpec
 from .collaboration_graph import CollaborationGraph
 from .collaborators import Collaborators
-from .condition_probabilities import (
-    Method,
-    check_size,
-    exposure_probabilities,
-)
 from .mapped_exposure import MappedExposure
 from .mappings import ExposureMapping, mapping_of
 from .positivity import Positivity
-from .users_table import (
-    MADE,
-    check_known,
-    checked_roles,
-    positions,
-    read_assignment,
-)
+from .probability_of_exposure import Method, check_size, exposure_probabilities
+from .users_table import MADE, check_known, checked_roles, positions, read_assignment
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -12,8 +12,8 @@ from .._support.display import Tidy
 from ..data.conditions import GRAPH_CONDITIONS, graph_condition
 from .collaboration_graph import CollaborationGraph
 from .collaborators import Collaborators
-from .condition_probabilities import ExposureProbabilities
 from .mappings import ExposureMapping
+from .probability_of_exposure import ExposureProbabilities
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats, Integers
-from .._support.checks import Check, Subject, Verdict, check_table, judged
+from .._support.calls_to_figures_and_report import draw
+from .._support.check_record import Check, Subject, Verdict, check_table, judged
 from .._support.display import Tidy, number
-from .._support.doors import draw
 from .mapped_exposure import MappedExposure
 
 if TYPE_CHECKING:

@@ -11,14 +11,8 @@ from numpy.typing import NDArray
 
 from .._support.arrays import Booleans
 from ..data.compression import run
-from ..data.sources import open_tables
-from ..errors import (
-    DataError,
-    MissingValueError,
-    SpecError,
-    StrataError,
-    TreatmentError,
-)
+from ..data.table_readers import open_tables
+from ..errors import DataError, MissingValueError, SpecError, StrataError, TreatmentError
 from ..spec.exposure_section import ExposureSpec
 from ..spec.model_spec import ModelSpec
 from .collaboration_graph import CollaborationGraph

@@ -1,11 +1,26 @@
-"""Creation of figures, and labels that fit them."""
+"""What every plot shares: new figures, colours, and labels that fit them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+#: Okabe & Ito's palette, distinct under colour blindness, by exposure condition and by path.
+COLOURS = {
+    "direct": "#0072B2",
+    "direct_with_exposure": "#56B4E9",
+    "spillover": "#D55E00",
+    "within_spillover": "#E69F00",
+    "pure_control": "#767676",
+    "posterior": "#0072B2",
+    "bootstrap": "#009E73",
+    "other": "#555555",
+    "reference": "#AA3377",
+}
 
 #: Longer names are shortened in figures, but not in tables.
 MAX_LABEL = 64
@@ -32,3 +47,16 @@ def plain(text: str) -> str:
     if len(text) > MAX_LABEL:
         text = f"{text[: MAX_LABEL - 3]}..."
     return text.replace("$", r"\$")
+
+
+def scalar_names(posterior: xr.DataTree) -> list[str]:
+    """Return the names of the parameters, without those of single clusters or strata."""
+    draws = posterior["posterior"].to_dataset()
+    apart = {"cluster", "stratum"}
+    return [str(name) for name in draws if not apart.intersection(draws[name].dims)]
+
+
+def clean(ax: Axes) -> None:
+    """Remove the frame and the tick marks."""
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)

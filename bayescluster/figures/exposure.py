@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .canvas import new_figure, plain
-from .effects import COLOURS, clean
+from .canvas import COLOURS, clean, new_figure, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

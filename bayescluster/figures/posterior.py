@@ -8,8 +8,7 @@ import numpy as np
 
 from ..answers.estimands import effect_named, estimand_draws
 from ..answers.method_comparison import Comparison
-from .canvas import close_in_notebook, new_figure, plain
-from .effects import COLOURS, clean, scalar_names
+from .canvas import COLOURS, clean, close_in_notebook, new_figure, plain, scalar_names
 
 if TYPE_CHECKING:
     import xarray as xr

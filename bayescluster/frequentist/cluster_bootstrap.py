@@ -20,7 +20,7 @@ from .cluster_influence import leave_one_out
 from .estimates_record import COLUMNS
 from .normal_equations import Regression
 from .ols import check_choice
-from .standard_estimators import check_whole_clusters
+from .standard_regressions import check_whole_clusters
 
 Interval = Literal["percentile", "percentile-t", "bca"]
 

@@ -15,7 +15,7 @@ from .._support.display import Tidy
 from ..data.experiment import Experiment
 from ..errors import DataError
 from ..exposure.expose import exposure_of
-from . import method as methods
+from . import method_labels as methods
 from .conditional_randomization import spillover_test
 from .graph_estimators import (
     exposure_weighted_ols,
@@ -25,9 +25,9 @@ from .graph_estimators import (
     unadjusted_ols,
 )
 from .inverted_tests import ResamplingTest
-from .method import Method, Unusable
+from .method_labels import Method, Unusable
 from .randomization import randomization_test
-from .standard_estimators import cluster_wls, naive_ols, two_exposure
+from .standard_regressions import cluster_wls, naive_ols, two_exposure
 from .wild_cluster_bootstrap import wild_bootstrap
 
 #: Why contrasts of conditions do not estimate spillover from a dose.

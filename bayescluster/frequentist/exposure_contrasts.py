@@ -12,7 +12,11 @@ from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats, Integers
 from .._support.display import Tidy
 from ..errors import DesignError
 from ..exposure.expose import Exposure
-from ..exposure.joint_probabilities import JointProbabilities, in_condition, joint_probabilities
+from ..exposure.joint_probability_of_exposure import (
+    JointProbabilities,
+    in_condition,
+    joint_probabilities,
+)
 from ..exposure.mappings import CustomMapping, TreatedShare
 from .estimates_record import COLUMNS
 

@@ -15,7 +15,7 @@ from .cluster_robust_covariance import Vcov
 from .estimates_record import Estimates
 from .exposure_contrasts import MIN_PROBABILITY, ExposureContrast, exposure_contrast
 from .ols import ols
-from .standard_estimators import two_exposure
+from .standard_regressions import two_exposure
 
 
 def hajek(exp: Experiment, **settings: Any) -> ExposureContrast:

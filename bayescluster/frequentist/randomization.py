@@ -16,7 +16,7 @@ from .cluster_robust_covariance import check_scores
 from .inverted_tests import ReferenceDistribution, ResamplingTest, Tail
 from .normal_equations import Regression
 from .ols import check_choice, check_null
-from .standard_estimators import check_whole_clusters
+from .standard_regressions import check_whole_clusters
 
 #: An assignment does not identify the effect if covariates and strata leave at most this share of
 #: its variation.

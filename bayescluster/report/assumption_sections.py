@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .._support.checks import Subject
+from .._support.check_record import Subject
 from .._support.display import capital, number
 from ..checks.five_assumptions import ASSUMPTIONS
 from ..exposure.expose import exposure_of
 from ..figures import assumptions as assumption_plots
+from ..figures import experiment as experiment_plots
 from .document_parts import Grid, Heading, Part, Plot, Section, Words, checks_on
 from .table_headings import BALANCE
 
@@ -74,7 +75,7 @@ def _interference(analysis: Analysis) -> list[Part]:
     return [
         Plot(
             "reached",
-            lambda: assumption_plots.reached(exp),
+            lambda: experiment_plots.reached(exp),
             "Mean outcome of every cluster against the mean exposure of its users, treated and "
             "control clusters in two colours; the spillover estimate is in the checks above.",
             "Each dot is one cluster. Modelled spillover shifts control clusters in proportion to "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .._support.checks import Subject, Verdict, worst
+from .._support.check_record import Subject, Verdict, worst
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -152,7 +152,7 @@ class Document:
     effects : Grid, optional
         Direct, spillover and rollout effects with intervals.
     lights : DataFrame, optional
-        The worst verdict on each assumption; see :func:`bayescluster.checks.diagnose.lights`.
+        The worst verdict on each assumption; see :func:`bayescluster.checks.check_registry.lights`.
     facts : dict of str to str
         Facts about the data, such as the number of units.
     sections : tuple of Section

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._support.checks import Subject
+from .._support.check_record import Subject
 from .._support.display import percent
 from ..figures import assumptions as assumption_plots
-from ..figures import effects as plots
+from ..figures import experiment as experiment_plots
 from ..figures import posterior as posterior_plots
 from .document_parts import Grid, Part, Plot, Section, Words, checks_on
 from .table_headings import AGREEMENT, BIAS, CONDITIONS, ESTIMANDS, ESTIMATES
@@ -24,7 +24,7 @@ def design_section(analysis: Analysis) -> Section:
     parts: list[Part] = [
         Plot(
             "schematic",
-            lambda: assumption_plots.schematic(exp),
+            lambda: experiment_plots.schematic(exp),
             f"Schematic: {int(exp.treated.sum()):,} clusters with treatment on the left, {control} "
             "on the right"
             + ", whose exposed users share work with treated users."
@@ -33,7 +33,7 @@ def design_section(analysis: Analysis) -> Section:
         ),
         Plot(
             "sizes",
-            lambda: assumption_plots.sizes(exp),
+            lambda: experiment_plots.sizes(exp),
             "Number of units of every cluster, by arm; the checks on cluster count have the range.",
             "Each dot is one cluster.",
         ),
@@ -42,7 +42,7 @@ def design_section(analysis: Analysis) -> Section:
         parts += [
             Plot(
                 "distributions",
-                lambda: plots.distributions(exp),
+                lambda: experiment_plots.distributions(exp),
                 "Distribution of the outcome in each exposure condition, with its mean; the table "
                 "below has units, means and standard deviations.",
                 "Density of the outcome in each condition; the line marks the mean. Values beyond "

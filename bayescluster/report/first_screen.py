@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .._support.checks import Verdict
+from .._support.check_record import Verdict
 from .._support.display import capital, number, percent, probability, sentence
 from ..answers.estimands import FULL_ROLLOUT, FULL_ROLLOUT_WITH_EXPOSURE
 from .document_parts import Document, Grid

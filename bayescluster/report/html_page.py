@@ -54,7 +54,7 @@ def _environment() -> Any:
 
 
 def _source(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text("utf-8")
+    return resources.files(__package__).joinpath("templates", name).read_text("utf-8")
 
 
 def kind(part: Part) -> str:

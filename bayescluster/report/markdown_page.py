@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .._support.checks import Verdict
+from .._support.check_record import Verdict
 from .document import document
 from .document_parts import MARKS, Checks, Code, Grid, Heading, Part, Section, Words
 from .table_entries import rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .._support.checks import Subject
+from .._support.check_record import Subject
 from ..bayes.convergence_checks import convergence
 from ..figures import posterior as posterior_plots
 from .document_parts import Grid, Part, Plot, Section, Words, checks_on

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._support.whole_files import write_whole
+from .._support.atomic_files import write_whole
 from .html_page import render
 from .json_results import to_json
 from .markdown_page import to_markdown

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .._support.atomic_files import write_whole
 from .._support.display import percent
-from .._support.whole_files import write_whole
 from ..analysis.analysis import Analysis
-from ..checks.diagnose import diagnose
+from ..checks.check_registry import diagnose
 from .document import document
 from .document_parts import Document, Grid, Plot, Section
 from .html_page import page

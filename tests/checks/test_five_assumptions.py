@@ -9,7 +9,7 @@ from scipy import stats
 
 import bayescluster as bc
 from bayescluster.checks.arm_balance import balance
-from bayescluster.checks.diagnose import lights
+from bayescluster.checks.check_registry import lights
 from bayescluster.checks.five_assumptions import ASSUMPTIONS, cluster_levels
 
 DESIGN = {"cluster": "cluster", "treatment": "treated"}

@@ -8,7 +8,7 @@ from bayescluster.errors import DesignError
 from bayescluster.frequentist import estimator_registry
 from bayescluster.frequentist.estimates_record import COLUMNS
 from bayescluster.frequentist.estimator_registry import ESTIMATORS, Estimator, run_all
-from bayescluster.frequentist.method import Method
+from bayescluster.frequentist.method_labels import Method
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import numpy as np
 from ..._support.arrays import Booleans, Floats
 from ...data.experiment import Experiment
 from ..model_inputs import cell_likelihood
-from ..model_parts import Holder, Parameters, linear
+from ..pymc_model_parts import Holder, Parameters, linear
 from .cell_likelihood import CellLikelihood
 from .intercept_quadrature import Layout
 

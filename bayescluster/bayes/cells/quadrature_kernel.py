@@ -19,12 +19,7 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_njit, register_funcify_default_op_cache_key
 
 from ...spec.families import FAMILIES
-from .intercept_quadrature import (
-    MAX_STEP,
-    MODE_TOLERANCE,
-    NEWTON_STEPS,
-    grid,
-)
+from .intercept_quadrature import MAX_STEP, MODE_TOLERANCE, NEWTON_STEPS, grid
 
 
 class IntegratedLikelihood(Op):  # type: ignore[misc]

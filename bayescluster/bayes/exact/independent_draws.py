@@ -7,12 +7,7 @@ import numpy as np
 from ..._support.arrays import Floats
 from ...errors import FitError
 from ..gaussian.conditional_posterior import Conditional, solve
-from .sd_grid import (
-    Field,
-    Grid,
-    density_in_u,
-    log_tau,
-)
+from .sd_grid import Field, Grid, density_in_u, log_tau
 from .student_priors import Mixing
 
 #: Initial bound on the ratio of the density to its bilinear interpolant.

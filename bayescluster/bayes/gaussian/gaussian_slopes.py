@@ -23,8 +23,8 @@ import numpy as np
 from ..._support.arrays import Floats
 from ...data.experiment import Experiment
 from ..model_inputs import gaussian_statistics
-from ..model_parts import Holder, Parameters
 from ..parameter_draws import ParameterDraws
+from ..pymc_model_parts import Holder, Parameters
 from .gaussian_likelihood import GaussianStatistics
 
 

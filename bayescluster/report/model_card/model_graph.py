@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ...bayes.model import build_model
+from ...bayes.pymc_model import build_model
 from ...data.experiment import Experiment
 
 #: Replacements of PyMC's fill colours, legible on light and dark pages: observed, potentials.

@@ -1,4 +1,4 @@
-"""Plots of an analysis. Each returns its matplotlib figure and accepts one to draw into."""
+"""Forest plots: the effects by every method, or of every metric of a scorecard."""
 
 from __future__ import annotations
 
@@ -7,35 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .._support.display import number
 from ..answers.method_comparison import Comparison
-from ..answers.rollout import CONSTANT, NONE, PROPORTIONAL, WITHIN, Rollout
-from ..data.conditions import CONDITIONS
-from ..data.experiment import Experiment
-from .canvas import new_figure, plain
+from .canvas import COLOURS, clean, new_figure, plain
 
 if TYPE_CHECKING:
-    import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from ..analysis.scorecard import Scorecard
 
-#: Okabe & Ito's palette, distinct under colour blindness, by exposure condition and by path.
-COLOURS = {
-    "direct": "#0072B2",
-    "direct_with_exposure": "#56B4E9",
-    "spillover": "#D55E00",
-    "within_spillover": "#E69F00",
-    "pure_control": "#767676",
-    "posterior": "#0072B2",
-    "bootstrap": "#009E73",
-    "other": "#555555",
-    "reference": "#AA3377",
-}
-
-#: Colour of the curve of each assumption on a rollout.
-CURVES = {PROPORTIONAL: "#0072B2", CONSTANT: "#D55E00", NONE: "#767676", WITHIN: "#0072B2"}
 
 #: Intervals more than this many times as wide as the median one do not set the axis.
 WIDE = 4.0
@@ -114,32 +94,6 @@ def _path_of(method: str) -> str:
     return "bootstrap" if "bootstrap" in method else "other"
 
 
-def distributions(exp: Experiment, figure: Figure | None = None, bins: int = 60) -> Figure:
-    """Draw the outcome's distribution by exposure condition, from binned counts.
-
-    The density of each condition integrates to one; a tick marks each mean.
-    """
-    counts, summary = exp.histogram(bins), exp.conditions.set_index("condition")
-    shown = [name for name in CONDITIONS if name in summary.index]
-    figure = figure or new_figure(7.2, 1.25 * len(shown) + 0.7)
-    axes = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
-    for name, ax in zip(shown, axes, strict=True):
-        part, row = counts[counts["condition"] == name], summary.loc[name]
-        width = part["right"] - part["left"]
-        density = part["count"] / part["count"].sum() / width
-        ax.bar(part["left"], density, width, align="edge", color=COLOURS[name], alpha=0.75, lw=0)
-        ax.axvline(row["mean"], color="#111111", lw=1.4)
-        units = (
-            f"{name.replace('_', ' ')}: {int(row['n_units']):,} units, mean "
-            f"{number(row['mean'], row['std'])}"
-        )
-        ax.set_title(units, loc="left", fontsize=10)
-        ax.set_yticks([])
-        clean(ax)
-    axes[-1].set_xlabel(plain(exp.spec.outcome.label or exp.spec.outcome.column))
-    return figure
-
-
 def scorecard(card: Scorecard, figure: Figure | None = None) -> Figure:
     """Draw the effects of all metrics, one panel per effect, in SDs of the outcome.
 
@@ -168,37 +122,3 @@ def scorecard(card: Scorecard, figure: Figure | None = None) -> Figure:
     axes[0].set_ylim(-0.6, len(metrics) - 0.4)
     figure.supxlabel("SDs of the metric", fontsize=10)
     return figure
-
-
-def rollout(found: Rollout, figure: Figure | None = None) -> Figure:
-    """Draw the change over the share treated, with its interval, one curve per assumption.
-
-    The vertical line is the experiment's own share: what lies beyond it is extrapolated.
-    """
-    figure = figure or new_figure(7.2, 4.2)
-    ax = figure.subplots()
-    for assumption, rows in found.table.groupby("assumption", sort=False):
-        colour = CURVES[str(assumption)]
-        ax.plot(rows["share"], rows["mean"], color=colour, lw=2, label=assumption)
-        ax.fill_between(rows["share"], rows["ci_lower"], rows["ci_upper"], color=colour, alpha=0.15)
-    ax.axhline(0, color="#333333", ls="--", lw=1)
-    ax.axvline(found.exposure.share, color="#333333", ls=":", lw=1.2, label="the experiment")
-    ax.set_xlabel(f"share treated of the {found.unit}")
-    ax.set_ylabel(f"change per user in {plain(found.outcome)}")
-    ax.xaxis.set_major_formatter(lambda x, _: f"{x:.0%}")
-    ax.legend(frameon=False, fontsize=8)
-    ax.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-def scalar_names(posterior: xr.DataTree) -> list[str]:
-    """Return the names of the parameters, without those of single clusters or strata."""
-    draws = posterior["posterior"].to_dataset()
-    apart = {"cluster", "stratum"}
-    return [str(name) for name in draws if not apart.intersection(draws[name].dims)]
-
-
-def clean(ax: Axes) -> None:
-    """Remove the frame and the tick marks."""
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.tick_params(axis="y", length=0)

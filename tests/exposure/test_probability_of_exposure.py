@@ -23,8 +23,12 @@ import bayescluster as bc
 from bayescluster.assignment.block_probabilities import Blocks, Coins, FixedNumber
 from bayescluster.data.conditions import GRAPH_CONDITIONS
 from bayescluster.exposure.collaborators import Collaborators
-from bayescluster.exposure.condition_probabilities import MAX_K
-from bayescluster.exposure.joint_probabilities import Averaged, ClosedForm, joint_probabilities
+from bayescluster.exposure.joint_probability_of_exposure import (
+    Averaged,
+    ClosedForm,
+    joint_probabilities,
+)
+from bayescluster.exposure.probability_of_exposure import MAX_K
 
 MAPPINGS = {
     **{
@@ -487,7 +491,7 @@ def test_large_graphs_are_worked_out_in_parts(k, monkeypatch):
     collaborators, _ = graph()
     mechanism = MECHANISMS["stratified, unequal"]
     whole = bc.exposure.exposure_probabilities(collaborators, bc.exposure.AtLeast(k), mechanism)
-    monkeypatch.setattr("bayescluster.exposure.condition_probabilities.BLOCK_ELEMENTS", 7)
+    monkeypatch.setattr("bayescluster.exposure.probability_of_exposure.BLOCK_ELEMENTS", 7)
     parts = bc.exposure.exposure_probabilities(collaborators, bc.exposure.AtLeast(k), mechanism)
     assert np.array_equal(parts.condition, whole.condition)
     drawn = [

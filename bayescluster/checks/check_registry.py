@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pandas as pd
 
-from .._support.checks import Check, Subject, check_table, worst
+from .._support.check_record import Check, Subject, check_table, worst
 from ..answers.method_comparison import Comparison
 from .design_checks import assignment_checks, cluster_checks, data_checks
 from .five_assumptions import cluster_levels, level_rows, spread_rows

@@ -15,12 +15,7 @@ from ..assignment.mechanisms import Mechanism
 from ..data.conditions import GRAPH_CONDITIONS, graph_condition
 from ..errors import DesignError
 from .collaborators import Collaborators
-from .mappings import (
-    AtLeast,
-    CustomMapping,
-    ExposureMapping,
-    TreatedShare,
-)
+from .mappings import AtLeast, CustomMapping, ExposureMapping, TreatedShare
 
 Method = Literal["auto", "closed form", "enumeration", "simulation"]
 

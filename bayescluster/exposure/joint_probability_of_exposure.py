@@ -10,9 +10,9 @@ from .._support.arrays import Booleans, Floats, Integers
 from ..assignment.block_probabilities import Blocks
 from ..assignment.mechanisms import Mechanism
 from .collaborators import Collaborators
-from .condition_probabilities import MAX_ENUMERATED
 from .expose import Exposure
 from .mappings import AtLeast, ExposureMapping, TreatedShare
+from .probability_of_exposure import MAX_ENUMERATED
 
 #: Conditions as sums of "none of a set of units is treated": the own unit, what is touched, both.
 TERMS: dict[str, dict[tuple[str, ...], int]] = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import bayescluster
-from bayescluster._support.doors import draw, write
+from bayescluster._support.calls_to_figures_and_report import draw, write
 
 ROOT = Path(bayescluster.__file__).parent
 CALLS = [
@@ -39,10 +39,11 @@ def test_unknown_names_are_refused(name):
         write(name)
 
 
-def test_own_modules_are_looked_up_late_at_the_doors_only():
+def test_one_module_calls_figures_and_report_by_name():
     found = {
         path.relative_to(ROOT).as_posix()
         for path in ROOT.rglob("*.py")
         if "import_module" in path.read_text()
     }
-    assert found == {"_support/doors.py", "spec/families/__init__.py"}  # and the registry
+    registry = "spec/families/__init__.py"
+    assert found == {"_support/calls_to_figures_and_report.py", registry}

@@ -12,6 +12,7 @@ import pandas as pd
 from .._support.arrays import Floats
 from .._support.display import Tidy, number, percent, probability
 from ..answers.estimands import Estimand, effect_named, estimand_draws
+from ..answers.posterior_summary import rope_probabilities
 from ..bayes.parameter_draws import check_posterior
 from ..data.experiment import Experiment
 from ..spec.model_spec import ReportSpec
@@ -121,7 +122,7 @@ def _row(effect: Estimand, values: Floats, report: ReportSpec, *, logs: bool) ->
         "threshold": report.threshold,
         "direction": report.direction,
         "prob_beyond_threshold": beyond,
-        **_in_rope(values, report),
+        **rope_probabilities(values, report),
         "loss_ship": loss_ship,
         "loss_hold": loss_hold,
         "action": ("ship" if loss_ship < loss_hold else "hold") if effect.is_action else "",
@@ -130,15 +131,6 @@ def _row(effect: Estimand, values: Floats, report: ReportSpec, *, logs: bool) ->
         "clear": max(beyond, 1 - beyond) >= report.decision_prob,
     }
     return row | {"conclusion": _conclusion(row, report, logs=logs)}
-
-
-def _in_rope(values: Floats, report: ReportSpec) -> dict[str, float]:
-    names = ("prob_in_rope", "prob_below_rope", "prob_above_rope")
-    if report.rope is None:
-        return dict.fromkeys(names, np.nan)
-    below = float(np.mean(values <= report.rope[0]))
-    above = float(np.mean(values >= report.rope[1]))
-    return dict(zip(names, (1 - below - above, below, above), strict=True))
 
 
 def _conclusion(row: Mapping[str, Any], report: ReportSpec, *, logs: bool) -> str:

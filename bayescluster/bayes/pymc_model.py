@@ -17,7 +17,7 @@ from ..data.experiment import Experiment
 from .cells.cell_models import add_integrated_likelihood, add_sampled_likelihood
 from .gaussian.gaussian_slopes import add_slopes_likelihood
 from .model_inputs import ModelKind, gaussian_statistics, model_kind
-from .model_parts import Holder, Parameters, linear
+from .pymc_model_parts import Holder, Parameters, linear
 
 if TYPE_CHECKING:
     import pymc as pm

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from .._support.arrays import Booleans, Floats
 from ..errors import DesignError, StrataError
 from ..spec.model_spec import DesignSpec
+from .coin_flips_and_rerandomisation import Bernoulli, Rerandomised
 from .mechanisms import Complete, Mechanism, Stratified
-from .redrawn_mechanisms import Bernoulli, Rerandomised
 
 
 def check_given(mechanism: object, named: str | None) -> None:

@@ -19,7 +19,7 @@ def draw(name: str, result: Any, *figure: Figure | None) -> Figure:
     Parameters
     ----------
     name : str
-        Module and function in figures/, such as ``"effects.forest"``.
+        Module and function in figures/, such as ``"forest_plot.forest"``.
     result : object
         Object to draw.
     *figure : Figure, optional
