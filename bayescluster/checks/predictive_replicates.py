@@ -205,7 +205,11 @@ def _draw_frequencies(
     size = n.astype(np.int64)
     totals, zeros, squares = np.empty_like(eta), np.empty(len(eta)), np.empty(len(eta))
     for s in range(len(eta)):
-        own = 0.0 if density.own is None else density.own(np, value, shape[s], 1.0, special.gammaln)
+        own = (
+            0.0
+            if density.outcome_term is None
+            else density.outcome_term(np, value, shape[s], 1.0, special.gammaln)
+        )
         p = np.exp(density.log_density(np, eta[s, :, None], 1.0, value, shape[s], 1.0) + own)
         counted = rng.multinomial(size, p / p.sum(axis=1, keepdims=True))
         totals[s] = counted @ value

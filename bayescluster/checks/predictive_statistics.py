@@ -48,7 +48,7 @@ MEAN_OVER_USERS = Statistic("mean over users", Aspect.LEVEL)
 BETWEEN_SD = Statistic("SD between clusters", Aspect.BETWEEN)
 SMALLEST = Statistic("smallest cluster mean", Aspect.EXTREME)
 LARGEST = Statistic("largest cluster mean", Aspect.EXTREME)
-CONTRAST = Statistic("treated less control clusters", Aspect.CONTRAST)
+CONTRAST = Statistic("treated minus control clusters", Aspect.CONTRAST)
 ZEROS = Statistic("share of zeros", Aspect.DISPERSION)
 DISPERSION = Statistic("variance / mean of users", Aspect.DISPERSION)
 

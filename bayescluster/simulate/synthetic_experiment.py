@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 #: Default values of the true parameters; on the link scale.
 DEFAULT_PARAMETERS: dict[str, float] = {
-    **{family.extra.name: family.extra.trial for family in FAMILIES.values() if family.extra},
+    **{
+        family.extra.name: family.extra.typical_value
+        for family in FAMILIES.values()
+        if family.extra
+    },
     "overdispersion": 0.5,
     "intercept_mean": 0.0,
     "direct": 0.3,

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from ..errors import SpecError
 from .exposure_section import ExposureSpec
-from .families import FAMILIES, Family, known
+from .families import FAMILIES, Family, check_family_name
 from .priors import Prior, PriorsSpec
 from .spec_table import Table
 
@@ -36,7 +36,7 @@ RESERVED_NAMES = frozenset(
 
 ColumnName = Annotated[str, Field(min_length=1)]
 #: The name of a family in the registry.
-FamilyName = Annotated[str, AfterValidator(known)]
+FamilyName = Annotated[str, AfterValidator(check_family_name)]
 
 
 class DesignSpec(Table):

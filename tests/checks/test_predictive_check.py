@@ -61,7 +61,7 @@ def test_the_prior_of_gaussian_means_has_its_closed_form():
     difference = np.average(x[exp.treated], axis=0) - np.average(x[~exp.treated], axis=0)
     rest = (1 + 2.5**2 / 30) * (1 / 10 + 1 / 10)
     gap = sd * np.sqrt(2.5**2 * (difference**2).sum() + rest)
-    assert check.draws["treated less control clusters"].std() == pytest.approx(gap, rel=0.09)
+    assert check.draws["treated minus control clusters"].std() == pytest.approx(gap, rel=0.09)
     assert check.verdict == "ok"
 
 

@@ -16,7 +16,7 @@ from bayescluster.bayes.parameter_draws import ParameterDraws
 from bayescluster.bayes.recovered_intercepts import draw_prior, labels_of, likelihood_of
 from bayescluster.checks.predictive_replicates import Groups, replicate
 from bayescluster.spec import families as folder
-from bayescluster.spec.families import FAMILIES, known
+from bayescluster.spec.families import FAMILIES, check_family_name
 from bayescluster.spec.model_spec import default_priors
 
 CELLS = [name for name, family in FAMILIES.items() if family.cells]
@@ -36,13 +36,15 @@ SCIPY = {
 
 def shape_of(family):
     """A value of the extra parameter, at which no family becomes another one."""
-    return 0.9 * family.extra.trial if family.extra else 1.0
+    return 0.9 * family.extra.typical_value if family.extra else 1.0
 
 
 def log_density(family, eta, value):
     """The log-density of single units."""
     cells, shape = family.cells, shape_of(family)
-    own = cells.own(np, value, shape, SCALE, special.gammaln) if cells.own else 0.0
+    own = (
+        cells.outcome_term(np, value, shape, SCALE, special.gammaln) if cells.outcome_term else 0.0
+    )
     return cells.log_density(np, eta, 1.0, value, shape, SCALE) + own
 
 
@@ -57,9 +59,9 @@ def test_a_file_of_the_folder_is_a_family_and_no_other_list_is():
     assert set(FAMILIES) <= files
     assert files - set(FAMILIES) == {"__init__", "family", "links"}
     for name, family in FAMILIES.items():
-        assert family.name == known(name) == name
+        assert family.name == check_family_name(name) == name
     with pytest.raises(ValueError, match=r"unknown family 'poison' \(did you mean 'poisson'\?\)"):
-        known("poison")
+        check_family_name("poison")
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -136,12 +138,14 @@ def test_like_units_add_and_pytensor_agrees(name):
         pt, pt.as_tensor(np.float64(0.4)), 3.0, values.sum(), pt.as_tensor(shape), SCALE
     )
     assert float(symbolic.eval()) == pytest.approx(together, abs=1e-12)
-    if cells.own:
-        own = cells.own(pt, pt.as_tensor(values), pt.as_tensor(shape), SCALE, pt.gammaln)
-        expected = cells.own(np, values, shape, SCALE, special.gammaln)
+    if cells.outcome_term:
+        own = cells.outcome_term(pt, pt.as_tensor(values), pt.as_tensor(shape), SCALE, pt.gammaln)
+        expected = cells.outcome_term(np, values, shape, SCALE, special.gammaln)
         np.testing.assert_allclose(own.eval(), expected, atol=1e-12)
-        constant = np.ptp(cells.own(np, np.array([0.0, 3.0]), shape, SCALE, special.gammaln)) == 0
-        assert constant != cells.own_varies
+        constant = (
+            np.ptp(cells.outcome_term(np, np.array([0.0, 3.0]), shape, SCALE, special.gammaln)) == 0
+        )
+        assert constant != cells.outcome_term_varies
 
 
 @pytest.mark.parametrize("name", KERNELS)

@@ -155,7 +155,7 @@ class CellLikelihood:
             effects=np.zeros((1, len(self.names))),
             between_sd=np.array([between_sd]),
             within_sd=np.array([self.profiles.spread if family.has_within_sd else 1.0]),
-            shape=np.array([family.extra.trial if family.extra else 1.0]),
+            shape=np.array([family.extra.typical_value if family.extra else 1.0]),
             slope_sd=np.full((1, len(self.slopes)), between_sd) if self.slopes else None,
         )
 
@@ -178,10 +178,12 @@ class CellLikelihood:
             else:
                 values = self._integrated(part, self.nodes)
             values = values[:, self.profiles.profile]
-            if self.density.own is None:
+            if self.density.outcome_term is None:
                 return values
             shape, scale = part.shape_or_one[:, None], part.within_or_one[:, None]
-            own = self.density.own(np, self._distinct_values, shape, scale, special.gammaln)
+            own = self.density.outcome_term(
+                np, self._distinct_values, shape, scale, special.gammaln
+            )
             return values + own @ self._value_counts
 
         return self._in_blocks(of_block, draws, self.profiles.n.size * self.nodes)

@@ -114,7 +114,7 @@ def is_informative(data: CellLikelihood) -> bool:
     """
     start = Layout.of(data.profiles, data.family, each_cluster=True).start
     family, cells = data.family, data.cells
-    shape = family.extra.trial if family.extra else 1.0
+    shape = family.extra.typical_value if family.extra else 1.0
     scale = data.profiles.spread if family.has_within_sd else 1.0
     _, cell_information = data.density.score_and_information(
         start[cells.cluster], cells.n, cells.total, shape, scale
@@ -137,12 +137,12 @@ def _outcome_term(data: CellLikelihood, parameters: Parameters, hold: Holder) ->
     import pytensor.tensor as pt
 
     density = data.density
-    if density.own is None:
+    if density.outcome_term is None:
         return 0.0
     value, at = np.unique(data.cells.value, return_inverse=True)
     count = np.bincount(at, data.cells.value_count)
-    if not density.own_varies:  # nutpie cannot replace data that the model does not use
+    if not density.outcome_term_varies:  # nutpie cannot replace data that the model does not use
         value, count = np.zeros(1), count.sum(keepdims=True)
-    held = hold("value", value) if density.own_varies else value
-    own = density.own(pt, held, parameters.shape, parameters.within_sd, pt.gammaln)
+    held = hold("value", value) if density.outcome_term_varies else value
+    own = density.outcome_term(pt, held, parameters.shape, parameters.within_sd, pt.gammaln)
     return (hold("value_count", count) * own).sum()

@@ -44,7 +44,7 @@ def prior_rows(exp: Experiment) -> list[dict[str, str]]:
                 "meaning": meaning,
                 "prior": in_words(prior),
                 "from": _origin(exp, name),
-                "95% of it": _range(exp, name, prior),
+                "95% range": _range(exp, name, prior),
             }
         )
     return rows

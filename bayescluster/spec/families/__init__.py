@@ -25,7 +25,7 @@ def _discover() -> dict[str, Family]:
 FAMILIES = _discover()
 
 
-def known(name: str) -> str:
+def check_family_name(name: str) -> str:
     """Return the name if it is a family's; raise ValueError, listing the families, otherwise."""
     if name in FAMILIES:
         return name

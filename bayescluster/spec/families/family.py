@@ -49,12 +49,12 @@ class ExtraParameter:
     ----------
     name : str
         Its name in the posterior; :class:`bayescluster.spec.PriorsSpec` holds its prior.
-    trial : float
+    typical_value : float
         A plausible value; numerical methods are tuned there.
     """
 
     name: str
-    trial: float = 1.0
+    typical_value: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ class CellDensity:
     score_and_information : callable
         ``(eta, n, total, shape, scale)``: its first and negative second derivative in eta (or the
         expected information, if the density is not log-concave).
-    own : callable, optional
+    outcome_term : callable, optional
         ``(xp, value, shape, scale, gammaln)``: the part of one unit's log-density that depends only
         on its outcome; None if there is no such part.
-    own_varies : bool
+    outcome_term_varies : bool
         Whether that part depends on the outcome's value.
     kernel : pair of callable, optional
         Scalar functions of one cell for Numba, ``(eta, n, total, shape)``: log-density with its
@@ -89,8 +89,8 @@ class CellDensity:
 
     log_density: Callable[..., Any]
     score_and_information: Callable[..., tuple[Any, Any]]
-    own: Callable[..., Any] | None = None
-    own_varies: bool = True
+    outcome_term: Callable[..., Any] | None = None
+    outcome_term_varies: bool = True
     kernel: tuple[Callable[..., Any], Callable[..., Any]] | None = None
     by_value: bool = False
 

@@ -31,7 +31,7 @@ def score_and_information(eta: Any, n: Any, total: Any, shape: Any, scale: Any) 
     return total - weight * share, weight * share * (1 - share)
 
 
-def own(xp: Any, value: Any, shape: Any, scale: Any, gammaln: Any) -> Any:
+def outcome_term(xp: Any, value: Any, shape: Any, scale: Any, gammaln: Any) -> Any:
     """Return the part of one unit's log-density that depends only on its outcome."""
     return _log_rising(xp, value, shape, gammaln) - gammaln(value + 1)
 
@@ -104,7 +104,10 @@ FAMILY = Family(
     draw_totals=draw_totals,
     link=LOG,
     cells=CellDensity(
-        log_density, score_and_information, own, kernel=(density_kernel, derivatives_kernel)
+        log_density,
+        score_and_information,
+        outcome_term,
+        kernel=(density_kernel, derivatives_kernel),
     ),
     extra=ExtraParameter("overdispersion"),
     support=COUNTS,

@@ -30,7 +30,7 @@ def score_and_information(eta: Any, n: Any, total: Any, shape: Any, scale: Any) 
     return total - mean, mean
 
 
-def own(xp: Any, value: Any, shape: Any, scale: Any, gammaln: Any) -> Any:
+def outcome_term(xp: Any, value: Any, shape: Any, scale: Any, gammaln: Any) -> Any:
     """Return the part of one unit's log-density that depends only on its outcome."""
     return -gammaln(value + 1)
 
@@ -78,7 +78,10 @@ FAMILY = Family(
     draw_totals=draw_totals,
     link=LOG,
     cells=CellDensity(
-        log_density, score_and_information, own, kernel=(density_kernel, derivatives_kernel)
+        log_density,
+        score_and_information,
+        outcome_term,
+        kernel=(density_kernel, derivatives_kernel),
     ),
     support=COUNTS,
     is_discrete=True,

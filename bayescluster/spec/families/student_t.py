@@ -25,7 +25,7 @@ def score_and_information(eta: Any, n: Any, total: Any, shape: Any, scale: Any) 
     )
 
 
-def own(xp: Any, value: Any, shape: Any, scale: Any, gammaln: Any) -> Any:
+def outcome_term(xp: Any, value: Any, shape: Any, scale: Any, gammaln: Any) -> Any:
     """Return the normalising constant of one unit's log-density."""
     half = shape / 2
     constant = gammaln(half + 0.5) - gammaln(half) - 0.5 * xp.log(np.pi * shape)
@@ -66,8 +66,13 @@ FAMILY = Family(
     draw_units=draw_units,
     draw_totals=draw_totals,
     cells=CellDensity(
-        log_density, score_and_information, own, own_varies=False, kernel=None, by_value=True
+        log_density,
+        score_and_information,
+        outcome_term,
+        outcome_term_varies=False,
+        kernel=None,
+        by_value=True,
     ),
     has_within_sd=True,
-    extra=ExtraParameter("degrees_of_freedom", trial=4.0),
+    extra=ExtraParameter("degrees_of_freedom", typical_value=4.0),
 )
