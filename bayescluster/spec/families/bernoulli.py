@@ -26,14 +26,14 @@ def softplus(xp: Any, eta: Any) -> Any:
     return np.logaddexp(0.0, eta) if xp is np else xp.softplus(eta)
 
 
-def density_kernel(eta, n, total, phi):  # type: ignore[no-untyped-def]
+def density_kernel(eta: float, n: float, total: float, phi: float) -> tuple[float, float, float]:
     """Return one cell's log-density with its derivatives in eta and phi."""
     rising = np.exp(-abs(eta))
     mean = 1 / (1 + rising) if eta > 0 else rising / (1 + rising)
     return total * eta - n * (max(eta, 0.0) + np.log1p(rising)), total - n * mean, 0.0
 
 
-def derivatives_kernel(eta, n, total, phi):  # type: ignore[no-untyped-def]
+def derivatives_kernel(eta: float, n: float, total: float, phi: float) -> tuple[float, float]:
     """Return one cell's score and information."""
     rising = np.exp(-abs(eta))
     mean = 1 / (1 + rising) if eta > 0 else rising / (1 + rising)

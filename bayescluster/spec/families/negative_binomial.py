@@ -52,7 +52,7 @@ def _log_rising(xp: Any, value: Any, shape: Any, gammaln: Any) -> Any:
     return xp.where(s > STIRLING, series, direct)
 
 
-def density_kernel(eta, n, total, phi):  # type: ignore[no-untyped-def]
+def density_kernel(eta: float, n: float, total: float, phi: float) -> tuple[float, float, float]:
     """Return one cell's log-density with its derivatives in eta and phi."""
     mean = np.exp(eta)
     rising = phi * mean
@@ -66,7 +66,7 @@ def density_kernel(eta, n, total, phi):  # type: ignore[no-untyped-def]
     )
 
 
-def derivatives_kernel(eta, n, total, phi):  # type: ignore[no-untyped-def]
+def derivatives_kernel(eta: float, n: float, total: float, phi: float) -> tuple[float, float]:
     """Return one cell's score and information."""
     rising = phi * np.exp(eta)
     share = rising / (1 + rising) if rising < 1e300 else 1.0

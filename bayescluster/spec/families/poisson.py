@@ -35,13 +35,13 @@ def outcome_term(xp: Any, value: Any, shape: Any, scale: Any, gammaln: Any) -> A
     return -gammaln(value + 1)
 
 
-def density_kernel(eta, n, total, phi):  # type: ignore[no-untyped-def]
+def density_kernel(eta: float, n: float, total: float, phi: float) -> tuple[float, float, float]:
     """Return one cell's log-density with its derivatives in eta and phi."""
     mean = n * np.exp(eta)
     return total * eta - mean, total - mean, 0.0
 
 
-def derivatives_kernel(eta, n, total, phi):  # type: ignore[no-untyped-def]
+def derivatives_kernel(eta: float, n: float, total: float, phi: float) -> tuple[float, float]:
     """Return one cell's score and information."""
     mean = n * np.exp(min(eta, MAX_LOG_RATE))
     return total - mean, mean
