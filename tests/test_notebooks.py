@@ -1,6 +1,7 @@
 """The notebooks as they are kept, and the study that one of them reads."""
 
 import ast
+import importlib
 import importlib.util
 import json
 import re
@@ -8,9 +9,12 @@ import subprocess
 import sys
 from itertools import product
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 import pytest
+
+import bayescluster
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 STUDY = FOLDER / "studies" / "coverage.py"
@@ -130,3 +134,23 @@ def test_the_study_documents_its_options_and_columns(study):
     text = run("--help").stdout
     for word in ("--reduced", "--experiments", "--processes", *study.COLUMNS):
         assert word in text
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_notebooks_import_what_the_package_has(name):
+    code = [source(cell) for cell in cells(name) if cell["cell_type"] == "code"]
+    lines = [line for text in code for line in text.splitlines() if not line.startswith("%")]
+    tree = ast.parse("\n".join(lines))
+    names = {"bc": bayescluster}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("bayescluster"):
+            bound: dict = {}
+            exec(ast.unparse(node), bound)
+            names |= bound
+    for node in ast.walk(tree):
+        dotted = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+        first, _, rest = dotted.partition(".")
+        if first in names and isinstance(names[first], ModuleType):
+            found = names[first]
+            for part in re.match(r"[\w.]*", rest).group().rstrip(".").split("."):
+                found = getattr(found, part)
