@@ -59,7 +59,9 @@ class ExposureContrast(Tidy):
     min_probability : float
         Smallest probability of a condition that is weighted.
     variance_method : str
-        How the variance was found.
+        How the variance was found, in words.
+    drawn : bool
+        Whether the variance is that over drawn assignments, not Aronow & Samii's.
     ci_prob : float
         Probability of the intervals (normal).
     """
@@ -72,14 +74,14 @@ class ExposureContrast(Tidy):
     n_apart: Integers
     min_probability: float
     variance_method: str
+    drawn: bool
     ci_prob: float
 
     @property
     def method(self) -> str:
         """Name of the estimator in tables."""
         kind = "Hajek" if self.kind == "hajek" else "Horvitz-Thompson"
-        drawn = "drawn" in self.variance_method.split(",")[0]
-        return f"{kind} ({'drawn assignments' if drawn else 'Aronow-Samii'})"
+        return f"{kind} ({'drawn assignments' if self.drawn else 'Aronow-Samii'})"
 
     @property
     def estimand(self) -> list[str]:
@@ -190,7 +192,8 @@ def exposure_contrast(
     parts = [_Contrast.between(exposure, y, *CONTRASTS[term], min_probability) for term in terms]
     n_sets = exposure.collaborators.n_users if bound == "pairwise" else parts[0].group.max() + 1
     few = n_sets <= MAX_SETS
-    if variance == "aronow_samii" or (variance == "auto" and few):
+    drawn = variance == "drawn" or (variance == "auto" and not few)
+    if not drawn:
         joint = joint or joint_probabilities(exposure, seed=seed)
         found = [_aronow_samii(part, kind, joint, bound) for part in parts]
         words = f"Aronow-Samii ({bound} bound), joint probabilities: {joint.method}"
@@ -207,6 +210,7 @@ def exposure_contrast(
         n_apart=int(np.isfinite(y).sum()) - sizes,
         min_probability=min_probability,
         variance_method=words,
+        drawn=drawn,
         ci_prob=ci_prob,
     )
 
