@@ -38,6 +38,11 @@ def regressors(frame, exp):
         values = frame[column].to_numpy()
         values = (values == level).astype(float) if level else values.astype(float)
         columns[name] = values - values.mean()
+    if exp.size_terms:
+        log_size = np.log(frame.groupby(design.cluster)[design.cluster].transform("size"))
+        g = (log_size - log_size.mean()).to_numpy()
+        products = {f"{name}_by_log_size": g * columns[name] for name in design.effects}
+        columns |= {"log_size": g} | products
     return columns
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
 from .._support.arrays import BLOCK_ELEMENTS, Floats, Integers
+from ..data.cluster_sizes import centred_log_sizes
 from ..data.experiment import Experiment
+from ..spec.model_spec import Average
+from ..spec.size_terms import LOG_SIZE, by_log_size
 
 if TYPE_CHECKING:
     import xarray as xr
 
-#: Linear predictors without treatment (S, B), shares of the users (B,), clusters (B,).
+#: Linear predictors without treatment (S, B), shares of the cluster's users (B,), clusters (B,).
 Baseline = tuple[Floats, Floats, Integers]
 
 #: Definition of each estimand, for the report.
@@ -45,6 +48,8 @@ DIRECT = {
     "within_spillover": "treated users against users of a cluster with nobody treated",
     "alone": "treated users against control users, whatever spillover these receive",
 }
+#: What effects are averaged over.
+AVERAGES: tuple[Average, ...] = get_args(Average)
 #: Scale of effects in the outcome's unit, if the model describes its logarithm.
 DIFFERENCE_OF_MEANS = "difference of means"
 
@@ -64,12 +69,15 @@ class Estimand:
     is_action : bool
         Whether it is the effect of something that can be shipped. Other effects, such as
         spillover, have probabilities but no action.
+    average : {"user", "cluster", ""}
+        Whom it is averaged over; empty for what is no average, such as the ICC.
     """
 
     name: str
     scale: str = ""
     is_effect: bool = field(default=True, compare=False)
     is_action: bool = field(default=False, compare=False)
+    average: str = field(default="", compare=False)
 
     @property
     def label(self) -> str:
@@ -93,13 +101,20 @@ def effect_named(name: str) -> Estimand:
     return ACTIONS.get(name, Estimand(name))
 
 
-def estimand_draws(exp: Experiment, posterior: xr.DataTree) -> dict[Estimand, Floats]:
+def estimand_draws(
+    exp: Experiment, posterior: xr.DataTree, average: Average | None = None
+) -> dict[Estimand, Floats]:
     """Return posterior draws of every estimand, each of shape (chains x draws,).
+
+    Effects are averages over users or over clusters: `average`, by default that of the
+    specification's report. The two differ if the effects may depend on cluster size
+    (`heterogeneity.size_effects`) and, for families with a link, because baselines differ.
 
     Effects under their plain names are on the scale of least squares, threshold and ROPE: that of
     the outcome (lognormal: of its logarithm). For families with a link they are average
-    differences: the mean outcome of all users of the experiment, with their own clusters'
-    intercepts and covariates, under one condition minus that under another. Coefficients and their
+    differences: the mean outcome of all users of the experiment (or the mean of the clusters' mean
+    outcomes), with their own clusters' intercepts and covariates, under one condition minus that
+    under another. Coefficients and their
     exponentials follow, with names such as "direct, log odds ratio". Estimands that need a column
     missing from the specification are left out.
 
@@ -112,10 +127,11 @@ def estimand_draws(exp: Experiment, posterior: xr.DataTree) -> dict[Estimand, Fl
     """
     draws = posterior["posterior"].to_dataset()
     effects = exp.spec.design.effects
+    average = average or exp.spec.report.estimand
     if exp.spec.family.has_link:
-        found = _average_differences(exp, draws)
+        found = _average_differences(exp, draws, average)
     else:
-        found = {name: _flat(draws, name) for name in effects}
+        found = {name: _coefficient(exp, draws, name, average) for name in effects}
         if "interaction" in effects:
             both = found["direct"] + found["spillover"] + found["interaction"]
             found[DIRECT_WITH_EXPOSURE.name] = both
@@ -125,7 +141,9 @@ def estimand_draws(exp: Experiment, posterior: xr.DataTree) -> dict[Estimand, Fl
     if "interaction" in effects:
         found[FULL_ROLLOUT_WITH_EXPOSURE.name] = found[DIRECT_WITH_EXPOSURE.name]
     estimands = {effect_named(name): values for name, values in found.items()}
-    return estimands | _other_scales(exp, draws) | _intracluster(exp, draws)
+    averages = estimands | _other_scales(exp, draws, average)
+    named = {replace(one, average=average): values for one, values in averages.items()}
+    return named | _intracluster(exp, draws)
 
 
 def _flat(draws: xr.Dataset, name: str) -> Floats:
@@ -133,12 +151,34 @@ def _flat(draws: xr.Dataset, name: str) -> Floats:
     return values.reshape(-1, *values.shape[2:])
 
 
-def _average_differences(exp: Experiment, draws: xr.Dataset) -> dict[str, Floats]:
-    """Return differences of the mean outcome between conditions, averaged over all users."""
+def cluster_weights(exp: Experiment, average: Average) -> Floats:
+    """Return the weight of each cluster in an average over users or clusters; shape (J,)."""
+    sizes = exp.moments().sizes
+    return sizes / sizes.sum() if average == "user" else np.full(len(sizes), 1 / len(sizes))
+
+
+def coefficient_weights(exp: Experiment, effect: str, average: Average) -> dict[str, float]:
+    """Return the parameters, with weights, whose sum is an effect's averaged coefficient."""
+    if not exp.size_terms:
+        return {effect: 1.0}
+    log_size = centred_log_sizes(exp.moments()) @ cluster_weights(exp, average)
+    return {effect: 1.0, by_log_size(effect): float(log_size)}
+
+
+def _coefficient(exp: Experiment, draws: xr.Dataset, name: str, average: Average) -> Floats:
+    """Return draws of an effect's coefficient, averaged over users or clusters."""
+    weights = coefficient_weights(exp, name, average)
+    return np.asarray(sum(weight * _flat(draws, one) for one, weight in weights.items()))
+
+
+def _average_differences(exp: Experiment, draws: xr.Dataset, average: Average) -> dict[str, Floats]:
+    """Return differences of the mean outcome between conditions, averaged."""
     effects, family = exp.spec.design.effects, exp.spec.family
     parts = _log_baselines(exp, draws) if family.log_outcome else _baselines(exp, draws)
     inverse = np.exp if family.log_outcome else family.link.mean
     coefficients = {name: _flat(draws, name)[:, None] for name in effects}
+    log_size = centred_log_sizes(exp.moments())
+    weights = cluster_weights(exp, average)
     varying = {
         name: _flat(draws, f"{name}_of_cluster")
         for name in effects
@@ -150,8 +190,13 @@ def _average_differences(exp: Experiment, draws: xr.Dataset) -> dict[str, Floats
     if "interaction" in effects:
         conditions["direct with exposure"] = ("direct", "spillover", "interaction")
     found = dict.fromkeys(conditions, np.zeros(len(coefficients["direct"])))
-    for base, weight, cluster in parts:
+    for base, share, cluster in parts:
+        weight = share * weights[cluster]
         own = coefficients | {name: values[:, cluster] for name, values in varying.items()}
+        if exp.size_terms:
+            of_size = {name: _flat(draws, by_log_size(name))[:, None] for name in effects}
+            own = {name: own[name] + of_size[name] * log_size[cluster] for name in effects}
+            base = base + _flat(draws, LOG_SIZE)[:, None] * log_size[cluster]
         untreated = inverse(base) @ weight
         for condition, names in conditions.items():
             shifted = inverse(base + sum(own[name] for name in names)) @ weight
@@ -171,7 +216,7 @@ def _baselines(exp: Experiment, draws: xr.Dataset) -> Iterator[Baseline]:
     alike, at = np.unique(keyed, axis=0, return_inverse=True)
     n = np.bincount(at.ravel(), cells.n)
     cluster = alike[:, 0].astype(np.int64)
-    share = n / n.sum()
+    share = n / exp.moments().n[cluster]
     intercept = _flat(draws, "intercept")
     center, slopes = _covariates(exp, draws)
     step = max(1, BLOCK_ELEMENTS // len(intercept))
@@ -192,7 +237,7 @@ def _log_baselines(exp: Experiment, draws: xr.Dataset) -> Iterator[Baseline]:
         base = base + slopes @ (moments.means[:, k:-1] - center).T
         within = moments.cross[:, k:-1, k:-1] / moments.n[:, None, None]
         base = base + np.einsum("sa,jab,sb->sj", slopes, within, slopes, optimize=True) / 2
-    yield base, moments.n / moments.n.sum(), np.arange(moments.n_clusters)
+    yield base, np.ones(moments.n_clusters), np.arange(moments.n_clusters)
 
 
 def _covariates(exp: Experiment, draws: xr.Dataset) -> tuple[Floats, Floats]:
@@ -203,21 +248,25 @@ def _covariates(exp: Experiment, draws: xr.Dataset) -> tuple[Floats, Floats]:
     return center, np.stack(slopes, axis=-1) if slopes else np.empty((0, 0))
 
 
-def _other_scales(exp: Experiment, draws: xr.Dataset) -> dict[Estimand, Floats]:
+def _other_scales(exp: Experiment, draws: xr.Dataset, average: Average) -> dict[Estimand, Floats]:
     """Return coefficients on the link scale, ratios and, for logarithms, mean differences."""
     family, effects = exp.spec.family, exp.spec.design.effects
     found: dict[Estimand, Floats] = {}
     if family.has_link:
         scale = f"log {family.ratio}"
-        found |= {Estimand(name, scale, is_effect=False): _flat(draws, name) for name in effects}
+        found |= {
+            Estimand(name, scale, is_effect=False): _coefficient(exp, draws, name, average)
+            for name in effects
+        }
     if scale := family.ratio:
         found |= {
-            Estimand(name, scale, is_effect=False): np.exp(_flat(draws, name)) for name in effects
+            Estimand(name, scale, is_effect=False): np.exp(_coefficient(exp, draws, name, average))
+            for name in effects
         }
     if family.log_outcome:
         found |= {
             Estimand(name, DIFFERENCE_OF_MEANS, is_effect=False): values
-            for name, values in _average_differences(exp, draws).items()
+            for name, values in _average_differences(exp, draws, average).items()
         }
     return found
 

@@ -21,7 +21,7 @@ from ..frequentist.estimates_record import COLUMNS
 from ..frequentist.estimator_registry import run_all
 from ..frequentist.method_labels import NAIVE_OLS, TWO_EXPOSURE, Unusable
 from .bias_accounting import BiasAccounting
-from .estimands import estimand_draws
+from .estimands import AVERAGES, coefficient_weights, estimand_draws
 from .interval_agreement import agreement
 from .posterior_summary import summarise
 from .recommended_interval import Recommendation, recommend
@@ -43,7 +43,8 @@ class Comparison(Tidy):
     agreement : DataFrame
         Posterior against bootstrap; see :func:`bayescluster.answers.interval_agreement.agreement`.
     estimands : DataFrame
-        Summary of each estimand; see :func:`bayescluster.answers.posterior_summary.summarise`.
+        Summary of each estimand, averaged over users and over clusters, that of the specification
+        first; see :func:`bayescluster.answers.posterior_summary.summarise`.
     bias : BiasAccounting
         Why the naive estimate differs.
     bootstrap : BootstrapEstimates
@@ -74,6 +75,14 @@ class Comparison(Tidy):
     skipped: tuple[Unusable, ...] = ()
     powerless: tuple[Unusable, ...] = ()
     exact: ExactPosterior | None = None
+
+    @property
+    def named_estimands(self) -> pd.DataFrame:
+        """The rows of `estimands` for the average that the specification names, or for none."""
+        others = self.estimands["average"].isin(AVERAGES) & (
+            self.estimands["average"] != self.experiment.spec.report.estimand
+        )
+        return self.estimands[~others]
 
     @property
     def effects(self) -> list[str]:
@@ -163,13 +172,13 @@ def compare(
     if unknown := set(truth) - set(effects):
         raise ValueError(f"truth names {sorted(unknown)}; valid names: {', '.join(effects)}")
     bootstrap = cluster_bootstrap(exp, draws=bootstrap_draws, seed=seed, within_arm=within_arm)
-    estimands = summarise(estimand_draws(exp, posterior), exp.spec.report)
+    estimands = _both_averages(exp, posterior)
     estimated = run_all(exp, seed)
     naive, two = estimated.results[NAIVE_OLS], estimated.results[TWO_EXPOSURE]
     studentised = bootstrap.to_dataframe("percentile-t").iloc[: len(bootstrap.effects)]
     exact = exact_posterior(exp) if is_integrable(exp.spec) else None
     tables = [*estimated.tables, bootstrap.to_dataframe(), studentised]
-    tables += [*_exact_rows(exact, effects), _posterior_rows(estimands, effects)]
+    tables += [*_exact_rows(exact, exp), _posterior_rows(estimands, exp)]
     estimates = pd.concat(tables, ignore_index=True)
     estimates = estimates[estimates["term"].isin(effects)]
     at = two.terms.index("direct")
@@ -193,16 +202,42 @@ def compare(
     )
 
 
-def _posterior_rows(estimands: pd.DataFrame, effects: tuple[str, ...]) -> pd.DataFrame:
-    rows = estimands[estimands["estimand"].isin(effects)]
+def _both_averages(exp: Experiment, posterior: xr.DataTree) -> pd.DataFrame:
+    """Summarise the estimands as averages over users and clusters, the specification's first."""
+    named = exp.spec.report.estimand
+    first = summarise(estimand_draws(exp, posterior, named), exp.spec.report)
+    (other,) = set(AVERAGES) - {named}
+    second = summarise(estimand_draws(exp, posterior, other), exp.spec.report)
+    return pd.concat([first, second[second["average"] == other]], ignore_index=True)
+
+
+def _posterior_rows(estimands: pd.DataFrame, exp: Experiment) -> pd.DataFrame:
+    named = estimands["average"] == exp.spec.report.estimand
+    rows = estimands[named & estimands["estimand"].isin(exp.spec.design.effects)]
     named = rows.rename(columns={"estimand": "term", "mean": "estimate", "sd": "std_error"})
     return named.assign(method="posterior", df=np.nan, p_value=np.nan)[COLUMNS]
 
 
-def _exact_rows(exact: ExactPosterior | None, effects: tuple[str, ...]) -> list[pd.DataFrame]:
+def _exact_rows(exact: ExactPosterior | None, exp: Experiment) -> list[pd.DataFrame]:
+    """Return the effects by integration, for the average that the specification names."""
     if exact is None:
         return []
-    found = exact.to_dataframe().rename(columns={"parameter": "term", "mean": "estimate"})
-    named = found[found["term"].isin(effects)].rename(columns={"sd": "std_error"})
-    rows = named.assign(method="posterior by integration", df=np.nan, p_value=np.nan)
-    return [rows[COLUMNS]]
+    tail = (1 - exact.ci_prob) / 2
+    rows = []
+    for effect in exp.spec.design.effects:
+        marginal = exact.combination(coefficient_weights(exp, effect, exp.spec.report.estimand))
+        lower, upper = marginal.quantile([tail, 1 - tail])
+        rows.append(
+            {
+                "method": "posterior by integration",
+                "term": effect,
+                "estimate": marginal.mean,
+                "std_error": marginal.sd,
+                "df": np.nan,
+                "ci_lower": lower,
+                "ci_upper": upper,
+                "ci_prob": exact.ci_prob,
+                "p_value": np.nan,
+            }
+        )
+    return [pd.DataFrame(rows)[COLUMNS]]

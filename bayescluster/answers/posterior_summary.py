@@ -25,7 +25,8 @@ def summarise(draws: Mapping[Estimand, Floats], report: ReportSpec) -> pd.DataFr
     Returns
     -------
     DataFrame
-        Columns estimand, mean, sd, ci_lower, ci_upper, ci_prob, prob_positive,
+        Columns estimand, average (user or cluster: whom the effect is averaged over; empty for
+        what is no average), mean, sd, ci_lower, ci_upper, ci_prob, prob_positive,
         prob_above_threshold, prob_in_rope (NaN without a ROPE), definition. The three
         probabilities are NaN for estimands that are not differences on the scale of the threshold:
         ratios, coefficients on a link scale, the ICC.
@@ -42,6 +43,7 @@ def _row(
     effect = estimand.is_effect
     return {
         "estimand": estimand.label,
+        "average": estimand.average,
         "mean": values.mean(),
         "sd": values.std(ddof=1),
         "ci_lower": lower,

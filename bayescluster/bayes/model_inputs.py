@@ -46,7 +46,7 @@ def model_kind(exp: Experiment) -> ModelKind:
 
 def gaussian_statistics(exp: Experiment) -> GaussianStatistics:
     """Return the statistics of a gaussian model, covariates centred at their means."""
-    return GaussianStatistics.of(exp.moments(), _center(exp))
+    return GaussianStatistics.of(exp.model_moments, _center(exp))
 
 
 @lru_cache(maxsize=8)  # layout and number of nodes are needed in several places
@@ -64,10 +64,10 @@ def cell_likelihood(exp: Experiment) -> CellLikelihood:
             "cannot be separated from variation within; use the cluster-level methods"
         )
     center = _center(exp)
-    points = np.array([center.get(name, 0.0) for name in exp.moments().names])
+    points = np.array([center.get(name, 0.0) for name in exp.model_moments.names])
     return CellLikelihood.of(
         exp.spec.family,
-        exp.cells(),
+        exp.model_cells,
         points,
         intercept_groups(exp),
         exp.spec.heterogeneity.slopes,
@@ -113,6 +113,8 @@ def resolved_priors(exp: Experiment) -> dict[str, Prior]:
     for name in exp.covariates:
         scale = sd / float(moments.sd[moments.column(name)])
         resolved[name] = spec.prior_of(name).in_outcome_units(scale)
+    for name in exp.size_terms:
+        resolved[name] = getattr(priors, name).in_outcome_units(sd)
     if spec.design.strata:
         resolved["stratum_effect"] = priors.stratum_effect.in_outcome_units(sd)
     scales = ["between_sd", *(f"{name}_sd" for name in spec.heterogeneity.slopes)]

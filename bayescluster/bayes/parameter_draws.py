@@ -83,7 +83,7 @@ class ParameterDraws:
         slopes = [draws[f"{name}_sd"].to_numpy() for name in spec.heterogeneity.slopes]
         return cls(
             level=level,
-            effects=np.stack([draws[name].to_numpy() for name in moments.names], axis=-1),
+            effects=np.stack([draws[name].to_numpy() for name in exp.model_moments.names], axis=-1),
             between_sd=between_sd,
             within_sd=draws["within_sd"].to_numpy() if "within_sd" in draws else None,
             shape=draws[extra.name].to_numpy() if extra else None,

@@ -66,7 +66,7 @@ class Parameters:
             return priors[name].to_pymc(name, hold, **kwargs)
 
         level = declare("intercept_mean")
-        effects = [declare(name) for name in moments.names]
+        effects = [declare(name) for name in exp.model_moments.names]
         if "stratum_effect" in priors:
             sigma = hold("stratum_effect_sigma", priors["stratum_effect"].parameters["sigma"])
             stratum_effect = pm.ZeroSumNormal("stratum_effect", sigma, dims="stratum")

@@ -16,6 +16,7 @@ from .design_checks import assignment_checks, cluster_checks, data_checks
 from .five_assumptions import cluster_levels, level_rows, spread_rows
 from .interference_checks import interference_checks
 from .model_checks import agreement_checks, model_checks, sampling_checks
+from .size_checks import size_checks
 
 
 def _level_checks(comparison: Comparison) -> Iterator[Check]:
@@ -29,6 +30,7 @@ CHECKS: tuple[Callable[[Comparison], Iterable[Check]], ...] = (
     assignment_checks,
     interference_checks,
     _level_checks,
+    size_checks,
     cluster_checks,
     data_checks,
     sampling_checks,

@@ -14,6 +14,7 @@ from ..data.experiment import Experiment
 from ..frequentist.cluster_influence import effective_clusters, influence
 from ..frequentist.standard_regressions import two_exposure
 from .five_assumptions import assignment_rows, balance_of
+from .size_checks import sizes_of_arms
 
 #: Partial leverage above this multiple of the average share is a reason for caution.
 MAX_LEVERAGE_RATIO = 4.0
@@ -21,7 +22,10 @@ MAX_LEVERAGE_RATIO = 4.0
 
 def assignment_checks(comparison: Comparison) -> Iterator[Check]:
     """Check that the arms differ only by chance."""
-    yield from assignment_rows(balance_of(comparison.experiment))
+    found = balance_of(comparison.experiment)
+    yield from assignment_rows(found)
+    if found is not None:
+        yield from sizes_of_arms(comparison.experiment, found)
     yield from _one_armed_strata(comparison.experiment)
 
 

@@ -18,7 +18,7 @@ from .five_assumptions import interference_rows
 
 def interference_checks(comparison: Comparison) -> Iterator[Check]:
     """Check the modelled spillover and, with a graph, who could have been exposed."""
-    exp, modelled = comparison.experiment, comparison.estimands.set_index("estimand")
+    exp, modelled = comparison.experiment, comparison.named_estimands.set_index("estimand")
     spillover = modelled.loc["spillover"] if exp.has_spillover else None
     yield from interference_rows(exp, spillover)
     if exp.exposure is not None and exp.spec.exposure is not None:

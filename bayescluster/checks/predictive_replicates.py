@@ -225,7 +225,7 @@ def _blocks(draws: ParameterDraws, width: int) -> Iterator[ParameterDraws]:
 
 def _from_moments(exp: Experiment) -> Groups:
     """Split each cluster exactly by its binary regressors, using its moments."""
-    m, data = exp.moments(), gaussian_statistics(exp)
+    m, data = exp.model_moments, gaussian_statistics(exp)
     design = exp.spec.design
     # For users with v = 1: sums of each variable, in its own unit.
     mean = np.column_stack([data.regressor_mean, data.outcome_mean])
@@ -272,7 +272,7 @@ def _is_binary(exp: Experiment, name: str) -> bool:
 
 def _conditions(exp: Experiment, x: Floats, flags: NDArray[Any] | None) -> NDArray[Any]:
     """Name the exposure condition of groups with regressors x (C, p); see `data.conditions`."""
-    design, names = exp.spec.design, exp.moments().names
+    design, names = exp.spec.design, exp.model_moments.names
 
     def column(name: str) -> Floats:
         return x[:, names.index(name)] if name in names else np.zeros(len(x))

@@ -143,7 +143,7 @@ def draw_within_sd(
 
     The noncentrality is the variation of the linear predictor within the clusters over sigma^2.
     """
-    m, slopes = exp.moments(), exp.spec.heterogeneity.slopes
+    m, slopes = exp.model_moments, exp.spec.heterogeneity.slopes
     found: dict[Statistic, Floats] = {}
     for statistic, there in _arms(exp).items():
         assert draws.within_sd is not None

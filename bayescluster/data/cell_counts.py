@@ -50,6 +50,8 @@ class CellCounts(Tidy):
         Stratum of each cluster.
     by_value : bool
         Whether the outcome is part of a cell's key.
+    size : ndarray, shape (J,), optional
+        Units of each cluster before treatment, if they are not the rows.
 
     Notes
     -----
@@ -71,6 +73,7 @@ class CellCounts(Tidy):
     outcome: str = "outcome"
     strata: NDArray[Any] | None = None
     by_value: bool = False
+    size: Floats | None = None
 
     @classmethod
     def from_arrays(
@@ -160,6 +163,7 @@ class CellCounts(Tidy):
             outcome=moments.outcome,
             strata=moments.strata,
             by_value=by_value,
+            size=moments.size,
         )
 
     def __add__(self, other: CellCounts) -> CellCounts:
@@ -246,6 +250,7 @@ class CellCounts(Tidy):
             names=self.names,
             outcome=self.outcome,
             strata=self.strata,
+            size=self.size,
         )
 
     def to_dataframe(self) -> pd.DataFrame:

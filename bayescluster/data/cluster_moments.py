@@ -48,6 +48,8 @@ class ClusterMoments(Tidy):
         Stratum of each cluster.
     observations : ndarray, shape (J,), optional
         Rows per cluster, if they differ from `n` because rows are weighted.
+    size : ndarray, shape (J,), optional
+        Units of each cluster before treatment, if they are not the rows.
 
     Notes
     -----
@@ -65,6 +67,7 @@ class ClusterMoments(Tidy):
     outcome: str = "outcome"
     strata: NDArray[Any] | None = None
     observations: Floats | None = None
+    size: Floats | None = None
 
     @classmethod
     def from_arrays(
@@ -173,9 +176,9 @@ class ClusterMoments(Tidy):
             )
         if not len(self.n) or not len(other.n):
             return other if len(other.n) else self
-        for name in ("strata", "observations"):
+        for name in ("strata", "observations", "size"):
             if (getattr(self, name) is None) != (getattr(other, name) is None):
-                what = "weights" if name == "observations" else name
+                what = {"observations": "weights", "size": "sizes"}.get(name, name)
                 raise DataError(f"moments with {what} cannot be added to moments without")
         clusters = _sorted_union(self.clusters, other.clusters)
         n1, mean1, cross1 = self._spread_over(clusters, self.origin)
@@ -192,6 +195,7 @@ class ClusterMoments(Tidy):
             cross=cross1 + cross2 + between,
             strata=self._merged_strata(other, clusters),
             observations=self._merged_observations(other, clusters),
+            size=self._merged_sizes(other, clusters),
         )
 
     def _spread_over(self, clusters: NDArray[Any], origin: Floats) -> tuple[Floats, Floats, Floats]:
@@ -223,6 +227,23 @@ class ClusterMoments(Tidy):
                 )
         return np.array([of_cluster[label] for label in clusters.tolist()])
 
+    def _merged_sizes(self, other: ClusterMoments, clusters: NDArray[Any]) -> Floats | None:
+        if self.size is None or other.size is None:
+            return None
+        merged = np.full(len(clusters), np.nan)
+        merged[np.searchsorted(clusters, self.clusters)] = self.size
+        at = np.searchsorted(clusters, other.clusters)
+        differs = np.isfinite(merged[at]) & (merged[at] != other.size)
+        if differs.any():
+            first = int(np.flatnonzero(differs)[0])
+            sizes = f"{merged[at][first]:g} and {other.size[first]:g}"
+            raise DataError(
+                f"{int(differs.sum()):,} clusters have two sizes, such as cluster "
+                f"{other.clusters.tolist()[first]!r}: {sizes}"
+            )
+        merged[at] = other.size
+        return merged
+
     @property
     def n_clusters(self) -> int:
         """Number of clusters, J."""
@@ -232,6 +253,12 @@ class ClusterMoments(Tidy):
     def n_units(self) -> int:
         """Number of units (rows), N."""
         return int((self.n if self.observations is None else self.observations).sum())
+
+    @property
+    def sizes(self) -> Floats:
+        """Units of each cluster before treatment (`size`), else its rows; shape (J,)."""
+        rows = self.n if self.observations is None else self.observations
+        return rows if self.size is None else self.size
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -351,6 +378,8 @@ class ClusterMoments(Tidy):
         for values in (self.n, self.means, root):
             scale = np.abs(values).max(axis=0, initial=1e-300)
             digest.update(np.round(values / scale * 1e9).astype(np.int64).tobytes())
+        if self.size is not None:
+            digest.update(repr(self.size.tolist()).encode())
         return digest.hexdigest()[:16]
 
     def to_dataframe(self) -> pd.DataFrame:

@@ -153,6 +153,7 @@ class Units:
             names=tuple(self.regressors),
             outcome=spec.outcome.column,
             strata=groups["strata"].to_numpy() if spec.design.strata else None,
+            size=groups["max_size"].to_numpy(float) if spec.design.size else None,
         )
 
     def to_cells(self, moments: ClusterMoments, spec: ModelSpec) -> CellCounts:

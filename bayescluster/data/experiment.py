@@ -15,10 +15,12 @@ from ..assignment.mechanism_from_spec import check_given, mechanism_of
 from ..assignment.mechanisms import Complete, Mechanism, Stratified
 from ..errors import DataError, DesignError, MissingColumnError
 from ..spec.model_spec import ModelSpec
+from ..spec.size_terms import size_terms
 from . import compression as queries
 from . import input_validation as validation
 from .cell_counts import CellCounts
 from .cluster_moments import ClusterMoments
+from .cluster_sizes import LEAST_LOG_SD, cells_by_size, log_size_sd, moments_by_size
 from .conditions import in_condition_order
 from .exposed_users import ExposedUsers, exposure_in
 from .table_readers import Source, open_source
@@ -172,6 +174,29 @@ class Experiment:
                 else "this experiment was built from moments; build it from units or from cells"
             )
         return self._cells
+
+    @cached_property
+    def size_terms(self) -> tuple[str, ...]:
+        """Names of the terms by which level and effects depend on cluster size; may be empty.
+
+        Empty where the specification switches them off, or sizes hardly vary.
+        """
+        if not self._spec.heterogeneity.size_effects:
+            return ()
+        varies = log_size_sd(self._moments) >= LEAST_LOG_SD
+        return size_terms(self._spec.design.effects) if varies else ()
+
+    @cached_property
+    def model_moments(self) -> ClusterMoments:
+        """The moments with the regressors of `size_terms` appended."""
+        moments, effects = self._moments, self._spec.design.effects
+        return moments_by_size(moments, effects) if self.size_terms else moments
+
+    @cached_property
+    def model_cells(self) -> CellCounts:
+        """The cells with the regressors of `size_terms` appended; see `cells`."""
+        cells, effects = self.cells(), self._spec.design.effects
+        return cells_by_size(cells, effects) if self.size_terms else cells
 
     def naive_moments(self) -> ClusterMoments:
         """Return the moments of treatment and covariates only, as an A/B test would have them."""

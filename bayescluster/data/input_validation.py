@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 
 #: Roles whose columns are labels; every other role is a number.
 LABEL_ROLES = ("cluster", "unit", "strata")
+#: What to do about a missing value of a role whose rows cannot be left out.
+ZERO_OR_GIVEN = {
+    "spillover": "an unexposed unit has 0",
+    "saturation": "an untreated cluster has 0",
+    "size": "give each cluster its number of units before treatment",
+}
 #: Most levels of a covariate of text: each is a regressor of its own.
 MAX_LEVELS = 20
 
@@ -79,7 +85,9 @@ def check_levels(levels: Mapping[str, list[Any]], roles: Mapping[str, str]) -> N
 def checks(t: ibis.Table, spec: ModelSpec) -> dict[str, Any]:
     """Return the aggregates that `check_groups` reads."""
     present = [name for name in ("spillover", "saturation") if name in t.columns]
+    cluster_level = [name for name in ("saturation", "size") if name in t.columns]
     numbers = [name for name in t.columns if name.startswith("covariate_")] + [*present, "outcome"]
+    numbers += ["size"] if "size" in t.columns else []
     counts = {f"null_{name}": t[name].isnull() for name in (*numbers, "treatment")}
     counts |= {f"inf_{name}": t[name].isinf() for name in numbers}
     counts["not_binary"] = ~t.treatment.isin([0.0, 1.0])
@@ -95,8 +103,8 @@ def checks(t: ibis.Table, spec: ModelSpec) -> dict[str, Any]:
     # A comparison with null is null: it counts as false here, and as null_... above.
     results = {name: bad.fill_null(False).ifelse(1, 0).sum() for name, bad in counts.items()}
     results |= {"min_treatment": t.treatment.min(), "max_treatment": t.treatment.max()}
-    if "saturation" in present:
-        results |= {"min_saturation": t.saturation.min(), "max_saturation": t.saturation.max()}
+    for name in cluster_level:
+        results |= {f"min_{name}": t[name].min(), f"max_{name}": t[name].max()}
     return results
 
 
@@ -115,6 +123,8 @@ def check_groups(groups: pd.DataFrame, spec: ModelSpec, roles: Mapping[str, str]
             _check_exposure(groups, role, roles[role], rows)
     if spec.design.saturation:
         _check_saturation(groups, spec.design, rows)
+    if spec.design.size:
+        _check_sizes(groups, spec.design.size)
 
 
 def _check_labels(groups: pd.DataFrame, roles: Mapping[str, str], rows: int) -> None:
@@ -177,14 +187,13 @@ def _check_missing(
                 f"column {column!r} ({kind}) is infinite in {infinite:,} of {rows:,} rows; "
                 "remove or correct them"
             )
-        droppable = role not in ("spillover", "saturation")
+        droppable = role not in ZERO_OR_GIVEN
         null = int(groups[f"null_{role}"].sum())
         if null and not (droppable and spec.outcome.missing == "drop"):
-            unexposed = "an unexposed unit" if role == "spillover" else "an untreated cluster"
-            remedy = (
-                "correct them, or ask to leave these rows out with missing = 'drop' under [outcome]"
-                if droppable
-                else f"{unexposed} has 0"
+            remedy = ZERO_OR_GIVEN.get(
+                role,
+                "correct them, or ask to leave these rows out with missing = 'drop' under "
+                "[outcome]",
             )
             raise MissingValueError(
                 f"column {column!r} ({kind}) is null or NaN in {null:,} of {rows:,} rows; {remedy}"
@@ -246,6 +255,23 @@ def _check_saturation(groups: pd.DataFrame, design: DesignSpec, rows: int) -> No
         )
 
 
+def _check_sizes(groups: pd.DataFrame, column: str) -> None:
+    varies = groups[groups["min_size"] != groups["max_size"]]
+    if len(varies):
+        raise DesignError(
+            f"column {column!r} (size) varies within {len(varies):,} of {len(groups):,} clusters, "
+            f"such as {_some(varies['cluster'])}; it is the cluster's number of units before "
+            "treatment: give it once per cluster, repeated in each row"
+        )
+    bad = groups[groups["min_size"] <= 0]
+    if len(bad):
+        raise DesignError(
+            f"column {column!r} (size) is not positive in {len(bad):,} of {len(groups):,} "
+            f"clusters, such as {_some(bad['cluster'])}; it is the cluster's number of units "
+            "before treatment"
+        )
+
+
 def check_units(counts: pd.Series, column: str) -> None:
     """Raise if a unit is null or occurs in more than one row."""
     rows, null = int(counts["n_rows"]), int(counts["n_null"])
@@ -272,6 +298,10 @@ def check_moments(moments: ClusterMoments, spec: ModelSpec) -> None:
         )
     if (moments.strata is None) != (spec.design.strata is None):
         raise StrataError("moments and specification disagree on whether there are strata")
+    if (moments.size is None) != (spec.design.size is None):
+        raise DesignError(
+            "moments and specification disagree on whether sizes before treatment are given"
+        )
     at = moments.column("direct")
     treatment = moments.means[:, at]
     whole = spec.design.level == "cluster"

@@ -87,7 +87,7 @@ def estimates_section(analysis: Analysis) -> Section:
         threshold += (
             f" and the region of practical equivalence {report.rope[0]:g} to {report.rope[1]:g}"
         )
-    definitions = comparison.estimands[["estimand", "definition"]]
+    definitions = comparison.named_estimands[["estimand", "definition"]]
     return Section(
         "estimates",
         "Estimates",

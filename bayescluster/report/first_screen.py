@@ -39,7 +39,7 @@ def first_screen(analysis: Analysis) -> Document:
 
 def headline(analysis: Analysis) -> Grid:
     """Return direct, spillover and rollout effects with their intervals."""
-    table = analysis.comparison.estimands
+    table = analysis.comparison.named_estimands
     rollouts = [FULL_ROLLOUT.label, FULL_ROLLOUT_WITH_EXPOSURE.label]
     wanted = [*analysis.comparison.effects, *rollouts]
     rows = table[table["estimand"].isin(wanted)]
@@ -123,5 +123,5 @@ def _effect(name: str, row: pd.Series) -> str:
 
 
 def _estimand(analysis: Analysis, name: str) -> pd.Series:
-    table = analysis.comparison.estimands
+    table = analysis.comparison.named_estimands
     return table[table["estimand"] == name].iloc[0]

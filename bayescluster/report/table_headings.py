@@ -14,6 +14,7 @@ ESTIMATES = {
 }
 ESTIMANDS = {
     "estimand": "estimand",
+    "average": "average over",
     "mean": "mean",
     "sd": "SD",
     "ci_lower": "lower",

@@ -19,6 +19,7 @@ from ..errors import SpecError
 from .exposure_section import ExposureSpec
 from .families import FAMILIES, Family, check_family_name
 from .priors import Prior, PriorsSpec
+from .size_terms import SIZE_TERMS
 from .spec_table import Table
 
 #: Default level of every interval.
@@ -32,8 +33,11 @@ RESERVED_NAMES = frozenset(
     | {name for family in FAMILIES.values() for name in family.parameters}
     | {"direct_of_cluster", "direct_of_cluster_standard"}
     | {"spillover_of_cluster", "spillover_of_cluster_standard"}
+    | {*SIZE_TERMS}
 )
 
+#: Whom an effect is averaged over.
+Average = Literal["user", "cluster"]
 ColumnName = Annotated[str, Field(min_length=1)]
 #: The name of a family in the registry.
 FamilyName = Annotated[str, AfterValidator(check_family_name)]
@@ -65,6 +69,9 @@ class DesignSpec(Table):
         are not checked.
     strata : str, optional
         Column of the randomisation stratum (block, matched pair), constant within a cluster.
+    size : str, optional
+        Column of the cluster's number of units before treatment, constant within a cluster. The
+        default is the number of rows analysed, which treatment may change.
     mechanism : {"complete", "stratified", "matched_pairs", "bernoulli", "rerandomised"}, optional
         How clusters were assigned: a fixed number treated in total, a fixed number in each stratum,
         one of each pair, independent coin flips (which ignore strata), or redrawn until balanced.
@@ -82,6 +89,7 @@ class DesignSpec(Table):
     spillover: ColumnName | None = None
     unit: ColumnName | None = None
     strata: ColumnName | None = None
+    size: ColumnName | None = None
     mechanism: (
         Literal["complete", "stratified", "matched_pairs", "bernoulli", "rerandomised"] | None
     ) = None
@@ -120,7 +128,7 @@ class DesignSpec(Table):
     @property
     def columns(self) -> dict[str, str]:
         """Column of each role; roles without a column are left out."""
-        roles = ("cluster", "treatment", "spillover", "unit", "strata", "saturation")
+        roles = ("cluster", "treatment", "spillover", "unit", "strata", "saturation", "size")
         return {role: column for role in roles if (column := getattr(self, role)) is not None}
 
     @property
@@ -188,10 +196,15 @@ class HeterogeneitySpec(Table):
     between_sd_by_arm : bool
         Whether treated and control clusters each have their own `between_sd`. If the effect differs
         between clusters, treated clusters vary more than control clusters.
+    size_effects : bool
+        Whether the clusters' level and the effects may depend on cluster size, linearly in its
+        logarithm. They never do if sizes hardly vary: if the standard deviation of their logarithms
+        is below 0.1.
     """
 
     slopes: tuple[Literal["direct", "spillover"], ...] = ()
     between_sd_by_arm: bool = False
+    size_effects: bool = False
 
 
 class ReportSpec(Table):
@@ -199,6 +212,9 @@ class ReportSpec(Table):
 
     Parameters
     ----------
+    estimand : {"user", "cluster"}
+        Whom an effect is averaged over: all users (what a rollout gives per user), or all clusters,
+        each counting once. They differ if the effect depends on cluster size.
     ci_prob : float
         Probability of every interval, confidence or credible (equal-tailed).
     rope : pair of float, optional
@@ -212,6 +228,7 @@ class ReportSpec(Table):
         Posterior probability of exceeding the threshold from which the report calls a case clear.
     """
 
+    estimand: Average = "user"
     ci_prob: float = Field(default=DEFAULT_CI_PROB, gt=0, lt=1)
     rope: tuple[float, float] | None = None
     threshold: float = 0.0
@@ -355,10 +372,17 @@ class ModelSpec(Table):
     def hash(self) -> str:
         """SHA-256 of the canonical JSON, in hexadecimal; it changes with any key.
 
-        The [exposure] section counts only if it is present, so specifications that are older than
-        this section keep their hash.
+        What older specifications do not have counts only if it is used: the [exposure] section,
+        the column of sizes, effects of size with their priors, and an estimand other than "user".
         """
-        absent = {"exposure"} if self.exposure is None else set()
+        absent: dict[str, Any] = {"exposure": True} if self.exposure is None else {}
+        if self.design.size is None:
+            absent["design"] = {"size"}
+        if not self.heterogeneity.size_effects:
+            absent["heterogeneity"] = {"size_effects"}
+            absent["priors"] = set(SIZE_TERMS)
+        if self.report.estimand == "user":
+            absent["report"] = {"estimand"}
         canonical = json.dumps(self.model_dump(mode="json", exclude=absent), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 

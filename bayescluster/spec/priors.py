@@ -237,6 +237,13 @@ class PriorsSpec(Table):
         lognormal; the scale for student_t).
     direct_sd, spillover_sd : Prior
         Standard deviation between clusters of an effect that varies (`heterogeneity.slopes`).
+    log_size : Prior
+        Change of the clusters' level per unit of the natural logarithm of their size (2.7 times as
+        large), with `heterogeneity.size_effects`.
+    direct_by_log_size, spillover_by_log_size : Prior
+        The same change of an effect ...
+    interaction_by_log_size, within_spillover_by_log_size : Prior
+        ... for each effect of the design.
     overdispersion : Prior
         For negative_binomial: variance = mean + overdispersion x mean^2.
     degrees_of_freedom : Prior
@@ -259,6 +266,11 @@ class PriorsSpec(Table):
     within_sd: Prior = _half_normal(2.5)
     direct_sd: Prior = _half_normal(0.5)
     spillover_sd: Prior = _half_normal(0.5)
+    log_size: Prior = _normal(0.5)
+    direct_by_log_size: Prior = _normal(0.25)
+    spillover_by_log_size: Prior = _normal(0.25)
+    interaction_by_log_size: Prior = _normal(0.25)
+    within_spillover_by_log_size: Prior = _normal(0.25)
     overdispersion: Prior = Prior(distribution="exponential", mean=1, unit="outcome")
     degrees_of_freedom: Prior = Prior(
         distribution="lognormal", median=15, log_sd=0.8, unit="outcome"

@@ -59,7 +59,7 @@ def test_estimands_follow_from_the_draws(tutorial_analysis):
         "full rollout": direct,
         "ICC": (tau2 / (tau2 + sigma2)).ravel(),
     }
-    table = tutorial_analysis.comparison.estimands.set_index("estimand")
+    table = tutorial_analysis.comparison.named_estimands.set_index("estimand")
     assert table.index.tolist() == list(expected)
     for name, values in expected.items():
         assert table.loc[name, "mean"] == pytest.approx(values.mean(), rel=1e-12)
@@ -122,7 +122,10 @@ def test_a_design_without_spillover(units, spec):
             exp, draws=1_000, tune=1_000, bootstrap_draws=500, progressbar=False
         )
     assert comparison.estimates["term"].unique().tolist() == ["direct"]
-    assert comparison.estimands["estimand"].tolist() == ["direct", "full rollout", "ICC"]
+    both = ["direct", "full rollout", "ICC", "direct", "full rollout"]
+    assert comparison.estimands["estimand"].tolist() == both
+    averages = ["user", "user", "", "cluster", "cluster"]
+    assert comparison.estimands["average"].tolist() == averages
     assert comparison.bias.contamination == pytest.approx(0, abs=1e-12)
     checks = bc.diagnose(comparison).set_index("check")
     assert checks.loc["number of clusters", "verdict"] == "problem"

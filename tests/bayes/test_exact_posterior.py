@@ -8,6 +8,7 @@ import arviz as az
 import numpy as np
 import pandas as pd
 import pytest
+from rows import regressors
 from scipy import linalg, stats
 
 import bayescluster as bc
@@ -83,9 +84,9 @@ class Brute:
     """
 
     def __init__(self, exp, rows):
-        priors, names = resolved_priors(exp), ("intercept_mean", *exp.moments().names)
-        X = [np.ones(len(rows)), rows["treated"], rows["dose"]]
-        X = np.column_stack([*X, *(rows[n] - rows[n].mean() for n in names[3:])]).astype(float)
+        priors, columns = resolved_priors(exp), regressors(rows, exp)
+        names = ("intercept_mean", *columns)
+        X = np.column_stack([np.ones(len(rows)), *columns.values()])
         given = [priors[n].parameters for n in names]
         self.student = [i for i, n in enumerate(names) if priors[n].distribution == "student_t"]
         variance = np.diag([0.0 if "nu" in p else p["sigma"] ** 2 for p in given])

@@ -146,7 +146,7 @@ def test_the_first_screen_has_the_answer_and_every_light(text, tutorial_analysis
     for row in tutorial_analysis.lights.itertuples():
         assert f"{row.about}<span" in first
         assert f'dot {row.verdict}"' in first
-    effects = tutorial_analysis.comparison.estimands.set_index("estimand")
+    effects = tutorial_analysis.comparison.named_estimands.set_index("estimand")
     for name in ("direct", "spillover", "full rollout"):
         for column in ("mean", "ci_lower", "ci_upper"):
             assert number(effects.loc[name, column]) in first

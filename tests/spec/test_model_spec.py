@@ -176,3 +176,16 @@ def test_units_scale_and_shift_a_prior(values):
     assert moved.to_scipy().ppf(quantile) == pytest.approx(expected, rel=1e-9)
     assert moved.unit == "outcome"
     assert moved.in_outcome_units(9.0) == moved
+
+
+def test_the_hash_changes_with_what_is_used_of_sizes_and_averages():
+    plain = make()
+    terms = {"direct_by_log_size": {"distribution": "normal", "mu": 0, "sigma": 0.1}}
+    changed = [
+        make(heterogeneity={"size_effects": True}),
+        make(heterogeneity={"size_effects": True}, priors=terms),
+        make(report={"estimand": "cluster"}),
+    ]
+    assert len({spec.hash for spec in (plain, *changed)}) == 4
+    assert plain.hash == make(heterogeneity={"size_effects": False}).hash
+    assert plain.model_hash == make(report={"estimand": "cluster"}).model_hash

@@ -254,6 +254,29 @@ class ExactPosterior(Tidy):
                 return NormalMixture(self.nodes.weight, location, scale)
         raise ValueError(f"no parameter {name!r}; there are {', '.join(self.parameters)}")
 
+    def combination(self, weights: Mapping[str, float]) -> NormalMixture:
+        """Return the marginal posterior of a weighted sum of intercept_mean and effects.
+
+        Parameters
+        ----------
+        weights : mapping of str to float
+            Weight of each location, by name; others have weight 0.
+
+        Raises
+        ------
+        ValueError
+            If a name is not one of `locations`.
+        """
+        names = self.conditional.names
+        if unknown := set(weights) - set(names):
+            raise ValueError(
+                f"no location {', '.join(sorted(unknown))}; there are {', '.join(self.locations)}"
+            )
+        w = np.array([weights.get(name, 0.0) for name in names])
+        location = w @ self.conditional.reference + w @ self.nodes.mean
+        variance = np.einsum("a,abk,b->k", w, self.nodes.cov, w)
+        return NormalMixture(self.nodes.weight, location, np.sqrt(variance))
+
     @cached_property
     def nodes(self) -> Nodes:
         """The posterior as a mixture of Gaussian distributions of the locations."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...data.experiment import Experiment
+from ...spec.size_terms import LOG_SIZE, by_log_size
 
 
 def equations(exp: Experiment) -> str:
@@ -15,6 +16,7 @@ def equations(exp: Experiment) -> str:
     lines = [words.equation, *([words.link_equation] if words.link_equation else [])]
     lines.append(r"\eta_{ij} &= " + " + ".join(["a_j", *_effects(exp)]))
     lines += [rf"&\quad + {term}" for term in _covariates(exp)]  # one per line: they are long
+    lines += [rf"&\quad + {term}" for term in _size_terms(exp)]
     level = r"\mathrm{intercept\_mean}"
     if spec.design.strata:
         level += r" + \mathrm{stratum\_effect}_{k(j)}"
@@ -44,12 +46,35 @@ def symbols(exp: Experiment) -> str:
         said.append(f"q share of the cluster assigned to treatment (`{design.saturation}`)")
     if design.strata:
         said.append(f"k(j) the stratum (`{design.strata}`)")
+    if exp.size_terms:
+        size = f" (`{design.size}`)" if design.size else ""
+        said.append(
+            f"g the logarithm of the cluster's size{size} minus its mean over users: at g = 0 an "
+            "effect is the average over users"
+        )
     if spec.outcome.adjusted_for:
         said.append("a bar denotes a covariate's mean over all units")
     return ", ".join(said)
 
 
+def _size_terms(exp: Experiment) -> list[str]:
+    if not exp.size_terms:
+        return []
+    products = zip(exp.spec.design.effects, _regressors(exp), strict=True)
+    terms = [rf"{_name(by_log_size(name))}\, {regressor}\, g_j" for name, regressor in products]
+    return [rf"{_name(LOG_SIZE)}\, g_j", *terms]
+
+
 def _effects(exp: Experiment) -> list[str]:
+    varying = exp.spec.heterogeneity.slopes
+    return [
+        rf"{_name(name)}{'_j' if name in varying else ''}\, {regressor}"
+        for name, regressor in zip(exp.spec.design.effects, _regressors(exp), strict=True)
+    ]
+
+
+def _regressors(exp: Experiment) -> list[str]:
+    """Return the regressor of each effect of the design."""
     design = exp.spec.design
     treated = "T_j" if design.level == "cluster" else "T_{ij}"
     regressors = {
@@ -58,11 +83,7 @@ def _effects(exp: Experiment) -> list[str]:
         "interaction": rf"{treated}\, s_{{ij}}",
         "within_spillover": f"(1 - {treated})" + r"\, q_j",
     }
-    varying = exp.spec.heterogeneity.slopes
-    return [
-        rf"{_name(name)}{'_j' if name in varying else ''}\, {regressors[name]}"
-        for name in design.effects
-    ]
+    return [regressors[name] for name in design.effects]
 
 
 def _covariates(exp: Experiment) -> list[str]:

@@ -23,6 +23,13 @@ MEANINGS = {
     "spillover_sd": "SD of the spillover effect between clusters",
     "overdispersion": "variance = mean + overdispersion x mean²",
     "degrees_of_freedom": "heaviness of the tails: small values mean heavy tails",
+    "log_size": "change of the level per unit of log cluster size",
+    "direct_by_log_size": "change of the direct effect per unit of log cluster size",
+    "spillover_by_log_size": "change of the spillover effect per unit of log cluster size",
+    "interaction_by_log_size": "change of the interaction per unit of log cluster size",
+    "within_spillover_by_log_size": (
+        "change of the spillover within clusters per unit of log cluster size"
+    ),
     "stratum_effect": "difference from the average stratum; the differences sum to zero",
 }
 

@@ -1,0 +1,63 @@
+"""Checks of cluster size: whether effects depend on it, and whether the arms differ in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from .._support.check_record import Check, Subject, judged
+from .._support.display import number
+from ..answers.method_comparison import Comparison
+from ..data.cluster_sizes import LEAST_LOG_SD, log_size_sd
+from ..data.experiment import Experiment
+from ..spec.size_terms import by_log_size
+from .arm_balance import Balance
+
+#: The arms' sizes differ if a difference this large has at most this probability.
+LEAST_P_VALUE = 0.01
+
+
+def size_checks(comparison: Comparison) -> Iterator[Check]:
+    """Check whether the effects depend on cluster size."""
+    exp = comparison.experiment
+    for effect in comparison.effects if exp.size_terms else ():
+        yield _informative(comparison, effect)
+
+
+def _informative(comparison: Comparison, effect: str) -> Check:
+    """Judge the change of an effect with log size, and show both averages."""
+    draws = comparison.posterior["posterior"][by_log_size(effect)].to_numpy()
+    tail = (1 - comparison.experiment.spec.report.ci_prob) / 2
+    low, high = (float(x) for x in np.quantile(draws, [tail, 1 - tail]))
+    table = comparison.estimands
+    means = table[table["estimand"] == effect].set_index("average")["mean"]
+    return Check(
+        Subject.EXCHANGEABILITY,
+        f"informative cluster size: {effect}",
+        f"{number(float(means['user']))} averaged over users, {number(float(means['cluster']))} "
+        f"over clusters; change per unit of log size {number(float(draws.mean()))}, "
+        f"{number(low)} to {number(high)}",
+        judged(low <= 0 <= high),
+        "the effect depends on cluster size: name the average that your decision is about "
+        "([report] estimand), and look at large and small clusters separately",
+    )
+
+
+def sizes_of_arms(exp: Experiment, found: Balance) -> Iterator[Check]:
+    """Judge whether the number of users differs between the arms by more than chance.
+
+    Nothing to judge if sizes hardly vary, or if sizes before treatment are given.
+    """
+    if exp.spec.design.size is not None or log_size_sd(exp.moments()) < LEAST_LOG_SD:
+        return
+    row = found.table.iloc[0]
+    yield Check(
+        Subject.ASSIGNMENT,
+        "cluster sizes of the arms",
+        f"{row['treated']:,.1f} users per treated cluster, {row['control']:,.1f} per control "
+        f"cluster, p = {row['p_value']:.3f}",
+        judged(row["p_value"] > LEAST_P_VALUE),
+        "treatment may have changed who is counted: give each cluster's size before treatment as "
+        "[design] size, and ask why the arms differ",
+    )
