@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._support.arrays import Floats, Integers
 from .._support.display import Tidy
-from ..errors import DataError, MissingValueError
+from ..errors import DataError
+from .row_arrays import (
+    checked_rows,
+    checked_weights,
+    factorized,
+    label_per_cluster,
+    sorted_union,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +114,9 @@ class ClusterMoments(Tidy):
         MissingValueError
             If a value is NaN or infinite, or a label is null.
         """
-        values, labels = _checked_rows(y, X, cluster, names, outcome)
-        weight = _checked_weights(weights, len(values))
-        code, clusters = _factorize(labels)
+        values, labels = checked_rows(y, X, cluster, names, outcome)
+        weight = checked_weights(weights, len(values))
+        code, clusters = factorized(labels)
         order = np.argsort(code, kind="stable")
         starts = np.searchsorted(code[order], np.arange(len(clusters)))
         n, weight = np.bincount(code, weight), weight[order, None]
@@ -135,7 +142,7 @@ class ClusterMoments(Tidy):
             origin=origin,
             names=tuple(names),
             outcome=outcome,
-            strata=None if strata is None else _label_per_cluster(strata, code, clusters),
+            strata=None if strata is None else label_per_cluster(strata, code, clusters),
             observations=None if weights is None else np.bincount(code).astype(float),
         )
 
@@ -180,7 +187,7 @@ class ClusterMoments(Tidy):
             if (getattr(self, name) is None) != (getattr(other, name) is None):
                 what = {"observations": "weights", "size": "sizes"}.get(name, name)
                 raise DataError(f"moments with {what} cannot be added to moments without")
-        clusters = _sorted_union(self.clusters, other.clusters)
+        clusters = sorted_union(self.clusters, other.clusters)
         n1, mean1, cross1 = self._spread_over(clusters, self.origin)
         n2, mean2, cross2 = other._spread_over(clusters, self.origin)
         n = n1 + n2
@@ -193,9 +200,9 @@ class ClusterMoments(Tidy):
             n=n,
             mean=mean1 + delta * share,
             cross=cross1 + cross2 + between,
-            strata=self._merged_strata(other, clusters),
+            strata=self._merged_labels(other, clusters, "strata"),
             observations=self._merged_observations(other, clusters),
-            size=self._merged_sizes(other, clusters),
+            size=self._merged_labels(other, clusters, "size"),
         )
 
     def _spread_over(self, clusters: NDArray[Any], origin: Floats) -> tuple[Floats, Floats, Floats]:
@@ -215,34 +222,29 @@ class ClusterMoments(Tidy):
         total[np.searchsorted(clusters, other.clusters)] += other.observations
         return total
 
-    def _merged_strata(self, other: ClusterMoments, clusters: NDArray[Any]) -> NDArray[Any] | None:
-        if self.strata is None or other.strata is None:
+    def _merged_labels(
+        self, other: ClusterMoments, clusters: NDArray[Any], name: Literal["strata", "size"]
+    ) -> NDArray[Any] | None:
+        """Return what both give each cluster; raise where they give one cluster two values."""
+        ours, theirs = getattr(self, name), getattr(other, name)
+        if ours is None or theirs is None:
             return None
-        of_cluster = dict(zip(self.clusters.tolist(), self.strata.tolist(), strict=True))
-        for label, stratum in zip(other.clusters.tolist(), other.strata.tolist(), strict=True):
-            if of_cluster.setdefault(label, stratum) != stratum:
-                raise DataError(
-                    f"cluster {label!r} lies in strata {of_cluster[label]!r} and {stratum!r}; "
-                    "a cluster belongs to one stratum"
-                )
-        return np.array([of_cluster[label] for label in clusters.tolist()])
-
-    def _merged_sizes(self, other: ClusterMoments, clusters: NDArray[Any]) -> Floats | None:
-        if self.size is None or other.size is None:
-            return None
-        merged = np.full(len(clusters), np.nan)
-        merged[np.searchsorted(clusters, self.clusters)] = self.size
-        at = np.searchsorted(clusters, other.clusters)
-        differs = np.isfinite(merged[at]) & (merged[at] != other.size)
-        if differs.any():
-            first = int(np.flatnonzero(differs)[0])
-            sizes = f"{merged[at][first]:g} and {other.size[first]:g}"
+        of_cluster = dict(zip(self.clusters.tolist(), ours.tolist(), strict=True))
+        twice = {
+            label: (known, value)
+            for label, value in zip(other.clusters.tolist(), theirs.tolist(), strict=True)
+            if (known := of_cluster.setdefault(label, value)) != value
+        }
+        if twice:
+            label, (one, two) = next(iter(twice.items()))
             raise DataError(
-                f"{int(differs.sum()):,} clusters have two sizes, such as cluster "
-                f"{other.clusters.tolist()[first]!r}: {sizes}"
+                f"cluster {label!r} lies in strata {one!r} and {two!r}; a cluster belongs to one "
+                "stratum"
+                if name == "strata"
+                else f"{len(twice):,} clusters have two sizes, such as cluster {label!r}: {one:g} "
+                f"and {two:g}"
             )
-        merged[at] = other.size
-        return merged
+        return np.array([of_cluster[label] for label in clusters.tolist()])
 
     @property
     def n_clusters(self) -> int:
@@ -394,86 +396,3 @@ class ClusterMoments(Tidy):
             f"ClusterMoments({self.n_clusters:,} clusters, {self.n_units:,} units, "
             f"{self.outcome} ~ {' + '.join(self.names) or '1'})"
         )
-
-
-def _checked_rows(
-    y: ArrayLike, X: ArrayLike, cluster: ArrayLike, names: Sequence[str], outcome: str
-) -> tuple[Floats, NDArray[Any]]:
-    try:
-        outcome_values, regressors = np.asarray(y, dtype=float), np.asarray(X, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"y and X must be numbers in arrays of equal rows: {error}") from None
-    labels = np.asarray(cluster)
-    outcome_values = np.atleast_1d(outcome_values)
-    if "intercept" in names:
-        raise DataError("'intercept' is added automatically; leave it out of X and the names")
-    if regressors.ndim == 1:
-        regressors = regressors[:, None]
-    if len({*names, outcome}) != len(names) + 1:
-        raise DataError(f"names repeat: {[*names, outcome]}")
-    shapes = (outcome_values.shape, regressors.shape, labels.shape)
-    rows = len(outcome_values)
-    if shapes != ((rows,), (rows, len(names)), (rows,)):
-        raise DataError(
-            f"shapes disagree: y {shapes[0]}, X {shapes[1]}, cluster {shapes[2]}, "
-            f"{len(names)} names; expected (N,), (N, {len(names)}), (N,)"
-        )
-    if not rows:
-        raise DataError("the data have no rows")
-    if null := int(pd.isna(labels).sum()):
-        raise MissingValueError(f"the cluster label is null in {null:,} of {rows:,} rows")
-    values = np.column_stack([regressors, outcome_values])
-    for name, bad in zip([*names, outcome], (~np.isfinite(values)).sum(axis=0), strict=True):
-        if bad:
-            raise MissingValueError(f"{name!r} is NaN or infinite in {bad:,} of {rows:,} rows")
-    return values, labels
-
-
-def _checked_weights(weights: ArrayLike | None, rows: int) -> Floats:
-    if weights is None:
-        return np.ones(rows)
-    values = np.asarray(weights, dtype=float)
-    if values.shape != (rows,):
-        raise DataError(f"weights have shape {values.shape}; expected ({rows:,},)")
-    if bad := int((~(np.isfinite(values) & (values > 0))).sum()):
-        raise DataError(f"weights are not positive and finite in {bad:,} of {rows:,} rows")
-    return values
-
-
-def _factorize(labels: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[Any]]:
-    code, clusters = pd.factorize(labels)
-    types = sorted({type(label).__name__ for label in clusters.tolist()})
-    if len(types) > 1:
-        raise DataError(f"cluster labels mix the types {', '.join(types)}; cast them to one")
-    order = np.argsort(clusters, kind="stable")
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    return rank[code], clusters[order]
-
-
-def _label_per_cluster(
-    strata: ArrayLike, code: NDArray[np.intp], clusters: NDArray[Any]
-) -> NDArray[Any]:
-    labels = np.asarray(strata)
-    if labels.shape != code.shape:
-        raise DataError(f"strata have shape {labels.shape}; expected ({len(code):,},)")
-    pairs = pd.DataFrame({"code": code, "stratum": labels}).drop_duplicates()
-    if pairs["stratum"].isna().any():
-        raise DataError("the stratum is null in some rows")
-    if repeated := pairs["code"].duplicated().sum():
-        first = clusters[pairs.loc[pairs["code"].duplicated(), "code"].iloc[0]]
-        raise DataError(f"{repeated:,} clusters lie in more than one stratum, such as {first!r}")
-    return pairs.sort_values("code")["stratum"].to_numpy()
-
-
-def _sorted_union(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
-    kinds = {left.dtype.kind, right.dtype.kind}
-    if kinds == {"i", "u"}:  # NumPy would convert them to float64 and merge large labels
-        union = sorted({*left.tolist(), *right.tolist()})
-        return np.array(union, dtype=np.int64 if union[-1] <= np.iinfo(np.int64).max else object)
-    if len(kinds) > 1 or (kinds == {"O"} and type(left[0]) is not type(right[0])):
-        raise DataError(
-            f"cluster labels of type {left.dtype} cannot be matched with labels of type "
-            f"{right.dtype}; cast one of them"
-        )
-    return np.union1d(left, right)
