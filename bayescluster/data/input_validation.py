@@ -20,7 +20,7 @@ from ..errors import (
     StrataError,
     TreatmentError,
 )
-from ..spec.model_spec import DesignSpec, ModelSpec
+from ..spec.model_spec import ModelSpec
 from .cell_counts import CellCounts
 from .cluster_moments import ClusterMoments
 from .orthonormal_basis import OrthonormalBasis
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 #: Roles whose columns are labels; every other role is a number.
 LABEL_ROLES = ("cluster", "unit", "strata")
 #: What to do about a missing value of a role whose rows cannot be left out.
-ZERO_OR_GIVEN = {
+REMEDIES = {
     "spillover": "an unexposed unit has 0",
     "saturation": "an untreated cluster has 0",
     "size": "give each cluster its number of units before treatment",
@@ -85,9 +85,9 @@ def check_levels(levels: Mapping[str, list[Any]], roles: Mapping[str, str]) -> N
 def checks(t: ibis.Table, spec: ModelSpec) -> dict[str, Any]:
     """Return the aggregates that `check_groups` reads."""
     present = [name for name in ("spillover", "saturation") if name in t.columns]
-    cluster_level = [name for name in ("saturation", "size") if name in t.columns]
-    numbers = [name for name in t.columns if name.startswith("covariate_")] + [*present, "outcome"]
-    numbers += ["size"] if "size" in t.columns else []
+    constant = [name for name in ("treatment", "saturation", "size") if name in t.columns]
+    covariates = [name for name in t.columns if name.startswith("covariate_")]
+    numbers = [*covariates, *dict.fromkeys([*present, *constant[1:]]), "outcome"]
     counts = {f"null_{name}": t[name].isnull() for name in (*numbers, "treatment")}
     counts |= {f"inf_{name}": t[name].isinf() for name in numbers}
     counts["not_binary"] = ~t.treatment.isin([0.0, 1.0])
@@ -102,8 +102,7 @@ def checks(t: ibis.Table, spec: ModelSpec) -> dict[str, Any]:
         counts["null_outcome"] = t.outcome.isnull() & ~t.unsupported.fill_null(False)
     # A comparison with null is null: it counts as false here, and as null_... above.
     results = {name: bad.fill_null(False).ifelse(1, 0).sum() for name, bad in counts.items()}
-    results |= {"min_treatment": t.treatment.min(), "max_treatment": t.treatment.max()}
-    for name in cluster_level:
+    for name in constant:
         results |= {f"min_{name}": t[name].min(), f"max_{name}": t[name].max()}
     return results
 
@@ -122,7 +121,7 @@ def check_groups(groups: pd.DataFrame, spec: ModelSpec, roles: Mapping[str, str]
         if role in roles:
             _check_exposure(groups, role, roles[role], rows)
     if spec.design.saturation:
-        _check_saturation(groups, spec.design, rows)
+        _check_saturation(groups, spec.design.saturation, rows)
     if spec.design.size:
         _check_sizes(groups, spec.design.size)
 
@@ -156,20 +155,32 @@ def _check_treatment(groups: pd.DataFrame, spec: ModelSpec, rows: int) -> None:
             f"column {column!r} (treatment) is neither 0 nor 1 in {bad:,} of {rows:,} rows; "
             "code treated clusters as 1 and control clusters as 0"
         )
-    varies = groups[groups["min_treatment"] != groups["max_treatment"]]
     if spec.design.level == "unit":
-        if not len(varies):
+        if (groups["min_treatment"] == groups["max_treatment"]).all():
             raise DesignError(
                 f"column {column!r} (treatment) is constant within each of {len(groups):,} "
                 "clusters: nothing was rolled out in part; leave out level = 'unit'"
             )
         return
+    _check_constant(
+        groups,
+        "treatment",
+        column,
+        TreatmentError,
+        "the treatment is assigned to whole clusters: name the cluster column that was randomised, "
+        "or say level = 'unit' where single units of a cluster were treated (a partial rollout)",
+    )
+
+
+def _check_constant(
+    groups: pd.DataFrame, role: str, column: str, error: type[DataError], remedy: str
+) -> None:
+    """Raise if a column that belongs to whole clusters varies within some of them."""
+    varies = groups[groups[f"min_{role}"] != groups[f"max_{role}"]]
     if len(varies):
-        raise TreatmentError(
-            f"column {column!r} (treatment) varies within {len(varies):,} of {len(groups):,} "
-            f"clusters, such as {_some(varies['cluster'])}; the treatment is assigned to whole "
-            "clusters: name the cluster column that was randomised, or say level = 'unit' where "
-            "single units of a cluster were treated (a partial rollout)"
+        raise error(
+            f"column {column!r} ({role}) varies within {len(varies):,} of {len(groups):,} "
+            f"clusters, such as {_some(varies['cluster'])}; {remedy}"
         )
 
 
@@ -187,10 +198,10 @@ def _check_missing(
                 f"column {column!r} ({kind}) is infinite in {infinite:,} of {rows:,} rows; "
                 "remove or correct them"
             )
-        droppable = role not in ZERO_OR_GIVEN
+        droppable = role not in REMEDIES
         null = int(groups[f"null_{role}"].sum())
         if null and not (droppable and spec.outcome.missing == "drop"):
-            remedy = ZERO_OR_GIVEN.get(
+            remedy = REMEDIES.get(
                 role,
                 "correct them, or ask to leave these rows out with missing = 'drop' under "
                 "[outcome]",
@@ -231,15 +242,9 @@ def _check_exposure(groups: pd.DataFrame, role: str, column: str, rows: int) -> 
             )
 
 
-def _check_saturation(groups: pd.DataFrame, design: DesignSpec, rows: int) -> None:
-    column = design.saturation
-    varies = groups[groups["min_saturation"] != groups["max_saturation"]]
-    if len(varies):
-        raise SpilloverError(
-            f"column {column!r} (saturation) varies within {len(varies):,} of {len(groups):,} "
-            f"clusters, such as {_some(varies['cluster'])}; it is the share of the cluster that "
-            "was assigned to treatment"
-        )
+def _check_saturation(groups: pd.DataFrame, column: str, rows: int) -> None:
+    meaning = "it is the share of the cluster that was assigned to treatment"
+    _check_constant(groups, "saturation", column, SpilloverError, meaning)
     if bad := int(groups["treated_unsaturated"].sum()):
         clusters = groups.loc[groups["treated_unsaturated"] > 0, "cluster"]
         raise SpilloverError(
@@ -256,19 +261,14 @@ def _check_saturation(groups: pd.DataFrame, design: DesignSpec, rows: int) -> No
 
 
 def _check_sizes(groups: pd.DataFrame, column: str) -> None:
-    varies = groups[groups["min_size"] != groups["max_size"]]
-    if len(varies):
-        raise DesignError(
-            f"column {column!r} (size) varies within {len(varies):,} of {len(groups):,} clusters, "
-            f"such as {_some(varies['cluster'])}; it is the cluster's number of units before "
-            "treatment: give it once per cluster, repeated in each row"
-        )
+    meaning = "it is the cluster's number of units before treatment"
+    remedy = f"{meaning}: give it once per cluster, repeated in each row"
+    _check_constant(groups, "size", column, DesignError, remedy)
     bad = groups[groups["min_size"] <= 0]
     if len(bad):
         raise DesignError(
             f"column {column!r} (size) is not positive in {len(bad):,} of {len(groups):,} "
-            f"clusters, such as {_some(bad['cluster'])}; it is the cluster's number of units "
-            "before treatment"
+            f"clusters, such as {_some(bad['cluster'])}; {meaning}"
         )
 
 
