@@ -147,10 +147,15 @@ def test_notebooks_import_what_the_package_has(name):
             bound: dict = {}
             exec(ast.unparse(node), bound)
             names |= bound
+    missing = []
     for node in ast.walk(tree):
         dotted = ast.unparse(node) if isinstance(node, ast.Attribute) else ""
         first, _, rest = dotted.partition(".")
         if first in names and isinstance(names[first], ModuleType):
             found = names[first]
             for part in re.match(r"[\w.]*", rest).group().rstrip(".").split("."):
+                if not hasattr(found, part):
+                    missing.append(dotted)
+                    break
                 found = getattr(found, part)
+    assert not missing
