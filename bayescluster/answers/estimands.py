@@ -101,22 +101,19 @@ def effect_named(name: str) -> Estimand:
     return ACTIONS.get(name, Estimand(name))
 
 
-def estimand_draws(
-    exp: Experiment, posterior: xr.DataTree, average: Average | None = None
-) -> dict[Estimand, Floats]:
+def estimand_draws(exp: Experiment, posterior: xr.DataTree) -> dict[Estimand, Floats]:
     """Return posterior draws of every estimand, each of shape (chains x draws,).
 
-    Effects are averages over users or over clusters: `average`, by default that of the
-    specification's report. The two differ if the effects may depend on cluster size
-    (`heterogeneity.size_effects`) and, for families with a link, because baselines differ.
+    Effects are averages over users or over clusters, as the specification's report names it. The
+    two differ if the effects may depend on cluster size (`heterogeneity.size_effects`) and, for
+    families with a link, because baselines differ; see :func:`draws_by_average` for both.
 
     Effects under their plain names are on the scale of least squares, threshold and ROPE: that of
     the outcome (lognormal: of its logarithm). For families with a link they are average
     differences: the mean outcome of all users of the experiment (or the mean of the clusters' mean
     outcomes), with their own clusters' intercepts and covariates, under one condition minus that
-    under another. Coefficients and their
-    exponentials follow, with names such as "direct, log odds ratio". Estimands that need a column
-    missing from the specification are left out.
+    under another. Coefficients and their exponentials follow, with names such as "direct, log odds
+    ratio". Estimands that need a column missing from the specification are left out.
 
     Notes
     -----
@@ -125,13 +122,32 @@ def estimand_draws(
     intercepts (and effects, if these vary). Covariates are treated as normal within clusters,
     because moments hold only their means and covariances: exact to second order in the slopes.
     """
-    draws = posterior["posterior"].to_dataset()
+    return draws_by_average(exp, posterior)[exp.spec.report.estimand]
+
+
+def draws_by_average(
+    exp: Experiment, posterior: xr.DataTree
+) -> dict[Average, dict[Estimand, Floats]]:
+    """Return :func:`estimand_draws` as averages over users and over clusters, in one pass."""
+    draws, family = posterior["posterior"].to_dataset(), exp.spec.family
+    on_the_outcome = family.has_link or family.log_outcome
+    differences = _average_differences(exp, draws) if on_the_outcome else {}
+    return {
+        average: _of_average(exp, draws, average, differences.get(average, {}))
+        for average in AVERAGES
+    }
+
+
+def _of_average(
+    exp: Experiment, draws: xr.Dataset, average: Average, differences: dict[str, Floats]
+) -> dict[Estimand, Floats]:
+    """Return every estimand as one average, given the differences of mean outcomes."""
     effects = exp.spec.design.effects
-    average = average or exp.spec.report.estimand
+    coefficients = {name: _coefficient(exp, draws, name, average) for name in effects}
     if exp.spec.family.has_link:
-        found = _average_differences(exp, draws, average)
+        found = dict(differences)
     else:
-        found = {name: _coefficient(exp, draws, name, average) for name in effects}
+        found = dict(coefficients)
         if "interaction" in effects:
             both = found["direct"] + found["spillover"] + found["interaction"]
             found[DIRECT_WITH_EXPOSURE.name] = both
@@ -141,7 +157,7 @@ def estimand_draws(
     if "interaction" in effects:
         found[FULL_ROLLOUT_WITH_EXPOSURE.name] = found[DIRECT_WITH_EXPOSURE.name]
     estimands = {effect_named(name): values for name, values in found.items()}
-    averages = estimands | _other_scales(exp, draws, average)
+    averages = estimands | _other_scales(exp, coefficients, differences)
     named = {replace(one, average=average): values for one, values in averages.items()}
     return named | _intracluster(exp, draws)
 
@@ -171,14 +187,15 @@ def _coefficient(exp: Experiment, draws: xr.Dataset, name: str, average: Average
     return np.asarray(sum(weight * _flat(draws, one) for one, weight in weights.items()))
 
 
-def _average_differences(exp: Experiment, draws: xr.Dataset, average: Average) -> dict[str, Floats]:
-    """Return differences of the mean outcome between conditions, averaged."""
+def _average_differences(exp: Experiment, draws: xr.Dataset) -> dict[Average, dict[str, Floats]]:
+    """Return differences of the mean outcome between conditions, by what they average over."""
     effects, family = exp.spec.design.effects, exp.spec.family
     parts = _log_baselines(exp, draws) if family.log_outcome else _baselines(exp, draws)
     inverse = np.exp if family.log_outcome else family.link.mean
     coefficients = {name: _flat(draws, name)[:, None] for name in effects}
     log_size = centred_log_sizes(exp.moments())
-    weights = cluster_weights(exp, average)
+    weights = np.column_stack([cluster_weights(exp, average) for average in AVERAGES])
+    by_size = {name: _flat(draws, by_log_size(name))[:, None] for name in effects if exp.size_terms}
     varying = {
         name: _flat(draws, f"{name}_of_cluster")
         for name in effects
@@ -189,13 +206,12 @@ def _average_differences(exp: Experiment, draws: xr.Dataset, average: Average) -
     }
     if "interaction" in effects:
         conditions["direct with exposure"] = ("direct", "spillover", "interaction")
-    found = dict.fromkeys(conditions, np.zeros(len(coefficients["direct"])))
+    found = dict.fromkeys(conditions, np.zeros((len(coefficients["direct"]), len(AVERAGES))))
     for base, share, cluster in parts:
-        weight = share * weights[cluster]
+        weight = share[:, None] * weights[cluster]
         own = coefficients | {name: values[:, cluster] for name, values in varying.items()}
         if exp.size_terms:
-            of_size = {name: _flat(draws, by_log_size(name))[:, None] for name in effects}
-            own = {name: own[name] + of_size[name] * log_size[cluster] for name in effects}
+            own = {name: own[name] + by_size[name] * log_size[cluster] for name in effects}
             base = base + _flat(draws, LOG_SIZE)[:, None] * log_size[cluster]
         untreated = inverse(base) @ weight
         for condition, names in conditions.items():
@@ -204,7 +220,11 @@ def _average_differences(exp: Experiment, draws: xr.Dataset, average: Average) -
     if "interaction" in effects:
         alone = found["direct"] + found["spillover"]
         found["interaction"] = found["direct with exposure"] - alone
-    return {name: found.pop(name) for name in effects} | found
+    ordered = {name: found.pop(name) for name in effects} | found
+    return {
+        average: {name: values[:, i] for name, values in ordered.items()}
+        for i, average in enumerate(AVERAGES)
+    }
 
 
 def _baselines(exp: Experiment, draws: xr.Dataset) -> Iterator[Baseline]:
@@ -248,25 +268,26 @@ def _covariates(exp: Experiment, draws: xr.Dataset) -> tuple[Floats, Floats]:
     return center, np.stack(slopes, axis=-1) if slopes else np.empty((0, 0))
 
 
-def _other_scales(exp: Experiment, draws: xr.Dataset, average: Average) -> dict[Estimand, Floats]:
+def _other_scales(
+    exp: Experiment, coefficients: dict[str, Floats], differences: dict[str, Floats]
+) -> dict[Estimand, Floats]:
     """Return coefficients on the link scale, ratios and, for logarithms, mean differences."""
-    family, effects = exp.spec.family, exp.spec.design.effects
+    family = exp.spec.family
     found: dict[Estimand, Floats] = {}
     if family.has_link:
         scale = f"log {family.ratio}"
         found |= {
-            Estimand(name, scale, is_effect=False): _coefficient(exp, draws, name, average)
-            for name in effects
+            Estimand(name, scale, is_effect=False): values for name, values in coefficients.items()
         }
     if scale := family.ratio:
         found |= {
-            Estimand(name, scale, is_effect=False): np.exp(_coefficient(exp, draws, name, average))
-            for name in effects
+            Estimand(name, scale, is_effect=False): np.exp(values)
+            for name, values in coefficients.items()
         }
     if family.log_outcome:
         found |= {
             Estimand(name, DIFFERENCE_OF_MEANS, is_effect=False): values
-            for name, values in _average_differences(exp, draws, average).items()
+            for name, values in differences.items()
         }
     return found
 

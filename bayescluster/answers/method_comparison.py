@@ -21,7 +21,7 @@ from ..frequentist.estimates_record import COLUMNS
 from ..frequentist.estimator_registry import run_all
 from ..frequentist.method_labels import NAIVE_OLS, TWO_EXPOSURE, Unusable
 from .bias_accounting import BiasAccounting
-from .estimands import AVERAGES, coefficient_weights, estimand_draws
+from .estimands import coefficient_weights, draws_by_average
 from .interval_agreement import agreement
 from .posterior_summary import summarise
 from .recommended_interval import Recommendation, recommend
@@ -79,10 +79,8 @@ class Comparison(Tidy):
     @property
     def named_estimands(self) -> pd.DataFrame:
         """The rows of `estimands` for the average that the specification names, or for none."""
-        others = self.estimands["average"].isin(AVERAGES) & (
-            self.estimands["average"] != self.experiment.spec.report.estimand
-        )
-        return self.estimands[~others]
+        named = self.experiment.spec.report.estimand
+        return self.estimands[self.estimands["average"].isin([named, ""])]
 
     @property
     def effects(self) -> list[str]:
@@ -204,11 +202,11 @@ def compare(
 
 def _both_averages(exp: Experiment, posterior: xr.DataTree) -> pd.DataFrame:
     """Summarise the estimands as averages over users and clusters, the specification's first."""
-    named = exp.spec.report.estimand
-    first = summarise(estimand_draws(exp, posterior, named), exp.spec.report)
-    (other,) = set(AVERAGES) - {named}
-    second = summarise(estimand_draws(exp, posterior, other), exp.spec.report)
-    return pd.concat([first, second[second["average"] == other]], ignore_index=True)
+    found = draws_by_average(exp, posterior)
+    first = summarise(found.pop(exp.spec.report.estimand), exp.spec.report)
+    others = [summarise(draws, exp.spec.report) for draws in found.values()]
+    others = [table[table["average"] != ""] for table in others]  # the ICC is no average
+    return pd.concat([first, *others], ignore_index=True)
 
 
 def _posterior_rows(estimands: pd.DataFrame, exp: Experiment) -> pd.DataFrame:
@@ -222,22 +220,13 @@ def _exact_rows(exact: ExactPosterior | None, exp: Experiment) -> list[pd.DataFr
     """Return the effects by integration, for the average that the specification names."""
     if exact is None:
         return []
-    tail = (1 - exact.ci_prob) / 2
-    rows = []
-    for effect in exp.spec.design.effects:
-        marginal = exact.combination(coefficient_weights(exp, effect, exp.spec.report.estimand))
-        lower, upper = marginal.quantile([tail, 1 - tail])
-        rows.append(
-            {
-                "method": "posterior by integration",
-                "term": effect,
-                "estimate": marginal.mean,
-                "std_error": marginal.sd,
-                "df": np.nan,
-                "ci_lower": lower,
-                "ci_upper": upper,
-                "ci_prob": exact.ci_prob,
-                "p_value": np.nan,
-            }
-        )
-    return [pd.DataFrame(rows)[COLUMNS]]
+    average = exp.spec.report.estimand
+    found = exact.summary(
+        {
+            effect: exact.combination(coefficient_weights(exp, effect, average))
+            for effect in exp.spec.design.effects
+        }
+    )
+    named = found.rename(columns={"parameter": "term", "mean": "estimate", "sd": "std_error"})
+    rows = named.assign(method="posterior by integration", df=np.nan, p_value=np.nan)
+    return [rows[COLUMNS]]

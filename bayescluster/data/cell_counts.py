@@ -226,6 +226,12 @@ class CellCounts(Tidy):
         """Number of units."""
         return round(float(self.n.sum()))
 
+    @property
+    def sizes(self) -> Floats:
+        """Units of each cluster before treatment (`size`), else its rows; shape (J,)."""
+        rows = np.bincount(self.cluster, self.n, self.n_clusters)
+        return rows if self.size is None else self.size
+
     def to_moments(self) -> ClusterMoments:
         """Return the moments of the same units, which hold less information."""
         groups, k = self.n_clusters, len(self.names) + 1

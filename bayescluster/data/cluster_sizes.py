@@ -27,10 +27,10 @@ def log_size_sd(moments: ClusterMoments) -> float:
     return float(np.log(moments.sizes).std(ddof=1)) if moments.n_clusters > 1 else 0.0
 
 
-def centred_log_sizes(moments: ClusterMoments) -> Floats:
+def centred_log_sizes(data: ClusterMoments | CellCounts) -> Floats:
     """Return log n_j minus its mean over users, which weights clusters by n_j; shape (J,)."""
-    logs = np.log(moments.sizes)
-    return logs - moments.sizes @ logs / moments.sizes.sum()
+    logs = np.log(data.sizes)
+    return logs - data.sizes @ logs / data.sizes.sum()
 
 
 def moments_by_size(moments: ClusterMoments, effects: Sequence[str]) -> ClusterMoments:
@@ -46,13 +46,12 @@ def moments_by_size(moments: ClusterMoments, effects: Sequence[str]) -> ClusterM
     g = centred_log_sizes(moments)
     at = [moments.column(name) for name in effects]
     p, q = len(moments.names), len(at)
-    # New variables are T_j v: the regressors, g (constant), x g, and the outcome.
-    transform = np.zeros((moments.n_clusters, p + q + 2, p + 1))
-    transform[:, range(p), range(p)] = 1.0
-    for i, column in enumerate(at):
-        transform[:, p + 1 + i, column] = g
-    transform[:, -1, p] = 1.0
-    cross = transform @ moments.cross @ transform.transpose(0, 2, 1)
+    # Within a cluster each new variable is a multiple of an old one; g itself does not vary.
+    source = [*range(p), p, *at, p]
+    factor = np.ones((moments.n_clusters, len(source)))
+    factor[:, p] = 0.0
+    factor[:, p + 1 : -1] = g[:, None]
+    cross = moments.cross[:, source][:, :, source] * factor[:, :, None] * factor[:, None, :]
     products = g[:, None] * moments.means[:, at]
     mean = np.column_stack([moments.mean[:, :p], g, products, moments.mean[:, p]])
     origin = np.concatenate([moments.origin[:p], np.zeros(1 + q), moments.origin[p:]])
@@ -62,7 +61,7 @@ def moments_by_size(moments: ClusterMoments, effects: Sequence[str]) -> ClusterM
 
 def cells_by_size(cells: CellCounts, effects: Sequence[str]) -> CellCounts:
     """Return cells with the regressors g and x g appended; see :func:`moments_by_size`."""
-    g = centred_log_sizes(cells.to_moments())[cells.cluster]
+    g = centred_log_sizes(cells)[cells.cluster]
     at = [cells.names.index(name) for name in effects]
     x = np.column_stack([cells.x, g, g[:, None] * cells.x[:, at]])
     return replace(cells, x=x, names=(*cells.names, *size_terms(effects)))

@@ -33,7 +33,7 @@ RESERVED_NAMES = frozenset(
     | {name for family in FAMILIES.values() for name in family.parameters}
     | {"direct_of_cluster", "direct_of_cluster_standard"}
     | {"spillover_of_cluster", "spillover_of_cluster_standard"}
-    | {*SIZE_TERMS}
+    | set(SIZE_TERMS)
 )
 
 #: Whom an effect is averaged over.

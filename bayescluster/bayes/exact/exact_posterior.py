@@ -244,10 +244,7 @@ class ExactPosterior(Tidy):
             case "within_sd":
                 return GridMarginal(grid.offset, grid.weight.sum(axis=0), *within_map(log_sd))
             case _ if name in self.conditional.names:
-                at = self.conditional.names.index(name)
-                location = self.conditional.reference[at] + self.nodes.mean[at]
-                scale = np.sqrt(self.nodes.cov[at, at])
-                return NormalMixture(self.nodes.weight, location, scale)
+                return self.combination({name: 1.0})
             case _ if name in self.parameters:
                 at = self.parameters.index(name) - len(self.locations)
                 location, scale = (part[at] for part in self._strata)
@@ -260,7 +257,7 @@ class ExactPosterior(Tidy):
         Parameters
         ----------
         weights : mapping of str to float
-            Weight of each location, by name; others have weight 0.
+            Weight of each location, by name.
 
         Raises
         ------
@@ -272,9 +269,9 @@ class ExactPosterior(Tidy):
             raise ValueError(
                 f"no location {', '.join(sorted(unknown))}; there are {', '.join(self.locations)}"
             )
-        w = np.array([weights.get(name, 0.0) for name in names])
-        location = w @ self.conditional.reference + w @ self.nodes.mean
-        variance = np.einsum("a,abk,b->k", w, self.nodes.cov, w)
+        at, w = [names.index(name) for name in weights], np.array(list(weights.values()))
+        location = w @ (self.conditional.reference[at, None] + self.nodes.mean[at])
+        variance = np.einsum("a,abk,b->k", w, self.nodes.cov[np.ix_(at, at)], w)
         return NormalMixture(self.nodes.weight, location, np.sqrt(variance))
 
     @cached_property
@@ -348,10 +345,13 @@ class ExactPosterior(Tidy):
 
         The intervals are equal-tailed with level `ci_prob`.
         """
+        return self.summary({name: self.marginal(name) for name in self.parameters})
+
+    def summary(self, marginals: Mapping[str, Marginal]) -> pd.DataFrame:
+        """Return the rows of `to_dataframe` for any marginals, such as combinations, by name."""
         tail = (1 - self.ci_prob) / 2
         rows = []
-        for name in self.parameters:
-            marginal = self.marginal(name)
+        for name, marginal in marginals.items():
             lower, upper = marginal.quantile([tail, 1 - tail])
             rows.append([name, marginal.mean, marginal.sd, lower, upper, self.ci_prob])
         return pd.DataFrame(rows, columns=list(COLUMNS))
