@@ -64,7 +64,7 @@ from .checks.check_registry import diagnose as diagnose
 from .data.cell_counts import CellCounts as CellCounts
 from .data.cluster_moments import ClusterMoments as ClusterMoments
 from .data.experiment import Experiment as Experiment
-from .decisions.decision_by_expected_loss import decide as decide
+from .decisions.decision import decide as decide
 from .errors import BayesClusterError as BayesClusterError
 from .exposure.expose import (
     Exposure as Exposure,

@@ -34,6 +34,7 @@ def star_spec():
     return bc.ModelSpec(
         design={"cluster": "tch", "treatment": "small", "unit": "id"},
         outcome={"column": "math", "missing": "drop"},
+        heterogeneity={"size_effects": False},  # as in the model of the published numbers
     )
 
 

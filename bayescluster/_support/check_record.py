@@ -73,6 +73,8 @@ class Check:
         Level of severity.
     advice : str
         What to do if the verdict is not ok.
+    effect : str
+        The only effect that it bears on; empty if it bears on all.
     """
 
     about: Subject
@@ -80,21 +82,27 @@ class Check:
     value: str
     verdict: Verdict
     advice: str = ""
+    effect: str = ""
+
+
+#: Columns of a table of checks.
+COLUMNS = ["about", "check", "effect", "value", "verdict", "advice"]
 
 
 def check_table(checks: Iterable[Check]) -> pd.DataFrame:
-    """Return checks as a table: about, check, value, verdict, advice (empty if ok)."""
+    """Return checks as a table: about, check, effect, value, verdict, advice (empty if ok)."""
     rows = [
         (
             str(check.about),
             check.name,
+            check.effect,
             check.value,
             str(check.verdict),
             "" if check.verdict is Verdict.OK else check.advice,
         )
         for check in checks
     ]
-    return pd.DataFrame(rows, columns=["about", "check", "value", "verdict", "advice"])
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def judged(ok: bool, caution: bool = True) -> Verdict:

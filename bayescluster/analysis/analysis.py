@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..checks.leave_one_out import LeaveOneOut
     from ..checks.predictive_check import PredictiveCheck
     from ..checks.sensitivity_to_priors import PowerScaling, PriorSensitivity
-    from ..decisions.decision_by_expected_loss import Decision
+    from ..decisions.decision import Decision
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,10 +65,12 @@ class Analysis(Tidy):
 
     @cached_property
     def decision(self) -> Decision:
-        """Expected losses of shipping and of holding, by effect; see :func:`decide`."""
-        from ..decisions.decision_by_expected_loss import decide
+        """What to do about each effect, and why; see :func:`decide`."""
+        from ..decisions.decision import decide
 
-        return decide(self.experiment, self.posterior)
+        return decide(
+            self.experiment, self.posterior, comparison=self.comparison, checks=self.checks
+        )
 
     @cached_property
     def rollout(self) -> Rollout:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, get_args
 
@@ -145,17 +145,16 @@ def _of_average(
     effects = exp.spec.design.effects
     coefficients = {name: _coefficient(exp, draws, name, average) for name in effects}
     if exp.spec.family.has_link:
-        found = dict(differences)
+        found = differences
     else:
-        found = dict(coefficients)
-        if "interaction" in effects:
-            both = found["direct"] + found["spillover"] + found["interaction"]
-            found[DIRECT_WITH_EXPOSURE.name] = both
-    if "spillover" in effects:
-        found["direct - spillover"] = found["direct"] - found["spillover"]
-    found[FULL_ROLLOUT.name] = found["direct"]
-    if "interaction" in effects:
-        found[FULL_ROLLOUT_WITH_EXPOSURE.name] = found[DIRECT_WITH_EXPOSURE.name]
+        found = {
+            name: _total(
+                sign * _coefficient(exp, draws, term, average, people)
+                for condition, sign in signs.items()
+                for term in _conditions(effects)[condition]
+            )
+            for name, (signs, people) in _contrasts(effects).items()
+        }
     estimands = {effect_named(name): values for name, values in found.items()}
     averages = estimands | _other_scales(exp, coefficients, differences)
     named = {replace(one, average=average): values for one, values in averages.items()}
@@ -167,23 +166,68 @@ def _flat(draws: xr.Dataset, name: str) -> Floats:
     return values.reshape(-1, *values.shape[2:])
 
 
-def cluster_weights(exp: Experiment, average: Average) -> Floats:
-    """Return the weight of each cluster in an average over users or clusters; shape (J,)."""
-    sizes = exp.moments().sizes
-    return sizes / sizes.sum() if average == "user" else np.full(len(sizes), 1 / len(sizes))
+def coefficient_weights(
+    exp: Experiment, effect: str, average: Average, people: str = ""
+) -> dict[str, float]:
+    """Return the parameters, with weights, whose sum is an effect's averaged coefficient.
 
-
-def coefficient_weights(exp: Experiment, effect: str, average: Average) -> dict[str, float]:
-    """Return the parameters, with weights, whose sum is an effect's averaged coefficient."""
+    Parameters
+    ----------
+    exp : Experiment
+        The experiment.
+    effect : str
+        The effect.
+    average : {"user", "cluster"}
+        What it is averaged over.
+    people : str, optional
+        The effect whose people it is averaged over; by default its own.
+    """
     if not exp.size_terms:
         return {effect: 1.0}
-    log_size = centred_log_sizes(exp.moments()) @ cluster_weights(exp, average)
+    weights = exp.average_weights(average, people or effect)
+    log_size = centred_log_sizes(exp.moments()) @ weights
     return {effect: 1.0, by_log_size(effect): float(log_size)}
 
 
-def _coefficient(exp: Experiment, draws: xr.Dataset, name: str, average: Average) -> Floats:
-    """Return draws of an effect's coefficient, averaged over users or clusters."""
-    weights = coefficient_weights(exp, name, average)
+def _conditions(effects: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the effects that add up in each exposure condition; none in a pure control."""
+    found: dict[str, tuple[str, ...]] = {name: (name,) for name in effects if name != "interaction"}
+    if "interaction" in effects:
+        found[DIRECT_WITH_EXPOSURE.name] = ("direct", "spillover", "interaction")
+    return found
+
+
+def _contrasts(effects: Sequence[str]) -> dict[str, tuple[dict[str, int], str]]:
+    """Return the contrasts of a design: conditions with signs, and the effect whose people count.
+
+    Conditions are measured from pure controls. The direct effect and full rollouts are averaged
+    over everybody, contrasts of exposure over those who could be exposed.
+    """
+    direct = {"direct": 1}
+    both = {DIRECT_WITH_EXPOSURE.name: 1}
+    found = {
+        name: ({name: 1}, "spillover" if name == "spillover" else "direct") for name in effects
+    }
+    if "interaction" in effects:
+        found["interaction"] = (both | {"direct": -1, "spillover": -1}, "spillover")
+        found[DIRECT_WITH_EXPOSURE.name] = (both, "spillover")
+    if "spillover" in effects:
+        found["direct - spillover"] = (direct | {"spillover": -1}, "spillover")
+    found[FULL_ROLLOUT.name] = (direct, "direct")
+    if "interaction" in effects:
+        found[FULL_ROLLOUT_WITH_EXPOSURE.name] = (both, "direct")
+    return found
+
+
+def _total(parts: Iterable[Floats]) -> Floats:
+    return np.asarray(sum(parts))
+
+
+def _coefficient(
+    exp: Experiment, draws: xr.Dataset, name: str, average: Average, people: str = ""
+) -> Floats:
+    """Return draws of an effect's coefficient, averaged; see :func:`coefficient_weights`."""
+    weights = coefficient_weights(exp, name, average, people)
     return np.asarray(sum(weight * _flat(draws, one) for one, weight in weights.items()))
 
 
@@ -194,19 +238,16 @@ def _average_differences(exp: Experiment, draws: xr.Dataset) -> dict[Average, di
     inverse = np.exp if family.log_outcome else family.link.mean
     coefficients = {name: _flat(draws, name)[:, None] for name in effects}
     log_size = centred_log_sizes(exp.moments())
-    weights = np.column_stack([cluster_weights(exp, average) for average in AVERAGES])
+    kinds = [(average, people) for average in AVERAGES for people in ("direct", "spillover")]
+    weights = np.column_stack([exp.average_weights(*kind) for kind in kinds])
     by_size = {name: _flat(draws, by_log_size(name))[:, None] for name in effects if exp.size_terms}
     varying = {
         name: _flat(draws, f"{name}_of_cluster")
         for name in effects
         if f"{name}_of_cluster" in draws
     }
-    conditions: dict[str, tuple[str, ...]] = {
-        name: (name,) for name in effects if name != "interaction"
-    }
-    if "interaction" in effects:
-        conditions["direct with exposure"] = ("direct", "spillover", "interaction")
-    found = dict.fromkeys(conditions, np.zeros((len(coefficients["direct"]), len(AVERAGES))))
+    conditions = _conditions(effects)
+    found = dict.fromkeys(conditions, np.zeros((len(coefficients["direct"]), len(kinds))))
     for base, share, cluster in parts:
         weight = share[:, None] * weights[cluster]
         own = coefficients | {name: values[:, cluster] for name, values in varying.items()}
@@ -217,13 +258,15 @@ def _average_differences(exp: Experiment, draws: xr.Dataset) -> dict[Average, di
         for condition, names in conditions.items():
             shifted = inverse(base + sum(own[name] for name in names)) @ weight
             found[condition] = found[condition] + shifted - untreated
-    if "interaction" in effects:
-        alone = found["direct"] + found["spillover"]
-        found["interaction"] = found["direct with exposure"] - alone
-    ordered = {name: found.pop(name) for name in effects} | found
     return {
-        average: {name: values[:, i] for name, values in ordered.items()}
-        for i, average in enumerate(AVERAGES)
+        average: {
+            name: _total(
+                sign * found[condition][:, kinds.index((average, people))]
+                for condition, sign in signs.items()
+            )
+            for name, (signs, people) in _contrasts(effects).items()
+        }
+        for average in AVERAGES
     }
 
 
@@ -285,9 +328,11 @@ def _other_scales(
             for name, values in coefficients.items()
         }
     if family.log_outcome:
+        wanted = (*coefficients, DIRECT_WITH_EXPOSURE.name)
         found |= {
             Estimand(name, DIFFERENCE_OF_MEANS, is_effect=False): values
             for name, values in differences.items()
+            if name in wanted
         }
     return found
 

@@ -2,82 +2,123 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from .._support.arrays import Floats
+from ..data.experiment import Experiment
 from ..frequentist.cluster_bootstrap import BootstrapEstimates
+from .disagreement import Disagreement, Interval
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 #: Posterior and bootstrap agree if neither interval is wider by more than this factor ...
 MAX_WIDTH_RATIO = 1.25
 #: ... and their intersection is at least this share of their joint range.
 MIN_OVERLAP = 0.75
+NO_CAUSE = (
+    "neither the prior, few clusters, weights, outliers nor a single cluster explains it: "
+    "look at the checks of the model"
+)
 
 
-def agreement(bootstrap: BootstrapEstimates, estimands: pd.DataFrame) -> pd.DataFrame:
-    """Compare the intervals of posterior and bootstrap, one row per effect.
+def agreement(
+    exp: Experiment,
+    bootstrap: BootstrapEstimates,
+    estimands: pd.DataFrame,
+    draws: Mapping[str, Floats],
+    posterior: xr.Dataset,
+) -> pd.DataFrame:
+    """Compare the intervals of posterior and bootstrap for the same average, one row per effect.
 
-    Columns term, width_ratio (posterior over bootstrap), overlap (intersection of the intervals
-    over their joint range), shift (difference of centres in bootstrap standard errors), agree,
-    conclusion.
+    Parameters
+    ----------
+    exp : Experiment
+        The experiment.
+    bootstrap : BootstrapEstimates
+        The bootstrap; the estimator of the average that the specification names is compared.
+    estimands : DataFrame
+        Summary of the estimands, those of the named average first.
+    draws : mapping of str to ndarray
+        Posterior draws of the effects, as the named average.
+    posterior : Dataset
+        Posterior draws of the parameters.
+
+    Returns
+    -------
+    DataFrame
+        Columns term, average, width_ratio (posterior over bootstrap), overlap (intersection of the
+        intervals over their joint range), shift (difference of centres in bootstrap standard
+        errors), agree, causes (of a disagreement; empty if they agree), conclusion.
     """
     table = bootstrap.to_dataframe()
     rows = []
     for at, (estimator, term) in enumerate(zip(bootstrap.estimators, bootstrap.terms, strict=True)):
-        if estimator == "two_exposure":
-            ours = estimands[estimands["estimand"] == term].iloc[0]
-            rows.append(_agree(term, ours, table.iloc[at]))
+        if estimator != bootstrap.named:
+            continue
+        ours, theirs = estimands[estimands["estimand"] == term].iloc[0], table.iloc[at]
+        case = Disagreement(
+            exp, posterior, term, draws[term], _interval(ours), _interval(theirs), intervals_agree
+        )
+        rows.append(_agree(case, ours, theirs))
     return pd.DataFrame(rows)
 
 
-def _agree(term: str, posterior: pd.Series, bootstrap: pd.Series) -> dict[str, Any]:
+def intervals_agree(one: Interval, other: Interval) -> bool:
+    """Return whether two intervals have about the same width and place."""
+    if not np.isfinite([*one, *other]).all():
+        return False
+    ratio = (one[1] - one[0]) / (other[1] - other[0])
+    return overlap(one, other) >= MIN_OVERLAP and 1 / MAX_WIDTH_RATIO <= ratio <= MAX_WIDTH_RATIO
+
+
+def overlap(one: Interval, other: Interval) -> float:
+    """Return the intersection of two intervals over their joint range."""
+    shared = max(min(one[1], other[1]) - max(one[0], other[0]), 0.0)
+    return shared / (max(one[1], other[1]) - min(one[0], other[0])) if shared else 0.0
+
+
+def _interval(row: pd.Series) -> Interval:
+    return float(row["ci_lower"]), float(row["ci_upper"])
+
+
+def _agree(case: Disagreement, posterior: pd.Series, bootstrap: pd.Series) -> dict[str, Any]:
     """Compare the two intervals of one effect."""
-    low = np.array([posterior["ci_lower"], bootstrap["ci_lower"]])
-    high = np.array([posterior["ci_upper"], bootstrap["ci_upper"]])
-    width_ratio = float((high - low)[0] / (high - low)[1])
-    shared = max(high.min() - low.max(), 0.0)
-    overlap = float(shared / (high.max() - low.min())) if shared else 0.0
-    shift = float((posterior["mean"] - bootstrap["estimate"]) / bootstrap["std_error"])
-    agree = overlap >= MIN_OVERLAP and 1 / MAX_WIDTH_RATIO <= width_ratio <= MAX_WIDTH_RATIO
+    ours, theirs = case.posterior, case.bootstrap
+    width_ratio = (ours[1] - ours[0]) / (theirs[1] - theirs[0])
+    agree = intervals_agree(ours, theirs)
+    causes = [] if agree else case.causes()
     return {
-        "term": term,
+        "term": case.effect,
+        "average": posterior["average"],
         "width_ratio": width_ratio,
-        "overlap": overlap,
-        "shift": shift,
+        "overlap": overlap(ours, theirs),
+        "shift": float((posterior["mean"] - bootstrap["estimate"]) / bootstrap["std_error"]),
         "agree": agree,
-        "conclusion": _conclusion(term, width_ratio, overlap, shift, agree, low, high),
+        "causes": "; ".join(causes),
+        "conclusion": _conclusion(case, width_ratio, agree, causes),
     }
 
 
-def _conclusion(
-    term: str,
-    width_ratio: float,
-    overlap: float,
-    shift: float,
-    agree: bool,
-    low: np.ndarray,
-    high: np.ndarray,
-) -> str:
+def _conclusion(case: Disagreement, width_ratio: float, agree: bool, causes: list[str]) -> str:
     wider = (
         "as wide as"
         if abs(width_ratio - 1) < 0.005
         else (f"{abs(width_ratio - 1):.0%} {'wider' if width_ratio > 1 else 'narrower'} than")
     )
+    shared = overlap(case.posterior, case.bootstrap)
     facts = (
-        f"the posterior interval of the {term} effect is {wider} the bootstrap interval and they "
-        f"share {overlap:.0%} of their joint range"
+        f"the posterior interval of the {case.effect.replace('_', ' ')} effect is {wider} the "
+        f"bootstrap interval and they share {shared:.0%} of their joint range"
     )
     if not agree:
-        causes = []
-        if not 1 / MAX_WIDTH_RATIO <= width_ratio <= MAX_WIDTH_RATIO:
-            causes.append("their widths differ: look at the number of clusters and the priors")
-        if abs(shift) > 0.25 or not causes:
-            causes.append(
-                "their centres differ: look at the priors and at cluster sizes, since least "
-                "squares weights clusters by size and the hierarchical model by precision"
-            )
-        return f"Posterior and bootstrap disagree: {facts}; {'; '.join(causes)}."
-    excluding = int(((low > 0) | (high < 0)).sum())
+        why = f"the likely cause is {causes[0]}" if causes else NO_CAUSE
+        also = f"; also possible: {'; '.join(causes[1:])}" if causes[1:] else ""
+        return f"Posterior and bootstrap disagree: {facts}; {why}{also}."
+    excluding = sum(low > 0 or high < 0 for low, high in (case.posterior, case.bootstrap))
     both = ("neither excludes zero", "only one of them excludes zero", "both exclude zero")
     return f"Posterior and bootstrap agree: {facts}; {both[excluding]}."

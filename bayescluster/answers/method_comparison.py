@@ -4,31 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from .._support.arrays import Floats
 from .._support.calls_to_figures_and_report import draw
 from .._support.display import Tidy
 from ..bayes.exact.exact_posterior import ExactPosterior, exact_posterior, is_integrable
 from ..bayes.fit import fit
 from ..bayes.parameter_draws import check_posterior
 from ..data.experiment import Experiment
+from ..frequentist.average_effects import average_of_ols
 from ..frequentist.cluster_bootstrap import BootstrapEstimates, cluster_bootstrap
-from ..frequentist.cluster_influence import effective_clusters
-from ..frequentist.estimates_record import COLUMNS
+from ..frequentist.estimates_record import COLUMNS as RESULT
 from ..frequentist.estimator_registry import run_all
-from ..frequentist.method_labels import NAIVE_OLS, TWO_EXPOSURE, Unusable
+from ..frequentist.method_labels import NAIVE_OLS, TWO_EXPOSURE, Method, Unusable
+from ..spec.model_spec import Average
 from .bias_accounting import BiasAccounting
-from .estimands import coefficient_weights, draws_by_average
+from .estimands import Estimand, coefficient_weights, draws_by_average
 from .interval_agreement import agreement
 from .posterior_summary import summarise
-from .recommended_interval import Recommendation, recommend
+from .recommended_interval import Recommendation, cross_check, recommended_for
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
+
+#: Columns of the estimates: those of a frequentist result, and whom the effect is averaged over.
+COLUMNS = [*RESULT[:2], "average", *RESULT[2:]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +44,9 @@ class Comparison(Tidy):
     Parameters
     ----------
     estimates : DataFrame
-        One row per method and effect, with the columns of every frequentist result; for the
-        posterior, `estimate` is the mean and `std_error` the standard deviation.
+        One row per method and effect, with the columns of every frequentist result, and average:
+        what the estimate averages over (user, cluster, or neither). For the posterior, `estimate`
+        is the mean and `std_error` the standard deviation.
     agreement : DataFrame
         Posterior against bootstrap; see :func:`bayescluster.answers.interval_agreement.agreement`.
     estimands : DataFrame
@@ -87,23 +94,32 @@ class Comparison(Tidy):
         """The effects of the design, direct first."""
         return self.agreement["term"].tolist()
 
-    @property
+    @cached_property
     def recommended(self) -> dict[str, Recommendation]:
-        """The frequentist interval to read first for each effect: :func:`recommend`."""
-        exp = self.experiment
+        """The interval to read first besides the posterior's, for each effect."""
         return {
-            effect: self.recommend(effective_clusters(exp, effect), effect)
+            effect: recommended_for(self.experiment, effect, self.unusable(effect))
             for effect in self.effects
         }
 
-    def recommend(self, clusters: float, effect: str = "direct") -> Recommendation:
-        """Return the interval to read first for one effect, among methods usable here."""
-        unusable = {
+    @cached_property
+    def cross_checks(self) -> dict[str, pd.Series]:
+        """The recommended interval of each effect, at the specification's level."""
+        exp = self.experiment
+        seed = self.bootstrap.seed or 0
+        level = exp.spec.report.ci_prob
+        return {
+            effect: cross_check(exp, effect, first.method, level, seed)
+            for effect, first in self.recommended.items()
+        }
+
+    def unusable(self, effect: str) -> dict[Method, str]:
+        """Return the methods that do not serve an effect in this design, each with the reason."""
+        return {
             one.method: one.reason
             for one in (*self.powerless, *self.skipped)
             if one.effect in (None, effect)
         }
-        return recommend(clusters, self.experiment.has_spillover, unusable, effect)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return `estimates`."""
@@ -170,19 +186,23 @@ def compare(
     if unknown := set(truth) - set(effects):
         raise ValueError(f"truth names {sorted(unknown)}; valid names: {', '.join(effects)}")
     bootstrap = cluster_bootstrap(exp, draws=bootstrap_draws, seed=seed, within_arm=within_arm)
-    estimands = _both_averages(exp, posterior)
+    draws = draws_by_average(exp, posterior)
+    estimands = _both_averages(exp, draws)
+    named = {one.label: values for one, values in draws[exp.spec.report.estimand].items()}
     estimated = run_all(exp, seed)
     naive, two = estimated.results[NAIVE_OLS], estimated.results[TWO_EXPOSURE]
-    studentised = bootstrap.to_dataframe("percentile-t").iloc[: len(bootstrap.effects)]
+    rows = bootstrap.to_dataframe().assign(average=_bootstrap_averages(bootstrap, exp))
+    studentised = bootstrap.to_dataframe("percentile-t").assign(average=rows["average"])
+    studentised = studentised[[name == bootstrap.named for name in bootstrap.estimators]]
     exact = exact_posterior(exp) if is_integrable(exp.spec) else None
-    tables = [*estimated.tables, bootstrap.to_dataframe(), studentised]
+    tables = [*estimated.tables, rows, studentised]
     tables += [*_exact_rows(exact, exp), _posterior_rows(estimands, exp)]
-    estimates = pd.concat(tables, ignore_index=True)
+    estimates = pd.concat(tables, ignore_index=True)[COLUMNS]
     estimates = estimates[estimates["term"].isin(effects)]
     at = two.terms.index("direct")
     return Comparison(
         estimates=estimates.reset_index(drop=True),
-        agreement=agreement(bootstrap, estimands),
+        agreement=agreement(exp, bootstrap, estimands, named, posterior["posterior"].to_dataset()),
         estimands=estimands,
         bias=BiasAccounting(
             naive=float(naive.estimate[naive.terms.index("direct")]),
@@ -200,11 +220,19 @@ def compare(
     )
 
 
-def _both_averages(exp: Experiment, posterior: xr.DataTree) -> pd.DataFrame:
+def _bootstrap_averages(bootstrap: BootstrapEstimates, exp: Experiment) -> list[str]:
+    """Return what each column of the bootstrap averages over."""
+    known = {"over_users": "user", "over_clusters": "cluster"}
+    return [known.get(name, average_of_ols(exp)) for name in bootstrap.estimators]
+
+
+def _both_averages(
+    exp: Experiment, draws: Mapping[Average, Mapping[Estimand, Floats]]
+) -> pd.DataFrame:
     """Summarise the estimands as averages over users and clusters, the specification's first."""
-    found = draws_by_average(exp, posterior)
-    first = summarise(found.pop(exp.spec.report.estimand), exp.spec.report)
-    others = [summarise(draws, exp.spec.report) for draws in found.values()]
+    report = exp.spec.report
+    first = summarise(draws[report.estimand], report)
+    others = [summarise(found, report) for name, found in draws.items() if name != report.estimand]
     others = [table[table["average"] != ""] for table in others]  # the ICC is no average
     return pd.concat([first, *others], ignore_index=True)
 
@@ -228,5 +256,7 @@ def _exact_rows(exact: ExactPosterior | None, exp: Experiment) -> list[pd.DataFr
         }
     )
     named = found.rename(columns={"parameter": "term", "mean": "estimate", "sd": "std_error"})
-    rows = named.assign(method="posterior by integration", df=np.nan, p_value=np.nan)
+    rows = named.assign(
+        method="posterior by integration", average=average, df=np.nan, p_value=np.nan
+    )
     return [rows[COLUMNS]]

@@ -51,7 +51,8 @@ def diagnose(comparison: Comparison) -> pd.DataFrame:
     -------
     DataFrame
         Columns about (one of the five assumptions, or data, sampler, model, agreement), check,
-        value, verdict (ok, caution or problem), advice (empty if ok); problems first.
+        effect (the only one that the check bears on, or empty), value, verdict (ok, caution or
+        problem), advice (empty if ok); problems first.
 
     Examples
     --------
@@ -61,7 +62,7 @@ def diagnose(comparison: Comparison) -> pd.DataFrame:
     >>> exp = Experiment(scenario.simulate(seed=1), scenario.spec)
     >>> checks = diagnose(compare(exp, fit_exact(exp, seed=1), bootstrap_draws=500))
     >>> checks.columns.tolist()
-    ['about', 'check', 'value', 'verdict', 'advice']
+    ['about', 'check', 'effect', 'value', 'verdict', 'advice']
     """
     found = [check for checks in CHECKS for check in checks(comparison)]
     return check_table(sorted(found, key=lambda check: -check.verdict.severity))

@@ -9,10 +9,15 @@ import numpy as np
 from .._support.check_record import Check, Subject, Verdict, judged
 from .._support.display import number
 from ..answers.method_comparison import Comparison
-from ..answers.recommended_interval import FEW_CLUSTERS, MIN_CLUSTERS
+from ..answers.recommended_interval import (
+    FEW_CLUSTERS,
+    MIN_CLUSTERS,
+    clusters_behind,
+)
 from ..data.experiment import Experiment
-from ..frequentist.cluster_influence import effective_clusters, influence
-from ..frequentist.standard_regressions import two_exposure
+from ..frequentist.average_effects import average_moments
+from ..frequentist.cluster_influence import influence
+from ..frequentist.ols import ols
 from .five_assumptions import assignment_rows, balance_of
 from .size_checks import sizes_of_arms
 
@@ -61,7 +66,7 @@ def cluster_checks(comparison: Comparison) -> Iterator[Check]:
         f"{total:,} ({treated:,} treated, {total - treated:,} control)",
         _by_count(total),
         f"below {MIN_CLUSTERS} clusters normal approximations fail; "
-        f"{comparison.recommend(total).reason}",
+        f"{comparison.recommended['direct'].reason}",
     )
     size = exp.moments().n
     share = float(size.max() / size.sum())
@@ -100,9 +105,10 @@ def _by_count(clusters: float) -> Verdict:
 
 def _influence(comparison: Comparison, effect: str) -> Iterator[Check]:
     exp = comparison.experiment
-    table = influence(exp, effect)
-    estimated = effective_clusters(exp, effect)
-    assumed = {rho: effective_clusters(exp, effect, rho) for rho in (0.0, 0.5, 1.0)}
+    moments = average_moments(exp, exp.spec.report.estimand)
+    table = influence(exp, effect, moments=moments)
+    estimated = clusters_behind(exp, effect)
+    assumed = {rho: clusters_behind(exp, effect, rho) for rho in (0.0, 0.5, 1.0)}
     listed = ", ".join(f"{value:.1f} at rho = {rho:g}" for rho, value in assumed.items())
     yield Check(
         Subject.CLUSTERS,
@@ -110,10 +116,11 @@ def _influence(comparison: Comparison, effect: str) -> Iterator[Check]:
         f"G* = {estimated:.1f} ({listed})",
         _by_count(estimated),
         "the estimate depends on few clusters, however many there are; "
-        f"{comparison.recommend(estimated, effect).reason}",
+        f"{comparison.recommended[effect].reason}",
+        effect=effect,
     )
     first = table.iloc[0]
-    fit = two_exposure(exp)
+    fit = ols(moments)
     at = fit.terms.index(effect)
     moved = float(first["estimate_without"] - fit.estimate[at])
     errors = abs(moved) / float(fit.std_error[at])
@@ -125,6 +132,7 @@ def _influence(comparison: Comparison, effect: str) -> Iterator[Check]:
         judged(errors <= 1),
         "one cluster decides the result: find out how it differs, and also report the estimate "
         "without it",
+        effect=effect,
     )
     partial = table["partial_leverage"]
     ratio = float(partial.max() * len(partial))
@@ -134,6 +142,7 @@ def _influence(comparison: Comparison, effect: str) -> Iterator[Check]:
         f"{partial.max():.1%} of the identifying variation, {ratio:.1f} times the average share",
         judged(ratio <= MAX_LEVERAGE_RATIO),
         "the effect depends on a few clusters: prefer CR2 or CR3 and the wild bootstrap",
+        effect=effect,
     )
 
 

@@ -51,4 +51,5 @@ def _users_in_contrasts(exp: Experiment, exposure: Exposure) -> Iterator[Check]:
             f"their conditions has a probability below {MIN_PROBABILITY:g}",
             judged(inside >= 0.5 * len(lowest), inside > 0),
             "Hajek and Horvitz-Thompson contrasts describe only these users: say so in the report",
+            effect=term,
         )

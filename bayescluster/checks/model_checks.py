@@ -96,4 +96,5 @@ def agreement_checks(comparison: Comparison) -> Iterator[Check]:
             f"width ratio {row.width_ratio:.2f}, overlap {row.overlap:.0%}",
             judged(row.agree),
             str(row.conclusion),
+            effect=str(row.term),
         )

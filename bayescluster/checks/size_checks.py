@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .._support.check_record import Check, Subject, judged
+from .._support.check_record import Check, Subject, Verdict, judged
 from .._support.display import number
 from ..answers.method_comparison import Comparison
 from ..data.cluster_sizes import LEAST_LOG_SD, log_size_sd
@@ -21,8 +21,19 @@ LEAST_P_VALUE = 0.01
 def size_checks(comparison: Comparison) -> Iterator[Check]:
     """Check whether the effects depend on cluster size."""
     exp = comparison.experiment
-    for effect in comparison.effects if exp.size_terms else ():
-        yield _informative(comparison, effect)
+    if exp.size_terms:
+        for effect in comparison.effects:
+            yield _informative(comparison, effect)
+    elif log_size_sd(exp.moments()) >= LEAST_LOG_SD:
+        yield Check(
+            Subject.EXCHANGEABILITY,
+            "informative cluster size",
+            f"not modelled (size_effects = false), and sizes vary: log-SD "
+            f"{log_size_sd(exp.moments()):.2f}",
+            Verdict.CAUTION,
+            "if effects depend on cluster size, the posterior is an average over neither users nor "
+            "clusters: leave size_effects at true",
+        )
 
 
 def _informative(comparison: Comparison, effect: str) -> Check:
@@ -41,6 +52,7 @@ def _informative(comparison: Comparison, effect: str) -> Check:
         judged(low <= 0 <= high),
         "the effect depends on cluster size: name the average that your decision is about "
         "([report] estimand), and look at large and small clusters separately",
+        effect=effect,
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from .._support.arrays import Floats, Integers
+from .._support.arrays import Booleans, Floats, Integers
 from .._support.display import Tidy
 from ..errors import DataError
 from .row_arrays import (
@@ -325,6 +325,45 @@ class ClusterMoments(Tidy):
     def without(self, name: str) -> ClusterMoments:
         """Return the moments without one regressor; unchanged if there is no such regressor."""
         return self.select([x for x in self.names if x != name]) if name in self.names else self
+
+    def keep(self, kept: Booleans) -> ClusterMoments:
+        """Return the moments of some clusters only; `kept` has shape (J,)."""
+        names = ("clusters", "n", "mean", "cross", "strata", "observations", "size")
+        part: dict[str, Any] = {name: getattr(self, name) for name in names}
+        rest: dict[str, Any] = {k: None if v is None else v[kept] for k, v in part.items()}
+        return replace(self, **rest)
+
+    def weighted(self, weights: Floats) -> ClusterMoments:
+        """Return the moments with every cluster's rows weighted, for weighted least squares.
+
+        Parameters
+        ----------
+        weights : ndarray, shape (J,)
+            Positive weight of each row of a cluster. They are scaled so that the sum of `n` stays.
+        """
+        scaled = weights * (self.n.sum() / (self.n @ weights))
+        rows = self.n if self.observations is None else self.observations
+        return replace(
+            self, n=self.n * scaled, cross=self.cross * scaled[:, None, None], observations=rows
+        )
+
+    def quasi_demeaned(self, icc: float) -> ClusterMoments:
+        """Return moments whose least squares is generalised least squares of a random intercept.
+
+        Parameters
+        ----------
+        icc : float
+            Intracluster correlation, in [0, 1).
+
+        Notes
+        -----
+        With theta_j = 1 - sqrt(w_j) and w_j = 1 / (1 + n_j icc / (1 - icc)), rows minus theta_j
+        times their cluster's mean have equal, uncorrelated errors (Fuller & Battese 1973, Journal
+        of the American Statistical Association 68: 626-632): cross-products within clusters stay,
+        those of means count w_j.
+        """
+        rows = self.n if self.observations is None else self.observations
+        return replace(self, n=self.n / (1 + self.n * icc / (1 - icc)), observations=rows)
 
     def between(self) -> ClusterMoments:
         """Return the moments of the cluster means, with one observation per cluster.

@@ -8,7 +8,7 @@ size is the average over users.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -33,8 +33,10 @@ def centred_log_sizes(data: ClusterMoments | CellCounts) -> Floats:
     return logs - data.sizes @ logs / data.sizes.sum()
 
 
-def moments_by_size(moments: ClusterMoments, effects: Sequence[str]) -> ClusterMoments:
-    """Return moments with the regressors g and x g appended, x the effects' regressors.
+def moments_by_size(
+    moments: ClusterMoments, effects: Sequence[str], at: Mapping[str, float] | None = None
+) -> ClusterMoments:
+    """Return moments with the regressors g and x (g - at) appended, x the effects' regressors.
 
     Parameters
     ----------
@@ -42,17 +44,21 @@ def moments_by_size(moments: ClusterMoments, effects: Sequence[str]) -> ClusterM
         The moments; `effects` are among its regressors.
     effects : sequence of str
         Names of the effects.
+    at : mapping of str to float, optional
+        For each effect, the centred log size at which its coefficient is the effect; by default
+        zero, the mean over users.
     """
     g = centred_log_sizes(moments)
-    at = [moments.column(name) for name in effects]
-    p, q = len(moments.names), len(at)
+    shifted = g[:, None] - np.array([(at or {}).get(name, 0.0) for name in effects])
+    columns = [moments.column(name) for name in effects]
+    p, q = len(moments.names), len(columns)
     # Within a cluster each new variable is a multiple of an old one; g itself does not vary.
-    source = [*range(p), p, *at, p]
+    source = [*range(p), p, *columns, p]
     factor = np.ones((moments.n_clusters, len(source)))
     factor[:, p] = 0.0
-    factor[:, p + 1 : -1] = g[:, None]
+    factor[:, p + 1 : -1] = shifted
     cross = moments.cross[:, source][:, :, source] * factor[:, :, None] * factor[:, None, :]
-    products = g[:, None] * moments.means[:, at]
+    products = shifted * moments.means[:, columns]
     mean = np.column_stack([moments.mean[:, :p], g, products, moments.mean[:, p]])
     origin = np.concatenate([moments.origin[:p], np.zeros(1 + q), moments.origin[p:]])
     names = (*moments.names, *size_terms(effects))

@@ -14,7 +14,7 @@ from .._support.arrays import Booleans, Floats, Integers
 from ..assignment.mechanism_from_spec import check_given, mechanism_of
 from ..assignment.mechanisms import Complete, Mechanism, Stratified
 from ..errors import DataError, DesignError, MissingColumnError
-from ..spec.model_spec import ModelSpec
+from ..spec.model_spec import Average, ModelSpec
 from ..spec.size_terms import size_terms
 from . import compression as queries
 from . import input_validation as validation
@@ -197,6 +197,38 @@ class Experiment:
         """The cells with the regressors of `size_terms` appended; see `cells`."""
         cells, effects = self.cells(), self._spec.design.effects
         return cells_by_size(cells, effects) if self.size_terms else cells
+
+    def average_weights(self, average: Average, effect: str = "direct") -> Floats:
+        """Return the weight of each cluster in an effect's average; shape (J,), summing to 1.
+
+        Parameters
+        ----------
+        average : {"user", "cluster"}
+            Over users, who count each, or over clusters, which count each.
+        effect : str
+            The effects of exposure (spillover, interaction) are averaged over those who could be
+            exposed: with a collaboration graph, users who were exposed under some assignments and
+            not under others; without one, all users.
+        """
+        people = self._moments.sizes
+        if effect in ("spillover", "interaction"):
+            people = self._exposable
+        if average == "cluster":
+            people = (people > 0).astype(float)
+        return people / people.sum()
+
+    @cached_property
+    def _exposable(self) -> Floats:
+        """Number of users analysed who could be exposed, and could be not; shape (J,)."""
+        moments, exposure = self._moments, self._exposure
+        if exposure is None or self._units is None:
+            return moments.sizes
+        t = self._units.table
+        frame = queries.run(t.filter(t.used).select("unit", "cluster"))
+        able = pd.Series(exposure.can_be_exposed, index=exposure.users)
+        known = frame["unit"].map(able).fillna(False).astype(float)
+        count = known.groupby(frame["cluster"]).sum().reindex(moments.clusters).fillna(0.0)
+        return count.to_numpy() if count.any() else moments.sizes
 
     def naive_moments(self) -> ClusterMoments:
         """Return the moments of treatment and covariates only, as an A/B test would have them."""

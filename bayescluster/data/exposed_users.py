@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from .._support.arrays import Booleans
 from ..assignment.mechanisms import Mechanism
 from ..errors import DataError, SpecError
 from ..spec.model_spec import ModelSpec
@@ -37,6 +38,11 @@ class ExposedUsers(ABC):
     @abstractmethod
     def users(self) -> NDArray[Any]:
         """User ids, sorted; shape (n,)."""
+
+    @property
+    @abstractmethod
+    def can_be_exposed(self) -> Booleans:
+        """Whether each user may be exposed, and may not be, in the order of `users`; (n,)."""
 
     @property
     @abstractmethod

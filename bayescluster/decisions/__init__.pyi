@@ -1,1 +1,1 @@
-from .decision_by_expected_loss import Decision as Decision
+from .decision import Decision as Decision

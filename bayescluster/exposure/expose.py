@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from .._support.arrays import Booleans
 from ..assignment.mechanism_from_spec import check_given, mechanism_of
 from ..assignment.mechanisms import Mechanism
 from ..data.conditions import GRAPH_CONDITIONS
@@ -95,6 +96,12 @@ class Exposure(MappedExposure, ExposedUsers):
     def users(self) -> NDArray[Any]:
         """User ids, sorted; shape (n,)."""
         return self.collaborators.users
+
+    @property
+    def can_be_exposed(self) -> Booleans:
+        """Whether each untreated user would be exposed in some assignments only; shape (n,)."""
+        p = self.probabilities
+        return (p.of("spillover") > 0) & (p.of("pure_control") > 0)
 
     @cached_property
     def positivity(self) -> Positivity:

@@ -25,6 +25,8 @@ MIN_EFFECTIVE_SHARE = 0.2
 MAX_CORRELATION = 0.1
 #: The check of whether exposed users are simply those with more ties.
 DEGREE = "exposure against degree, untreated users"
+#: The effect of each condition; pure controls bear on every effect.
+EFFECTS = {"direct_with_exposure": "direct with exposure", "spillover": "spillover"}
 #: Upper ends of the degree classes; the last one is open.
 DEGREES = (0, 1, 2, 5, 10, 20, 50)
 
@@ -120,6 +122,7 @@ def _who(exposure: MappedExposure) -> list[Check]:
             f"{both:,} of {n:,} ({both / n:.1%}){seen}",
             judged(both >= 0.5 * n, both > 0),
             "the spillover effect describes these users only: say so wherever you report it",
+            effect="spillover",
         ),
         Check(
             Subject.INTERFERENCE,
@@ -150,6 +153,7 @@ def _weights(conditions: pd.DataFrame) -> list[Check]:
             "regression beside it, or ask for a lower threshold of exposure"
             if row.users
             else "nobody is in this condition: its effect is not identified",
+            effect=EFFECTS.get(row.condition, ""),
         )
         for row in conditions.itertuples()
     ]

@@ -15,6 +15,7 @@ from .._support.display import Tidy
 from ..data.experiment import Experiment
 from ..data.orthonormal_basis import RANK_TOLERANCE
 from ..errors import DesignError
+from .average_effects import average_moments, differs
 from .bootstrap_weights import resampling_groups, resampling_weights
 from .cluster_influence import leave_one_out
 from .estimates_record import COLUMNS
@@ -27,6 +28,8 @@ Interval = Literal["percentile", "percentile-t", "bca"]
 #: Labels of the estimators that are refitted on each replicate, by function name.
 ESTIMATORS = {
     "two_exposure": "two-exposure OLS",
+    "over_users": "OLS over users",
+    "over_clusters": "OLS over clusters",
     "naive_ols": "naive OLS",
     "cluster_wls": "cluster WLS",
 }
@@ -77,6 +80,12 @@ class BootstrapEstimates(Tidy):
         return tuple(term for estimator, term in pairs if estimator == "two_exposure")
 
     @property
+    def named(self) -> str:
+        """The estimator of the average that the specification names, by key of `ESTIMATORS`."""
+        found = [name for name in ("over_users", "over_clusters") if name in self.estimators]
+        return found[0] if found else "two_exposure"
+
+    @property
     def ci(self) -> Floats:
         """Percentile intervals, lower and upper; shape (m, 2)."""
         return self.interval("percentile")
@@ -117,11 +126,10 @@ class BootstrapEstimates(Tidy):
         level = special.ndtr(bias + z / (1 - self.acceleration[column] * z))
         return np.quantile(draws, level)
 
-    def column(self, term: str, estimator: str = "two_exposure") -> Floats:
-        """Return the replicates of one coefficient; shape (R,)."""
-        return self.draws[
-            :, list(zip(self.estimators, self.terms, strict=True)).index((estimator, term))
-        ]
+    def column(self, term: str, estimator: str | None = None) -> Floats:
+        """Return the replicates of one coefficient, by default of `named`; shape (R,)."""
+        columns = list(zip(self.estimators, self.terms, strict=True))
+        return self.draws[:, columns.index((estimator or self.named, term))]
 
     def to_dataframe(self, interval: Interval = "percentile") -> pd.DataFrame:
         """Return one row per estimator and coefficient; df and p_value are NaN.
@@ -170,8 +178,10 @@ def cluster_bootstrap(
     Returns
     -------
     BootstrapEstimates
-        ``two_exposure`` (the design's effects), ``naive_ols`` (direct) and, if covariates leave it
-        identified, ``cluster_wls`` (direct), with percentile intervals by numpy's default rule.
+        ``two_exposure`` (the design's effects), ``over_users`` or ``over_clusters`` (the same, as
+        the average that the specification names, if ordinary least squares does not give it),
+        ``naive_ols`` (direct) and, if covariates leave it identified, ``cluster_wls`` (direct),
+        with percentile intervals by numpy's default rule.
 
     Raises
     ------
@@ -213,7 +223,7 @@ def cluster_bootstrap(
         raise ValueError(f"draws must be at least 2; given {draws}")
     groups = resampling_groups(exp, within_arm)
     problems = _problems(exp)
-    size = problems[0].fit.gram.shape[1]
+    size = max(p.fit.gram.shape[1] for p in problems)
     width = size * max(size, problems[0].fit.n_strata)
     weights = resampling_weights(exp.cluster_order, groups, draws, seed, width)
     blocks = [np.concatenate([p.replicate(block) for p in problems], axis=2) for block in weights]
@@ -318,7 +328,7 @@ def _products(left: Floats, right: Floats) -> Floats:
 def _problems(exp: Experiment) -> list[_Problem]:
     full = exp.moments()
     naive = exp.naive_moments()
-    effects = exp.spec.design.effects
+    effects, average = exp.spec.design.effects, exp.spec.report.estimand
     problems = [
         _Problem("two_exposure", effects, Regression.of(full)),
         _Problem("naive_ols", ("direct",), Regression.of(naive)),
@@ -327,6 +337,9 @@ def _problems(exp: Experiment) -> list[_Problem]:
         check_whole_clusters(exp)
         means = Regression.of(naive.between())
         problems.append(_Problem("cluster_wls", ("direct",), means))
+    if differs(exp, average):
+        averaged = Regression.of(average_moments(exp, average))
+        problems.append(_Problem(f"over_{average}s", effects, averaged))
     return problems
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats
+from ..data.cluster_moments import ClusterMoments
 from ..data.experiment import Experiment
 from .cluster_robust_covariance import hat_eigen, inverse_power
 from .normal_equations import Regression
@@ -22,7 +23,9 @@ def leave_one_out(fit: Regression) -> Floats:
     return fit.estimate - moved @ fit.to_user.T
 
 
-def influence(exp: Experiment, term: str = "direct") -> pd.DataFrame:
+def influence(
+    exp: Experiment, term: str = "direct", *, moments: ClusterMoments | None = None
+) -> pd.DataFrame:
     """Return the influence of each cluster on one coefficient of the two-exposure regression.
 
     Parameters
@@ -31,6 +34,9 @@ def influence(exp: Experiment, term: str = "direct") -> pd.DataFrame:
         The experiment.
     term : str
         The coefficient.
+    moments : ClusterMoments, optional
+        The moments of the regression, such as those of :func:`average_moments`; by default the
+        experiment's own.
 
     Returns
     -------
@@ -44,7 +50,7 @@ def influence(exp: Experiment, term: str = "direct") -> pd.DataFrame:
     ----------
     MacKinnon, Nielsen & Webb (2023), Stata Journal 23: 942-982.
     """
-    fit = Regression.of(exp.moments())
+    fit = Regression.of(exp.moments() if moments is None else moments)
     row = fit.contrast({term: 1.0})
     t = fit.to_user.T @ row
     without = leave_one_out(fit) @ row
@@ -63,7 +69,13 @@ def influence(exp: Experiment, term: str = "direct") -> pd.DataFrame:
     return frame.iloc[np.argsort(-change, kind="stable")].reset_index(drop=True)
 
 
-def effective_clusters(exp: Experiment, term: str = "direct", rho: float | None = None) -> float:
+def effective_clusters(
+    exp: Experiment,
+    term: str = "direct",
+    rho: float | None = None,
+    *,
+    moments: ClusterMoments | None = None,
+) -> float:
     """Return the effective number of clusters G* for one coefficient.
 
     Parameters
@@ -75,6 +87,9 @@ def effective_clusters(exp: Experiment, term: str = "direct", rho: float | None 
     rho : float, optional
         Assumed intracluster correlation of the errors, in [0, 1]; estimated by default
         (:func:`residual_icc`).
+    moments : ClusterMoments, optional
+        The moments of the regression, such as those of :func:`average_moments`; by default the
+        experiment's own.
 
     Returns
     -------
@@ -88,7 +103,7 @@ def effective_clusters(exp: Experiment, term: str = "direct", rho: float | None 
     ----------
     Carter, Schnepel & Steigerwald (2017), Review of Economics and Statistics 99: 698-709.
     """
-    fit = Regression.of(exp.moments())
+    fit = Regression.of(exp.moments() if moments is None else moments)
     rho = residual_icc(fit) if rho is None else rho
     if not 0 <= rho <= 1:
         raise ValueError(f"rho must lie in [0, 1]; given {rho}")

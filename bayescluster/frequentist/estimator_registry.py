@@ -12,10 +12,13 @@ from typing import Any
 import pandas as pd
 
 from .._support.display import Tidy
+from ..data.cluster_sizes import LEAST_LOG_SD, log_size_sd
 from ..data.experiment import Experiment
 from ..errors import DataError
 from ..exposure.expose import exposure_of
+from ..spec.model_spec import Average
 from . import method_labels as methods
+from .average_effects import average_effects, average_moments, average_of_ols, differs
 from .conditional_randomization import spillover_test
 from .graph_estimators import (
     exposure_weighted_ols,
@@ -51,20 +54,24 @@ class Estimator:
         the design does not allow it.
     each_effect : bool
         Whether it runs once per effect.
-    needs_graph : bool
-        Whether it needs exposure from a collaboration graph; without one it is left out.
+    wanted : callable
+        Takes an experiment; returns whether its rows are wanted: not without a collaboration graph,
+        for example, if it needs exposure from one.
     required : bool
         Whether its DataError stops the comparison.
     not_for : callable
         Takes an experiment; returns the effects that it does not estimate, each with the reason.
+    average : callable
+        Takes an experiment; returns what its estimates average over: user, cluster or neither.
     """
 
     method: Method
     run: Callable[..., Tidy]
     each_effect: bool = False
-    needs_graph: bool = False
+    wanted: Callable[[Experiment], bool] = lambda exp: True
     required: bool = False
     not_for: Callable[[Experiment], Mapping[str, str]] = lambda exp: {}
+    average: Callable[[Experiment], str] = average_of_ols
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +83,7 @@ class Estimated:
     results : dict
         Results by method (of the last effect, if there is one per effect).
     tables : list of DataFrame
-        Their tables, in the order of the registry.
+        Their tables, with a column average, in the order of the registry.
     skipped : tuple of Unusable
         Methods that the design does not allow.
     powerless : tuple of Unusable
@@ -89,6 +96,25 @@ class Estimated:
     powerless: tuple[Unusable, ...]
 
 
+def _has_graph(exp: Experiment) -> bool:
+    return exp.exposure is not None
+
+
+def _wants(average: Average) -> Callable[[Experiment], bool]:
+    """Return whether an average is wanted, and ordinary least squares does not give it."""
+
+    def wanted(exp: Experiment) -> bool:
+        asked = average in ("user", exp.spec.report.estimand)
+        varies = log_size_sd(exp.moments()) >= LEAST_LOG_SD
+        return (asked or varies) and differs(exp, average)
+
+    return wanted
+
+
+def _named(exp: Experiment) -> str:
+    return exp.spec.report.estimand
+
+
 def _contrasts_by_dose(exp: Experiment) -> dict[str, str]:
     return {"spillover": DOSE} if exposure_of(exp).mapping.is_dose else {}
 
@@ -96,36 +122,51 @@ def _contrasts_by_dose(exp: Experiment) -> dict[str, str]:
 ESTIMATORS: tuple[Estimator, ...] = (
     Estimator(methods.NAIVE_OLS, lambda exp, **_: naive_ols(exp), required=True),
     Estimator(methods.TWO_EXPOSURE, lambda exp, **_: two_exposure(exp), required=True),
-    Estimator(methods.UNADJUSTED, lambda exp, **_: unadjusted_ols(exp), needs_graph=True),
-    Estimator(methods.RECENTRED, lambda exp, **_: recentred_ols(exp), needs_graph=True),
     Estimator(
-        methods.EXPOSURE_WEIGHTED, lambda exp, **_: exposure_weighted_ols(exp), needs_graph=True
+        methods.OVER_USERS,
+        lambda exp, **_: average_effects(exp, "user"),
+        wanted=_wants("user"),
+        average=lambda exp: "user",
+    ),
+    Estimator(
+        methods.OVER_CLUSTERS,
+        lambda exp, **_: average_effects(exp, "cluster"),
+        wanted=_wants("cluster"),
+        average=lambda exp: "cluster",
+    ),
+    Estimator(methods.UNADJUSTED, lambda exp, **_: unadjusted_ols(exp), wanted=_has_graph),
+    Estimator(methods.RECENTRED, lambda exp, **_: recentred_ols(exp), wanted=_has_graph),
+    Estimator(
+        methods.EXPOSURE_WEIGHTED, lambda exp, **_: exposure_weighted_ols(exp), wanted=_has_graph
     ),
     Estimator(
         methods.HAJEK,
         lambda exp, seed, **_: hajek(exp, seed=seed),
-        needs_graph=True,
+        wanted=_has_graph,
         not_for=_contrasts_by_dose,
+        average=lambda exp: "user",
     ),
     Estimator(
         methods.HORVITZ_THOMPSON,
         lambda exp, seed, **_: horvitz_thompson(exp, seed=seed),
-        needs_graph=True,
+        wanted=_has_graph,
         not_for=_contrasts_by_dose,
+        average=lambda exp: "user",
     ),
     Estimator(
         methods.SPILLOVER_TEST,
         lambda exp, seed, **_: spillover_test(exp, seed=seed),
-        needs_graph=True,
+        wanted=_has_graph,
     ),
     Estimator(methods.CLUSTER_WLS, lambda exp, **_: cluster_wls(exp)),
     Estimator(methods.RANDOMIZATION, lambda exp, seed, **_: randomization_test(exp, seed=seed)),
     Estimator(
         methods.WILD,
         lambda exp, seed, ci_prob, effect: wild_bootstrap(
-            exp.moments(), effect, seed=seed, ci_prob=ci_prob
+            average_moments(exp, exp.spec.report.estimand), effect, seed=seed, ci_prob=ci_prob
         ),
         each_effect=True,
+        average=_named,
     ),
 )
 
@@ -145,7 +186,7 @@ def run_all(exp: Experiment, seed: int) -> Estimated:
     skipped: list[Unusable] = []
     powerless: list[Unusable] = []
     for estimator in ESTIMATORS:
-        if estimator.needs_graph and exp.exposure is None:
+        if not estimator.wanted(exp):
             continue
         reasons = estimator.not_for(exp)
         for effect in exp.spec.design.effects if estimator.each_effect else (None,):
@@ -157,7 +198,7 @@ def run_all(exp: Experiment, seed: int) -> Estimated:
                     raise
                 skipped.append(Unusable(estimator.method, str(error), effect))
                 continue
-            table = result.to_dataframe()
+            table = result.to_dataframe().assign(average=estimator.average(exp))
             tables.append(table[~table["term"].isin(list(reasons))])
             results[estimator.method] = result
             if reason := _powerless(result, 1 - exp.spec.report.ci_prob):

@@ -33,6 +33,7 @@ def randomization_test(
     mechanism: Mechanism | None = None,
     studentise: bool = True,
     tail: Tail = "symmetric",
+    ci_prob: float | None = None,
 ) -> ResamplingTest:
     """Test a sharp null hypothesis by reassigning the clusters by the design's mechanism.
 
@@ -64,6 +65,8 @@ def randomization_test(
         effect).
     tail : {"symmetric", "equal"}
         Two-sided p-value from absolute values, or twice the smaller tail.
+    ci_prob : float, optional
+        Probability of the interval; by default that of the specification.
 
     Returns
     -------
@@ -131,7 +134,7 @@ def randomization_test(
         denominator = np.vstack([np.ones_like(denominator[0]), 0 * denominator[1:]])
     scale = float(std_error[0]) if studentise else 1.0
     reference = ReferenceDistribution(numerator, denominator, scale, enumerated)
-    ci_prob = exp.spec.report.ci_prob
+    ci_prob = exp.spec.report.ci_prob if ci_prob is None else ci_prob
     return ResamplingTest(
         method="randomisation test (arms)",
         term=term,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from .._support.check_record import Verdict
-from .._support.display import capital, number, percent, probability, sentence
+from .._support.display import capital, number, percent, sentence
 from ..answers.estimands import FULL_ROLLOUT, FULL_ROLLOUT_WITH_EXPOSURE
 from .document_parts import Document, Grid
 from .table_headings import ESTIMANDS
@@ -64,26 +64,8 @@ def facts(analysis: Analysis) -> dict[str, str]:
 
 
 def decision(analysis: Analysis) -> str:
-    """Return one sentence on whether the direct effect clears the threshold."""
-    report = analysis.spec.report
-    row = _estimand(analysis, "direct")
-    above = row["prob_above_threshold"]
-    side = "above" if report.direction == "increase" else "below"
-    reached = above if report.direction == "increase" else 1 - above
-    where = f"{report.threshold:g}" if report.threshold else "zero"
-    chance = f"the probability that the direct effect is {side} {where} is {probability(reached)}"
-    asked = percent(report.decision_prob)
-    if report.rope is not None and row["prob_in_rope"] >= report.decision_prob:
-        low, high = report.rope
-        return (
-            f"Practically no effect: the direct effect lies within {low:g} to {high:g} with "
-            f"probability {probability(row['prob_in_rope'])}."
-        )
-    if reached >= report.decision_prob:
-        return f"A clear case: {chance} (asked for: {asked})."
-    if reached <= 1 - report.decision_prob:
-        return f"A clear case against: {chance} (asked for: {asked})."
-    return f"No clear case: {chance}, less than the {asked} asked for."
+    """Return one sentence on the direct effect: the decision, and what stands against it."""
+    return analysis.decision.headline
 
 
 def answer(analysis: Analysis) -> list[str]:
@@ -99,9 +81,18 @@ def answer(analysis: Analysis) -> list[str]:
     if analysis.experiment.has_spillover:
         sentences.append(str(comparison.bias))
     sentences += comparison.agreement["conclusion"].tolist()
-    read = [f"{effect}, {first.method.label}" for effect, first in comparison.recommended.items()]
-    sentences.append(f"Besides the posterior, read this interval first: for {'; for '.join(read)}.")
+    sentences.append(f"Cross-check, to read first besides the posterior: {_read_first(analysis)}.")
     return sentences
+
+
+def _read_first(analysis: Analysis) -> str:
+    """Return the recommended interval of every effect."""
+    level = percent(analysis.spec.report.ci_prob)
+    return "; ".join(
+        f"{effect.replace('_', ' ')}, {row['method']}, {number(row['estimate'])}, {level} interval "
+        f"{number(row['ci_lower'])} to {number(row['ci_upper'])}"
+        for effect, row in analysis.comparison.cross_checks.items()
+    )
 
 
 def conclusions(analysis: Analysis) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 ESTIMATES = {
     "method": "method",
     "term": "effect",
+    "average": "average over",
     "estimate": "estimate",
     "std_error": "SE / SD",
     "df": "df",
@@ -75,10 +76,15 @@ POWER = {
 }
 DECISION = {
     "effect": "effect",
+    "average": "average over",
+    "state": "decision",
     "prob_beyond_threshold": "P(beyond threshold)",
+    "cross_check": "cross-check",
+    "check_lower": "lower",
+    "check_upper": "upper",
     "loss_ship": "loss if shipped",
     "loss_hold": "loss if held",
-    "action": "smaller loss",
+    "smaller_loss": "smaller loss",
 }
 ROLLOUT = {
     "share": "share treated",

@@ -198,13 +198,13 @@ class HeterogeneitySpec(Table):
         between clusters, treated clusters vary more than control clusters.
     size_effects : bool
         Whether the clusters' level and the effects may depend on cluster size, linearly in its
-        logarithm. They never do if sizes hardly vary: if the standard deviation of their logarithms
-        is below 0.1.
+        logarithm (the default). They do not if sizes hardly vary: if the standard deviation of
+        their logarithms is below 0.1.
     """
 
     slopes: tuple[Literal["direct", "spillover"], ...] = ()
     between_sd_by_arm: bool = False
-    size_effects: bool = False
+    size_effects: bool = True
 
 
 class ReportSpec(Table):
@@ -374,6 +374,7 @@ class ModelSpec(Table):
 
         What older specifications do not have counts only if it is used: the [exposure] section,
         the column of sizes, effects of size with their priors, and an estimand other than "user".
+        So with `size_effects = false` a specification keeps the hash it had before these existed.
         """
         absent: dict[str, Any] = {"exposure": True} if self.exposure is None else {}
         if self.design.size is None:

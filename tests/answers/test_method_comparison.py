@@ -8,8 +8,15 @@ import pytest
 
 import bayescluster as bc
 from bayescluster.answers.bias_accounting import BiasAccounting
-from bayescluster.answers.interval_agreement import _agree
-from bayescluster.answers.recommended_interval import CR2_AND_POSTERIOR, recommend
+from bayescluster.answers.disagreement import Disagreement, without_priors
+from bayescluster.answers.interval_agreement import _agree, intervals_agree
+from bayescluster.answers.recommended_interval import (
+    CR2,
+    OVER_USERS_CR2,
+    TWO_EXPOSURE_CR2,
+    cross_check,
+    recommend,
+)
 from bayescluster.frequentist.estimator_registry import run_all
 from bayescluster.frequentist.method_labels import RANDOMIZATION, WILD
 
@@ -75,8 +82,22 @@ def test_estimands_follow_from_the_draws(tutorial_analysis):
 def rows(low, high, center=None, se=1.0):
     middle = (low + high) / 2 if center is None else center
     return pd.Series(
-        {"ci_lower": low, "ci_upper": high, "mean": middle, "estimate": middle, "std_error": se}
+        {
+            "average": "user",
+            "ci_lower": low,
+            "ci_upper": high,
+            "mean": middle,
+            "estimate": middle,
+            "std_error": se,
+        }
     )
+
+
+@pytest.fixture(scope="module")
+def small():
+    scenario = bc.simulate.Scenario(n_clusters=40, cluster_size=30)
+    exp = bc.Experiment(scenario.simulate(seed=1), scenario.spec)
+    return exp, bc.fit_exact(exp, draws=1_000, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -85,20 +106,24 @@ def rows(low, high, center=None, se=1.0):
         ((1, 3), (1, 3), 1.0, 1.0, True, "as wide as .* share 100%.*; both exclude zero"),
         ((-1.1, 1), (-1, 1), 1.05, 2 / 2.1, True, "5% wider than .*; neither excludes zero"),
         ((0.05, 2), (-0.05, 2), 1.95 / 2.05, 1.95 / 2.05, True, "; only one of them excludes zero"),
-        ((0, 4), (1, 3), 2.0, 0.5, False, "disagree: .*100% wider.*their widths differ"),
+        ((0, 4), (1, 3), 2.0, 0.5, False, "disagree: .*100% wider than"),
         (
             (5, 7),
             (1, 3),
             1.0,
             0.0,
             False,
-            "disagree: .*share 0%.*centres differ: look at the priors",
+            "disagree: .*share 0%",
         ),
         ((1.5, 2.5), (1, 3), 0.5, 0.5, False, "50% narrower than"),
     ],
 )
-def test_agreement_of_two_intervals(posterior, bootstrap, ratio, overlap, agree, words):
-    result = _agree("direct", rows(*posterior), rows(*bootstrap))
+def test_agreement_of_two_intervals(posterior, bootstrap, ratio, overlap, agree, words, small):
+    exp, tree = small
+    draws = tree["posterior"].to_dataset()
+    values = draws["direct"].to_numpy().ravel()
+    case = Disagreement(exp, draws, "direct", values, posterior, bootstrap, intervals_agree)
+    result = _agree(case, rows(*posterior), rows(*bootstrap))
     assert result["width_ratio"] == pytest.approx(ratio)
     assert result["overlap"] == pytest.approx(overlap)
     assert result["agree"] is agree
@@ -174,7 +199,7 @@ def test_the_forest_plot_shows_every_row(tutorial_analysis):
 def test_results_show_themselves(tutorial_analysis):
     assert "posterior" in str(tutorial_analysis)
     assert "<table" in tutorial_analysis._repr_html_()
-    assert "clear case" in tutorial_analysis.conclusions[0]
+    assert tutorial_analysis.conclusions[0].startswith("Ship: ")
 
 
 def test_covariates_that_leave_cluster_means_unidentified_do_not_stop_the_answer(units, spec):
@@ -200,17 +225,15 @@ def test_the_recommendation_follows_the_effective_number_of_clusters(tutorial_an
     assert found["direct"].method.label == "two-exposure OLS, CR2"
     assert found["spillover"].method is WILD
     assert bc.frequentist.effective_clusters(tutorial_analysis.experiment, "spillover") < 30
-    assert recommend(40, True).method.label == "two-exposure OLS, CR2"
-    assert recommend(15, False).method.label == "wild cluster bootstrap"
-    assert recommend(6, True).method.label == "CR2 and the posterior"
-    assert recommend(6, False).method.label == "randomisation test"
-    passed = recommend(6, False, {RANDOMIZATION: "no p-value is below 0.1"})
-    assert passed.method is CR2_AND_POSTERIOR
+    assert recommend(40, TWO_EXPOSURE_CR2).method is TWO_EXPOSURE_CR2
+    assert recommend(15).method is WILD
+    assert recommend(6, OVER_USERS_CR2, randomized=False).method is OVER_USERS_CR2
+    assert recommend(6).method is RANDOMIZATION
+    passed = recommend(6, unusable={RANDOMIZATION: "no p-value is below 0.1"})
+    assert passed.method is CR2
     assert passed.reason.endswith("cannot be used here: no p-value is below 0.1")
     assert "the randomisation test" in passed.reason
-    assert recommend(15, True, {WILD: "r"}).method is CR2_AND_POSTERIOR
-    assert "is exact" in recommend(6, True).reason
-    assert "is exact" not in recommend(6, True, {RANDOMIZATION: "skipped"}).reason
+    assert recommend(15, unusable={WILD: "r"}).method is CR2
     checks = tutorial_analysis.checks.set_index("check")
     assert checks.loc["effective number of clusters: direct", "verdict"] == "ok"
     assert checks.loc["most influential cluster: direct", "verdict"] == "ok"
@@ -239,10 +262,11 @@ def test_a_test_that_cannot_reject_is_not_recommended(tutorial_analysis, strata)
         powerless=estimated.powerless,
     )
     first = comparison.recommended["direct"]
-    assert first.method is CR2_AND_POSTERIOR
+    assert first.method is (OVER_USERS_CR2 if strata else CR2)
     checks = bc.diagnose(comparison).set_index("check")
     if strata:
-        assert "column 'b' (strata): stratum 1 has 2 treated of 2 clusters" in first.reason
+        left_out = comparison.unusable("direct")[RANDOMIZATION]
+        assert "column 'b' (strata): stratum 1 has 2 treated of 2 clusters" in left_out
         value = checks.loc["strata with both arms", "value"]
         assert value == "1 of 2; one arm in 1, with 2 of 6 clusters"
     else:
@@ -251,3 +275,104 @@ def test_a_test_that_cannot_reject_is_not_recommended(tutorial_analysis, strata)
         )
         assert checks.loc["randomisation test cannot reject", "verdict"] == "caution"
         assert "strata with both arms" not in checks.index
+
+
+def test_the_cross_check_is_the_row_of_the_recommended_method(tutorial_analysis):
+    """At the specification's level it is a row of the estimates."""
+    comparison = tutorial_analysis.comparison
+    table = comparison.estimates.set_index(["method", "term"])
+    for effect, row in comparison.cross_checks.items():
+        known = table.loc[(row["method"], effect)]
+        for name in ("estimate", "ci_lower", "ci_upper"):
+            assert row[name] == known[name]
+    exp = tutorial_analysis.experiment
+    wide, narrow = (cross_check(exp, "direct", TWO_EXPOSURE_CR2, p) for p in (0.95, 0.8))
+    assert narrow["ci_prob"] == 0.8
+    assert narrow["ci_lower"] > wide["ci_lower"]
+
+
+def users(seed, effect, clusters=40, size=None, noise=None, level=0.3):
+    """Users of clusters with a given effect per cluster, treated at random."""
+    rng = np.random.default_rng(seed)
+    size = np.full(clusters, 40) if size is None else size
+    of = np.repeat(np.arange(clusters), size)
+    treated = rng.permutation(np.arange(clusters) % 2)
+    noise = rng.normal(0, 1, len(of)) if noise is None else noise(rng, len(of))
+    y = (rng.normal(0, level, clusters) + treated * effect)[of] + noise
+    return pd.DataFrame({"team": of, "treated": treated[of], "y": y})
+
+
+def causes(data, outcome=None, sampled=False, **sections):
+    spec = bc.ModelSpec(
+        design={"cluster": "team", "treatment": "treated"},
+        outcome={"column": "y"} | (outcome or {}),
+        **sections,
+    )
+    exp = bc.Experiment(data, spec)
+    run = {"draws": 500, "tune": 500, "seed": 1, "progressbar": False}
+    tree = bc.fit(exp, **run) if sampled else bc.fit_exact(exp, seed=1)
+    found = bc.compare(exp, tree, bootstrap_draws=2_000).agreement.iloc[0]
+    return found["causes"], found["conclusion"]
+
+
+def test_agreeing_methods_have_no_cause():
+    why, words = causes(users(1, np.full(40, 0.5)))
+    assert why == ""
+    assert words.startswith("Posterior and bootstrap agree")
+
+
+def test_a_prior_against_the_data_is_the_cause():
+    prior = {"distribution": "normal", "mu": -0.5, "sigma": 0.1, "unit": "outcome"}
+    why, words = causes(users(1, np.full(40, 0.5)), priors={"direct": prior})
+    assert why.startswith("the prior: without it")
+    assert "the likely cause is the prior" in words
+
+
+@pytest.mark.filterwarnings("ignore:.*bootstrap replicates lose an arm")
+def test_few_clusters_are_the_cause():
+    why, _ = causes(users(1, np.full(8, 0.5), clusters=8))
+    assert why.startswith("few clusters: the bootstrap is unreliable with 8.0 effective clusters")
+
+
+def test_size_is_the_cause_where_it_is_not_modelled():
+    size = np.where(np.arange(200) % 10 == 0, 500, 20)
+    data = users(3, np.where(size == 500, 0.0, 1.0), clusters=200, size=size)
+    why, _ = causes(data, heterogeneity={"size_effects": False})
+    assert "cluster size: with clusters weighted by precision" in why
+    assert "the same in clusters of every size" in why
+
+
+def test_outliers_are_the_cause_where_the_model_gives_them_less_weight():
+    def noise(rng, n):
+        return rng.normal(0, 1, n) + (rng.random(n) < 0.02) * rng.exponential(30, n)
+
+    data = users(2, np.full(40, 0.5), noise=noise, size=np.full(40, 25))
+    data["y"] = data["y"].round(1)
+    why, _ = causes(data, {"family": "student_t"}, sampled=True)
+    assert "outliers: the model gives them less weight" in why
+
+
+def test_one_cluster_is_the_cause_where_leaving_it_out_mends_it():
+    data = users(4, np.full(40, 0.5), size=np.where(np.arange(40) == 0, 1_000, 40))
+    data.loc[data["team"] == 0, "y"] += 0.7
+    why, _ = causes(data, heterogeneity={"size_effects": False})
+    assert "one cluster, 0: without it" in why
+
+
+def test_taking_the_prior_out_gives_the_posterior_of_a_flat_one():
+    """Against a refit with priors ten thousand times as wide; both are normal but for the SDs."""
+    data = users(5, np.full(40, 0.5))
+    spec = bc.ModelSpec(
+        design={"cluster": "team", "treatment": "treated"},
+        outcome={"column": "y"},
+        priors={"direct": {"distribution": "normal", "mu": 0.5, "sigma": 0.2, "unit": "outcome"}},
+    )
+    exp = bc.Experiment(data, spec)
+    draws = bc.fit_exact(exp, draws=20_000, seed=1)["posterior"].to_dataset()
+    found = without_priors(exp, draws, draws["direct"].to_numpy().ravel())
+    wide = {"direct": {"distribution": "normal", "mu": 0.0, "sigma": 1e4, "unit": "outcome"}}
+    flat = bc.bayes.exact_posterior(
+        bc.Experiment(data, spec.model_copy(update={"priors": bc.spec.PriorsSpec(**wide)}))
+    )
+    assert found[0] == pytest.approx(flat.mean["direct"], abs=0.1 * flat.sd["direct"])
+    assert found[1] == pytest.approx(flat.sd["direct"], rel=0.1)

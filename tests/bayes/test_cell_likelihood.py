@@ -247,6 +247,7 @@ def test_student_t_counts_tied_values_in_clusters_of_unequal_size():
     spec = bc.ModelSpec(
         design={"cluster": "team", "treatment": "treated", "spillover": "exposed"},
         outcome={"column": "y", "family": "student_t"},
+        heterogeneity={"size_effects": False},
     )
     frame = frame.iloc[4:]
     exp = bc.Experiment(frame, spec)

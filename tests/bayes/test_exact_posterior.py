@@ -58,11 +58,12 @@ def make_rows(between=0.3, clusters=6, seed=3, scale=1.0):
     )
 
 
-def make_experiment(rows, priors=None, strata=False, covariates=("age",)):
+def make_experiment(rows, priors=None, strata=False, covariates=("age",), **heterogeneity):
     design = {"cluster": "cluster", "treatment": "treated", "spillover": "dose"}
     spec = bc.ModelSpec(
         design=design | ({"strata": "block"} if strata else {}),
         outcome={"column": "y", "covariates": covariates},
+        heterogeneity=heterogeneity,
         priors=priors or {},
     )
     return bc.Experiment(rows, spec)
@@ -218,7 +219,7 @@ def test_known_variances_and_flat_priors_give_generalised_least_squares():
     priors = dict.fromkeys(names, flat)
     priors |= {"between_sd": bc.Prior(median=tau, **known)}
     priors |= {"within_sd": bc.Prior(median=sigma, **known)}
-    exact = bc.bayes.exact_posterior(make_experiment(rows, priors))
+    exact = bc.bayes.exact_posterior(make_experiment(rows, priors, size_effects=False))
     X = np.column_stack(
         [np.ones(len(rows)), rows["treated"], rows["dose"], rows["age"] - rows["age"].mean()]
     )
@@ -237,7 +238,9 @@ def test_many_clusters_give_restricted_maximum_likelihood():
     statsmodels = pytest.importorskip("statsmodels.formula.api")
     scenario = bc.simulate.Scenario(n_clusters=500, cluster_size=8, size_cv=0.5, icc=0.3)
     rows = scenario.simulate(seed=1)
-    exact = bc.bayes.exact_posterior(bc.Experiment(rows, scenario.spec))
+    homogeneous = bc.spec.HeterogeneitySpec(size_effects=False)
+    spec = scenario.spec.model_copy(update={"heterogeneity": homogeneous})
+    exact = bc.bayes.exact_posterior(bc.Experiment(rows, spec))
     peer = statsmodels.mixedlm("outcome ~ treated + exposed", rows, groups=rows["cluster"]).fit()
     for ours, theirs in (("direct", "treated"), ("spillover", "exposed")):
         assert abs(exact.mean[ours] - peer.params[theirs]) < 0.02 * exact.sd[ours]
@@ -472,6 +475,7 @@ def test_ranks_are_uniform_when_the_truth_is_drawn_from_the_prior():
     spec = bc.ModelSpec(
         design={"cluster": "cluster", "treatment": "treated"},
         outcome={"column": "outcome"},
+        heterogeneity={"size_effects": False},
         priors=priors,
     )
     truth = {name: prior.draw(rng, (300,)) for name, prior in priors.items()}

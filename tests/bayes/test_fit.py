@@ -76,7 +76,10 @@ def test_bad_arguments_are_refused(units, spec):
 
 
 def test_a_row_level_fit_gives_the_same_posterior():
-    """Plain PyMC on 600 rows of 12 clusters, intercepts sampled, against the compressed model."""
+    """Plain PyMC on 600 rows of 12 clusters, intercepts sampled, against the compressed model.
+
+    Level and effects depend on log size in both.
+    """
     scenario = bc.simulate.Scenario(
         n_clusters=12, cluster_size=50, size_cv=0.4, direct=0.5, spillover=0.3, icc=0.3
     )
@@ -89,18 +92,25 @@ def test_a_row_level_fit_gives_the_same_posterior():
     priors = resolved_priors(exp)
     cluster = rows["cluster"].to_numpy()
     treated = rows.groupby("cluster")["treated"].first().to_numpy()
+    log_size = np.log(rows.groupby("cluster")["treated"].size().to_numpy())
+    g = log_size - log_size[cluster].mean()
+    assert exp.size_terms
     with pm.Model(coords={"cluster": np.arange(12)}):
         mean = priors["intercept_mean"].to_pymc("intercept_mean")
         direct, spillover = (priors[x].to_pymc(x) for x in ("direct", "spillover"))
         between, within = (priors[x].to_pymc(x) for x in ("between_sd", "within_sd"))
-        level = pm.Normal("level", mean + direct * treated, between, dims="cluster")
-        pm.Deterministic("intercept", level - direct * treated, dims="cluster")
-        linear = level[cluster] + spillover * rows["exposed"].to_numpy()
+        by_size, direct_g, spillover_g = (priors[x].to_pymc(x) for x in exp.size_terms)
+        own = by_size * g + (direct + direct_g * g) * treated
+        level = pm.Normal("level", mean + own, between, dims="cluster")
+        pm.Deterministic("intercept", level - own, dims="cluster")
+        exposure = rows["exposed"].to_numpy()
+        linear = level[cluster] + (spillover + spillover_g * g[cluster]) * exposure
         pm.Normal("outcome", linear, within, observed=rows["outcome"].to_numpy())
         theirs = pm.sample(
             random_seed=2, nuts_sampler="nutpie", progressbar=False, quiet=True, **run
         )
     names = ["intercept_mean", "direct", "spillover", "between_sd", "within_sd", "intercept"]
+    names += exp.size_terms
     a, b = (
         az.summary(x, var_names=names, kind="all", round_to="none").astype(float)
         for x in (ours, theirs)

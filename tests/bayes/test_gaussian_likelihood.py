@@ -38,6 +38,7 @@ def make_rows(seed, strata=False):
             **({"strata": "block"} if strata else {}),
         },
         outcome={"column": "y", "covariates": ["age", "size"]},
+        heterogeneity={"size_effects": False},  # see test_size_effects
     )
     return frame, bc.Experiment(frame, spec)
 

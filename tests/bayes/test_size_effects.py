@@ -54,7 +54,7 @@ def pair(family, slopes=()):
     explicit = bc.ModelSpec(
         design=design,
         outcome={"column": "y", "family": family, "covariates": columns},
-        heterogeneity={"slopes": slopes},
+        heterogeneity={"size_effects": False, "slopes": slopes},
         priors=common | {"covariates": dict.fromkeys(columns, OWN)},
     )
     frame = table(family)

@@ -47,8 +47,18 @@ def test_an_effect_that_does_not_is_ok():
     assert checks_of(0.0).loc[INFORMATIVE, "verdict"] == "ok"
 
 
-def test_sizes_that_are_equal_or_not_modelled_have_no_such_check():
-    assert INFORMATIVE not in checks_of(0.0, modelled=False).index
+def test_sizes_that_are_not_modelled_are_a_caution():
+    found = checks_of(0.0, modelled=False)
+    assert INFORMATIVE not in found.index
+    row = found.loc["informative cluster size"]
+    assert row["verdict"] == "caution"
+    assert "size_effects = false" in row["value"]
+
+
+def test_sizes_that_are_equal_have_no_such_check():
+    for modelled in (True, False):
+        found = checks_of(0.0, modelled=modelled, spread=0.0)
+        assert not found.index.str.contains("informative|sizes of the").any()
     assert not checks_of(0.0, spread=0.0).index.str.contains("cluster size:|sizes of the").any()
 
 

@@ -8,7 +8,14 @@ from bayescluster.errors import DesignError
 from bayescluster.frequentist import estimator_registry
 from bayescluster.frequentist.estimates_record import COLUMNS
 from bayescluster.frequentist.estimator_registry import ESTIMATORS, Estimator, run_all
-from bayescluster.frequentist.method_labels import Method
+from bayescluster.frequentist.method_labels import (
+    HAJEK,
+    HORVITZ_THOMPSON,
+    OVER_CLUSTERS,
+    OVER_USERS,
+    RECENTRED,
+    Method,
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,21 +36,26 @@ def test_keys_and_labels_are_unique():
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda estimator: estimator.method.key)
 def test_its_table_has_the_shared_columns(estimator, experiments):
-    exp = experiments[estimator.needs_graph]
+    exp = experiments[not estimator.wanted(experiments[False])]
     given = {"effect": "direct"} if estimator.each_effect else {}
     table = estimator.run(exp, seed=0, ci_prob=0.9, **given).to_dataframe()
     assert table.columns.tolist() == COLUMNS
     assert set(table["term"]) & set(exp.spec.design.effects)
     row = table.iloc[-1]
     assert row["ci_lower"] <= row["estimate"] <= row["ci_upper"]
+    assert estimator.average(exp) in ("user", "cluster", "neither")
 
 
 def test_without_a_graph_its_estimators_are_not_mentioned(experiments):
     found = run_all(experiments[False], seed=0)
-    expected = {estimator.method for estimator in ESTIMATORS if not estimator.needs_graph}
+    expected = {one.method for one in ESTIMATORS if one.wanted(experiments[False])}
+    assert not expected & {HAJEK, HORVITZ_THOMPSON, RECENTRED, OVER_USERS, OVER_CLUSTERS}
     assert set(found.results) == expected
     assert not {one.method for one in found.skipped} - expected
-    assert set(run_all(experiments[True], seed=0).results) == {e.method for e in ESTIMATORS}
+    with_graph = run_all(experiments[True], seed=0)
+    everything = {one.method for one in ESTIMATORS}
+    assert set(with_graph.results) >= everything - {OVER_USERS, OVER_CLUSTERS}
+    assert all(table["average"].notna().all() for table in with_graph.tables)
 
 
 def test_a_refusal_is_told_and_a_new_estimator_needs_one_entry(experiments, monkeypatch):

@@ -1,0 +1,203 @@
+"""One decision from both paths: the posterior, its cross-check, and the checks that bear on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import pandas as pd
+
+from .._support.check_record import Subject, Verdict
+from .._support.display import number, percent, probability
+from ..spec.model_spec import ReportSpec
+
+
+class State(StrEnum):
+    """What to do about an effect."""
+
+    SHIP = "ship"
+    DONT_SHIP = "don't ship"
+    KEEP_MEASURING = "keep measuring"
+    NOT_USABLE = "not usable"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one effect, on the scale of the threshold.
+
+    Parameters
+    ----------
+    effect : str
+        The effect, with what it is averaged over, in words.
+    prob_beyond : float
+        Posterior probability that it lies beyond the threshold, on the desired side.
+    prob_in_rope : float
+        Posterior probability that it lies in the ROPE; NaN without one.
+    method : str
+        Method of the cross-check.
+    lower, upper : float
+        Interval of the cross-check, at `ci_prob`; NaN if it gives none.
+    ci_prob : float
+        Its level: 2 p - 1, so that each side is tested at 1 - p.
+    problems : tuple of str
+        Checks at "problem" that bear on the effect, each with its value.
+    failures : tuple of str
+        Why there is no answer: a failed sampler, or an effect that is not identified.
+    """
+
+    effect: str
+    prob_beyond: float
+    prob_in_rope: float
+    method: str
+    lower: float
+    upper: float
+    ci_prob: float
+    problems: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The state of one effect.
+
+    Parameters
+    ----------
+    state : State
+        What to do.
+    reason : str
+        Why, with the numbers, in one sentence that begins with the state.
+    against : tuple of str
+        What stands against acting.
+    """
+
+    state: State
+    reason: str
+    against: tuple[str, ...] = ()
+
+
+def judge(evidence: Evidence, report: ReportSpec) -> Judgement:
+    """Apply the decision rule to one effect.
+
+    *Ship* if the posterior probability of an effect beyond the threshold is at least
+    `decision_prob`, the interval of the cross-check lies beyond it too, and no check that bears on
+    the effect is a problem. *Don't ship* is the mirror image, or an effect that both paths place in
+    the ROPE. *Not usable* if the sampler failed or the effect is not identified. Otherwise *keep
+    measuring*, with what stands against a decision.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        What is known.
+    report : ReportSpec
+        Threshold, direction, ROPE and decision probability.
+
+    Notes
+    -----
+    An interval at level 2 p - 1 that lies beyond the threshold is a one-sided test at level 1 - p
+    (two of them for the ROPE: Schuirmann 1987, Journal of Pharmacokinetics and Biopharmaceutics 15:
+    657-680), so that both paths are held to the same bar.
+    """
+    if evidence.failures:
+        return Judgement(
+            State.NOT_USABLE,
+            f"Not usable: {'; '.join(evidence.failures)}. Do not read the numbers below as an "
+            "answer.",
+            evidence.failures,
+        )
+    bar, up = report.decision_prob, report.direction == "increase"
+    low, high = evidence.lower, evidence.upper
+    above, below = low > report.threshold, high < report.threshold
+    for state, prob, beyond, side in (
+        (State.SHIP, evidence.prob_beyond, above if up else below, "above" if up else "below"),
+        (
+            State.DONT_SHIP,
+            1 - evidence.prob_beyond,
+            below if up else above,
+            "below" if up else "above",
+        ),
+    ):
+        if prob >= bar:
+            where = f"{side} {_value(report.threshold)}"
+            return _decided(state, evidence, f"is {where}", prob, beyond, report)
+    if report.rope is not None and evidence.prob_in_rope >= bar:
+        within = bool(report.rope[0] < low and high < report.rope[1])
+        where = f"lies within {report.rope[0]:g} to {report.rope[1]:g}, practically no effect,"
+        return _decided(State.DONT_SHIP, evidence, where, evidence.prob_in_rope, within, report)
+    side = "above" if up else "below"
+    reason = (
+        f"Keep measuring: the probability that {evidence.effect} is {side} "
+        f"{_value(report.threshold)} is {probability(evidence.prob_beyond)}; a decision needs "
+        f"{percent(bar)}, or less than {percent(round(1 - bar, 12))}."
+    )
+    against = (
+        f"the posterior leaves it open: {probability(evidence.prob_beyond)} of {percent(bar)}",
+        *_problems(evidence),
+    )
+    return Judgement(State.KEEP_MEASURING, reason, against)
+
+
+def _decided(
+    state: State,
+    evidence: Evidence,
+    where: str,
+    prob: float,
+    agrees: bool,
+    report: ReportSpec,
+) -> Judgement:
+    """Return the judgement where the posterior decides, if the rest agrees."""
+    interval = _interval(evidence)
+    chance = f"{probability(prob)} probability (asked for: {percent(report.decision_prob)})"
+    against = [] if agrees else [_contradiction(evidence, interval, where)]
+    against += _problems(evidence)
+    if not against:
+        act = "Ship" if state is State.SHIP else "Don't ship"
+        return Judgement(
+            state,
+            f"{act}: {evidence.effect} {where} with {chance}, and {evidence.method} agrees "
+            f"({interval}).",
+        )
+    return Judgement(
+        State.KEEP_MEASURING,
+        f"Keep measuring: the posterior says that {evidence.effect} {where} with {chance}, but "
+        f"{'; and '.join(against)}.",
+        tuple(against),
+    )
+
+
+def _problems(evidence: Evidence) -> list[str]:
+    return [f"a check is at problem: {text}" for text in evidence.problems]
+
+
+def _interval(evidence: Evidence) -> str:
+    level = percent(round(evidence.ci_prob, 12))
+    return f"{level} interval {number(evidence.lower)} to {number(evidence.upper)}"
+
+
+def _contradiction(evidence: Evidence, interval: str, where: str) -> str:
+    if np.isnan(evidence.lower) or np.isnan(evidence.upper):
+        return f"{evidence.method} gives no interval to check it by"
+    return f"{evidence.method} does not confirm it ({interval})"
+
+
+def _value(threshold: float) -> str:
+    return f"{threshold:g}" if threshold else "zero"
+
+
+def bearing_on(checks: pd.DataFrame, effects: Iterable[str]) -> tuple[str, ...]:
+    """Return the problems among checks that bear on any of some effects, each with its value.
+
+    The number of clusters is left out: the choice of the cross-check accounts for it. So is the
+    sampler: see :func:`sampler_failures`.
+    """
+    apart = [Subject.CLUSTERS, Subject.SAMPLER]
+    rows = checks[(checks["verdict"] == Verdict.PROBLEM) & ~checks["about"].isin(apart)]
+    rows = rows[rows["effect"].isin(["", *effects])]
+    return tuple(f"{row.check} ({row.value})" for row in rows.itertuples())
+
+
+def sampler_failures(checks: pd.DataFrame) -> tuple[str, ...]:
+    """Return the failed checks of the sampler, each with its value."""
+    rows = checks[(checks["verdict"] == Verdict.PROBLEM) & (checks["about"] == Subject.SAMPLER)]
+    return tuple(f"the sampler failed: {row.check} {row.value}" for row in rows.itertuples())
