@@ -43,6 +43,7 @@ from . import (
 from . import (
     spec as spec,
 )
+from ._support.tidy import show as show
 from .analysis.analysis import (
     Analysis as Analysis,
 )

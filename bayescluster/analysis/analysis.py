@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from .._support.calls_to_figures_and_report import write
-from .._support.display import Tidy
 from .._support.progress import step
+from .._support.tidy import Tidy
 from ..answers.method_comparison import Comparison, compare
 from ..data.experiment import Experiment
 from ..spec.model_spec import ModelSpec

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from .._support.calls_to_figures_and_report import draw, write
-from .._support.display import Tidy
 from .._support.progress import step
+from .._support.tidy import Tidy
 from ..answers.estimands import estimand_draws
 from ..answers.posterior_summary import summarise
 from ..data.compression import columns_of_roles

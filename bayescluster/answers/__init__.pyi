@@ -1,2 +1,3 @@
 from .bias_accounting import BiasAccounting as BiasAccounting
+from .lift import Lift as Lift
 from .rollout import Rollout as Rollout

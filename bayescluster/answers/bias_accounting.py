@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .._support.display import Tidy, number
+from .._support.display import rounded
+from .._support.tidy import Tidy
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,9 @@ class BiasAccounting(Tidy):
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return one row per component: component, value, note."""
-        unknown = f"not observable; its standard error is {number(self.std_error)}"
-        known = (
-            f"baselines and noise that differ between arms; expected SD {number(self.std_error)}"
-        )
+        error = self._shown(self.std_error)
+        unknown = f"not observable; its standard error is {error}"
+        known = f"baselines and noise that differ between arms; expected SD {error}"
         truth = np.nan if self.truth is None else self.truth
         rows = [
             ("truth", truth, "unknown outside a simulation" if self.truth is None else ""),
@@ -66,19 +66,21 @@ class BiasAccounting(Tidy):
 
     def __str__(self) -> str:
         words = (
-            f"Exposed controls move the naive estimate by {_signed(self.contamination)} "
-            f"(from {number(self.direct)} to {number(self.naive)})."
+            f"Exposed controls move the naive estimate by {self._signed(self.contamination)} "
+            f"(from {self._shown(self.direct)} to {self._shown(self.naive)})."
         )
         if self.truth is None:
             return (
                 f"{words} Chance imbalance of the clusters' baselines adds an error that cannot be "
-                f"seen; its standard error is {number(self.std_error)}."
+                f"seen; its standard error is {self._shown(self.std_error)}."
             )
         return (
             f"{words} Chance imbalance of the clusters' baselines accounts for "
-            f"{_signed(self.chance_imbalance)} more, against a truth of {self.truth:g}."
+            f"{self._signed(self.chance_imbalance)} more, against a truth of {self.truth:g}."
         )
 
+    def _shown(self, value: float) -> str:
+        return rounded(value, self.std_error)
 
-def _signed(value: float) -> str:
-    return ("+" if value > 0 else "") + number(value)
+    def _signed(self, value: float) -> str:
+        return ("+" if value > 0 else "") + self._shown(value)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._support.arrays import Floats
-from .._support.display import number
+from .._support.display import rounded
 from ..bayes.exact.exact_posterior import exact_posterior, is_integrable
 from ..bayes.model_inputs import resolved_priors
 from ..data.cluster_moments import ClusterMoments
@@ -21,6 +21,7 @@ from ..data.experiment import Experiment
 from ..errors import DataError
 from ..frequentist.average_effects import average_moments
 from ..frequentist.cluster_influence import influence, residual_icc
+from ..frequentist.cluster_robust_covariance import Vcov
 from ..frequentist.normal_equations import Regression
 from ..frequentist.ols import ols
 from ..spec.model_spec import Average
@@ -143,6 +144,16 @@ def _few_clusters(case: Disagreement) -> Iterator[str]:
             f"few clusters: the bootstrap is unreliable with {clusters:.1f} effective clusters; "
             f"OLS with CR2, {_words(interval)}, agrees with the posterior"
         )
+        return
+    icc = residual_icc(Regression.of(case.exp.moments()))
+    moments = case.exp.model_moments.quasi_demeaned(min(icc, MAX_ICC))
+    contrast = coefficient_weights(case.exp, case.effect, _average(case))
+    interval = _least_squares(case, moments, contrast, vcov="iid")
+    if interval is not None and case.agree(case.posterior, interval):
+        yield (
+            f"few clusters: robust standard errors are unreliable with {clusters:.1f} effective "
+            f"clusters; with those of the model, least squares gives {_words(interval)}"
+        )
 
 
 def _size(case: Disagreement) -> Iterator[str]:
@@ -205,12 +216,15 @@ TESTS: tuple[Callable[[Disagreement], Iterator[str]], ...] = (
 
 
 def _least_squares(
-    case: Disagreement, moments: ClusterMoments, contrast: Mapping[str, float] | None = None
+    case: Disagreement,
+    moments: ClusterMoments,
+    contrast: Mapping[str, float] | None = None,
+    vcov: Vcov = "CR2",
 ) -> Interval | None:
-    """Return the effect's interval by CR2, or None if it has none."""
+    """Return the effect's interval, or None if it has none."""
     weights = {case.effect: dict(contrast or {case.effect: 1.0})}
     try:
-        found = ols(moments, contrasts=weights, ci_prob=case.exp.spec.report.ci_prob)
+        found = ols(moments, vcov, contrasts=weights, ci_prob=case.exp.spec.report.ci_prob)
     except DataError:
         return None
     low, high = found.ci[-1]
@@ -228,4 +242,5 @@ def _normal_quantile(exp: Experiment) -> float:
 
 
 def _words(interval: Interval) -> str:
-    return f"{number(interval[0])} to {number(interval[1])}"
+    error = (interval[1] - interval[0]) / 4
+    return f"{rounded(interval[0], error)} to {rounded(interval[1], error)}"

@@ -50,6 +50,8 @@ DIRECT = {
 }
 #: What effects are averaged over.
 AVERAGES: tuple[Average, ...] = get_args(Average)
+#: The condition of nobody treated.
+UNTREATED = "untreated"
 #: Scale of effects in the outcome's unit, if the model describes its logarithm.
 DIFFERENCE_OF_MEANS = "difference of means"
 
@@ -231,8 +233,48 @@ def _coefficient(
     return np.asarray(sum(weight * _flat(draws, one) for one, weight in weights.items()))
 
 
+def baseline_draws(exp: Experiment, posterior: xr.DataTree) -> dict[Average, Floats]:
+    """Return posterior draws of the mean outcome had nobody been treated, by what it averages over.
+
+    In the outcome's unit (lognormal: not of its logarithm), for the clusters of the experiment with
+    their own intercepts and covariates; each of shape (chains x draws,).
+    """
+    draws, family = posterior["posterior"].to_dataset(), exp.spec.family
+    if family.has_link or family.log_outcome:
+        untreated = _average_outcomes(exp, draws)[UNTREATED]
+        return {average: untreated[average, "direct"] for average in AVERAGES}
+    moments, k = exp.moments(), len(exp.spec.design.effects)
+    level = _flat(draws, "intercept")
+    if exp.size_terms:
+        level = level + _flat(draws, LOG_SIZE)[:, None] * centred_log_sizes(moments)
+    if exp.covariates:
+        center, slopes = _covariates(exp, draws)
+        level = level + slopes @ (moments.means[:, k:-1] - center).T
+    return {average: level @ exp.average_weights(average) for average in AVERAGES}
+
+
 def _average_differences(exp: Experiment, draws: xr.Dataset) -> dict[Average, dict[str, Floats]]:
     """Return differences of the mean outcome between conditions, by what they average over."""
+    found = _average_outcomes(exp, draws)
+    return {
+        average: {
+            name: _total(
+                sign * (found[condition][average, people] - found[UNTREATED][average, people])
+                for condition, sign in signs.items()
+            )
+            for name, (signs, people) in _contrasts(exp.spec.design.effects).items()
+        }
+        for average in AVERAGES
+    }
+
+
+def _average_outcomes(
+    exp: Experiment, draws: xr.Dataset
+) -> dict[str, dict[tuple[Average, str], Floats]]:
+    """Return the mean outcome in every condition, by average and by the effect whose people count.
+
+    The key of nobody treated is `UNTREATED`.
+    """
     effects, family = exp.spec.design.effects, exp.spec.family
     parts = _log_baselines(exp, draws) if family.log_outcome else _baselines(exp, draws)
     inverse = np.exp if family.log_outcome else family.link.mean
@@ -247,26 +289,21 @@ def _average_differences(exp: Experiment, draws: xr.Dataset) -> dict[Average, di
         if f"{name}_of_cluster" in draws
     }
     conditions = _conditions(effects)
-    found = dict.fromkeys(conditions, np.zeros((len(coefficients["direct"]), len(kinds))))
+    zero = np.zeros((len(coefficients["direct"]), len(kinds)))
+    found = dict.fromkeys([UNTREATED, *conditions], zero)
     for base, share, cluster in parts:
         weight = share[:, None] * weights[cluster]
         own = coefficients | {name: values[:, cluster] for name, values in varying.items()}
         if exp.size_terms:
             own = {name: own[name] + by_size[name] * log_size[cluster] for name in effects}
             base = base + _flat(draws, LOG_SIZE)[:, None] * log_size[cluster]
-        untreated = inverse(base) @ weight
+        found[UNTREATED] = found[UNTREATED] + inverse(base) @ weight
         for condition, names in conditions.items():
             shifted = inverse(base + sum(own[name] for name in names)) @ weight
-            found[condition] = found[condition] + shifted - untreated
+            found[condition] = found[condition] + shifted
     return {
-        average: {
-            name: _total(
-                sign * found[condition][:, kinds.index((average, people))]
-                for condition, sign in signs.items()
-            )
-            for name, (signs, people) in _contrasts(effects).items()
-        }
-        for average in AVERAGES
+        condition: {kind: values[:, i] for i, kind in enumerate(kinds)}
+        for condition, values in found.items()
     }
 
 

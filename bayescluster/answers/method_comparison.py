@@ -12,7 +12,7 @@ import pandas as pd
 
 from .._support.arrays import Floats
 from .._support.calls_to_figures_and_report import draw
-from .._support.display import Tidy
+from .._support.tidy import Tidy
 from ..bayes.exact.exact_posterior import ExactPosterior, exact_posterior, is_integrable
 from ..bayes.fit import fit
 from ..bayes.parameter_draws import check_posterior
@@ -26,6 +26,7 @@ from ..spec.model_spec import Average
 from .bias_accounting import BiasAccounting
 from .estimands import Estimand, coefficient_weights, draws_by_average
 from .interval_agreement import agreement
+from .lift import Lift, lift_of
 from .posterior_summary import summarise
 from .recommended_interval import Recommendation, cross_check, recommended_for
 
@@ -69,6 +70,8 @@ class Comparison(Tidy):
     exact : ExactPosterior or None
         The same posterior by integration, if the model allows it: an independent check of the
         sampler.
+    lift : Lift or None
+        The control baseline and the effects relative to it, for the named average.
     """
 
     estimates: pd.DataFrame
@@ -82,6 +85,7 @@ class Comparison(Tidy):
     skipped: tuple[Unusable, ...] = ()
     powerless: tuple[Unusable, ...] = ()
     exact: ExactPosterior | None = None
+    lift: Lift | None = None
 
     @property
     def named_estimands(self) -> pd.DataFrame:
@@ -217,6 +221,7 @@ def compare(
         skipped=estimated.skipped,
         powerless=estimated.powerless,
         exact=exact,
+        lift=lift_of(exp, posterior, draws[exp.spec.report.estimand]),
     )
 
 

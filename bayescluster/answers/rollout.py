@@ -11,7 +11,8 @@ import pandas as pd
 
 from .._support.arrays import Floats
 from .._support.calls_to_figures_and_report import draw
-from .._support.display import Tidy, percent
+from .._support.display import percent
+from .._support.tidy import Tidy
 from ..bayes.parameter_draws import check_posterior
 from ..data.experiment import Experiment
 from .estimands import DIFFERENCE_OF_MEANS, DIRECT_WITH_EXPOSURE, estimand_draws

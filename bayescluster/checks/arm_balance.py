@@ -11,7 +11,7 @@ import pandas as pd
 from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats
 from .._support.calls_to_figures_and_report import draw
 from .._support.check_record import Verdict, judged
-from .._support.display import Tidy
+from .._support.tidy import Tidy
 from ..data.experiment import Experiment
 from ..errors import DesignError
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .._support.check_record import Check, Subject, Verdict, judged
-from .._support.display import number
+from .._support.display import rounded
 from ..answers.method_comparison import Comparison
 from ..answers.recommended_interval import (
     FEW_CLUSTERS,
@@ -123,12 +123,13 @@ def _influence(comparison: Comparison, effect: str) -> Iterator[Check]:
     fit = ols(moments)
     at = fit.terms.index(effect)
     moved = float(first["estimate_without"] - fit.estimate[at])
-    errors = abs(moved) / float(fit.std_error[at])
+    error = float(fit.std_error[at])
+    errors = abs(moved) / error
     yield Check(
         Subject.CLUSTERS,
         f"most influential cluster: {effect}",
-        f"{first['cluster']}: without it {number(float(first['estimate_without']))} instead of "
-        f"{number(float(fit.estimate[at]))} ({errors:.1f} standard errors)",
+        f"{first['cluster']}: without it {rounded(float(first['estimate_without']), error)} "
+        f"instead of {rounded(float(fit.estimate[at]), error)} ({errors:.1f} standard errors)",
         judged(errors <= 1),
         "one cluster decides the result: find out how it differs, and also report the estimate "
         "without it",

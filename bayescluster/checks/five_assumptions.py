@@ -11,7 +11,8 @@ import pandas as pd
 
 from .._support.arrays import Floats
 from .._support.check_record import Check, Subject, Verdict, judged
-from .._support.display import Tidy, number
+from .._support.display import number, rounded
+from .._support.tidy import Tidy
 from ..data.experiment import Experiment
 from ..errors import DataError, DesignError
 from .arm_balance import Balance, balance
@@ -197,13 +198,14 @@ def interference_rows(exp: Experiment, spillover: pd.Series | None) -> Iterator[
             "the effect is understated; add an exposure column or a collaboration graph",
         )
         return
-    low, high = spillover["ci_lower"], spillover["ci_upper"]
+    low, high, error = spillover["ci_lower"], spillover["ci_upper"], spillover["sd"]
     from_graph = exp.exposure is not None
     yield Check(
         Subject.INTERFERENCE,
         "spillover between clusters",
-        f"effect {number(spillover['mean'])} ({number(low)} to {number(high)}) on exposed control "
-        f"users; exposure from {'the collaboration graph' if from_graph else 'a data column'}",
+        f"effect {rounded(spillover['mean'], error)} ({rounded(low, error)} to "
+        f"{rounded(high, error)}) on exposed control users; exposure from "
+        + ("the collaboration graph" if from_graph else "a data column"),
         judged(from_graph),
         "exposure that users choose (opting in, collaborating more) is not randomised: the effect "
         "is only an association unless exposure comes from a graph recorded before treatment",

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.calls_to_figures_and_report import draw
-from .._support.display import Tidy
+from .._support.tidy import Tidy
 from ..bayes.exact.exact_posterior import is_integrable
 from ..bayes.exact.fit_exact import fit_exact
 from ..bayes.fit import fit

@@ -12,7 +12,7 @@ import pandas as pd
 from .._support.arrays import Floats
 from .._support.calls_to_figures_and_report import draw
 from .._support.check_record import Verdict, worst
-from .._support.display import Tidy
+from .._support.tidy import Tidy
 from ..bayes.parameter_draws import ParameterDraws, check_posterior
 from ..bayes.recovered_intercepts import draw_prior, labels_of, likelihood_of
 from ..data.experiment import Experiment

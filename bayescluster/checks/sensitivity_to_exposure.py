@@ -12,7 +12,8 @@ import pandas as pd
 from .._support.arrays import Floats
 from .._support.calls_to_figures_and_report import draw
 from .._support.check_record import Verdict, worst
-from .._support.display import Tidy, number, percent
+from .._support.display import number, percent
+from .._support.tidy import Tidy
 from ..assignment.mechanisms import Mechanism
 from ..exposure.collaborators import Collaborators
 from ..exposure.expose import Exposure, expose

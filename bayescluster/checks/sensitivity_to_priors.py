@@ -11,7 +11,7 @@ import pandas as pd
 
 from .._support.calls_to_figures_and_report import draw
 from .._support.check_record import Verdict, worst
-from .._support.display import Tidy
+from .._support.tidy import Tidy
 from ..answers.estimands import effect_named, estimand_draws
 from ..answers.posterior_summary import summarise
 from ..bayes.model_inputs import resolved_priors

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .._support.check_record import Check, Subject, Verdict, judged
-from .._support.display import number
+from .._support.display import rounded
 from ..answers.method_comparison import Comparison
 from ..data.cluster_sizes import LEAST_LOG_SD, log_size_sd
 from ..data.experiment import Experiment
@@ -42,13 +42,15 @@ def _informative(comparison: Comparison, effect: str) -> Check:
     tail = (1 - comparison.experiment.spec.report.ci_prob) / 2
     low, high = (float(x) for x in np.quantile(draws, [tail, 1 - tail]))
     table = comparison.estimands
-    means = table[table["estimand"] == effect].set_index("average")["mean"]
+    rows = table[table["estimand"] == effect].set_index("average")
+    means, errors, error = rows["mean"], rows["sd"], float(draws.std())
     return Check(
         Subject.EXCHANGEABILITY,
         f"informative cluster size: {effect}",
-        f"{number(float(means['user']))} averaged over users, {number(float(means['cluster']))} "
-        f"over clusters; change per unit of log size {number(float(draws.mean()))}, "
-        f"{number(low)} to {number(high)}",
+        f"{rounded(float(means['user']), float(errors['user']))} averaged over users, "
+        f"{rounded(float(means['cluster']), float(errors['cluster']))} over clusters; change per "
+        f"unit of log size {rounded(float(draws.mean()), error)}, {rounded(low, error)} to "
+        f"{rounded(high, error)}",
         judged(low <= 0 <= high),
         "the effect depends on cluster size: name the average that your decision is about "
         "([report] estimand), and look at large and small clusters separately",

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from .._support.arrays import Floats, Integers
-from .._support.display import Tidy
+from .._support.tidy import Tidy
 from ..errors import DataError
 from .cluster_moments import ClusterMoments
 

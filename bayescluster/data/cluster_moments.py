@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from .._support.arrays import Booleans, Floats, Integers
-from .._support.display import Tidy
+from .._support.tidy import Tidy
 from ..errors import DataError
 from .row_arrays import (
     checked_rows,

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats
-from .._support.display import Tidy, number, probability
+from .._support.display import number, probability
+from .._support.tidy import Tidy
 from ..answers.estimands import (
     DIRECT_EFFECT,
     FULL_ROLLOUT,
@@ -185,6 +186,8 @@ def _evidence(
         lower=float(found["ci_lower"]),
         upper=float(found["ci_upper"]),
         ci_prob=level,
+        error=row["sd"],
+        unit=exp.spec.unit,
         problems=bearing_on(checks, (*parts, effect.name)),
         failures=sampler_failures(checks),
     )

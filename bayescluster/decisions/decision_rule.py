@@ -10,8 +10,11 @@ import numpy as np
 import pandas as pd
 
 from .._support.check_record import Subject, Verdict
-from .._support.display import number, percent, probability
+from .._support.display import OutcomeUnit, percent, probability
 from ..spec.model_spec import ReportSpec
+
+#: Numbers without a unit.
+PLAIN = OutcomeUnit()
 
 
 class State(StrEnum):
@@ -41,6 +44,10 @@ class Evidence:
         Interval of the cross-check, at `ci_prob`; NaN if it gives none.
     ci_prob : float
         Its level: 2 p - 1, so that each side is tested at 1 - p.
+    error : float
+        Posterior standard deviation, by which numbers are rounded.
+    unit : OutcomeUnit
+        How effects are written.
     problems : tuple of str
         Checks at "problem" that bear on the effect, each with its value.
     failures : tuple of str
@@ -54,6 +61,8 @@ class Evidence:
     lower: float
     upper: float
     ci_prob: float
+    error: float = np.nan
+    unit: OutcomeUnit = PLAIN
     problems: tuple[str, ...] = ()
     failures: tuple[str, ...] = ()
 
@@ -119,16 +128,17 @@ def judge(evidence: Evidence, report: ReportSpec) -> Judgement:
         ),
     ):
         if prob >= bar:
-            where = f"{side} {_value(report.threshold)}"
+            where = f"{side} {_value(evidence, report)}"
             return _decided(state, evidence, f"is {where}", prob, beyond, report)
     if report.rope is not None and evidence.prob_in_rope >= bar:
         within = bool(report.rope[0] < low and high < report.rope[1])
-        where = f"lies within {report.rope[0]:g} to {report.rope[1]:g}, practically no effect,"
+        first, last = (evidence.unit.value(x) for x in report.rope)
+        where = f"lies within {first} to {last}, practically no effect,"
         return _decided(State.DONT_SHIP, evidence, where, evidence.prob_in_rope, within, report)
     side = "above" if up else "below"
     reason = (
         f"Keep measuring: the probability that {evidence.effect} is {side} "
-        f"{_value(report.threshold)} is {probability(evidence.prob_beyond)}; a decision needs "
+        f"{_value(evidence, report)} is {probability(evidence.prob_beyond)}; a decision needs "
         f"{percent(bar)}, or less than {percent(round(1 - bar, 12))}."
     )
     against = (
@@ -172,7 +182,9 @@ def _problems(evidence: Evidence) -> list[str]:
 
 def _interval(evidence: Evidence) -> str:
     level = percent(round(evidence.ci_prob, 12))
-    return f"{level} interval {number(evidence.lower)} to {number(evidence.upper)}"
+    return (
+        f"{level} interval {evidence.unit.interval(evidence.lower, evidence.upper, evidence.error)}"
+    )
 
 
 def _contradiction(evidence: Evidence, interval: str, where: str) -> str:
@@ -181,8 +193,8 @@ def _contradiction(evidence: Evidence, interval: str, where: str) -> str:
     return f"{evidence.method} does not confirm it ({interval})"
 
 
-def _value(threshold: float) -> str:
-    return f"{threshold:g}" if threshold else "zero"
+def _value(evidence: Evidence, report: ReportSpec) -> str:
+    return evidence.unit.value(report.threshold) if report.threshold else "zero"
 
 
 def bearing_on(checks: pd.DataFrame, effects: Iterable[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from .._support.arrays import Floats, Integers
 from .._support.calls_to_figures_and_report import draw
-from .._support.display import Tidy
+from .._support.tidy import Tidy
 from ..bayes.exact.fit_exact import exact_posteriors
 from ..bayes.fit import fit
 from ..data.cell_counts import CellCounts

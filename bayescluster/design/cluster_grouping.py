@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .._support.arrays import Booleans, Floats, Integers
 from .._support.calls_to_figures_and_report import draw
-from .._support.display import Tidy
+from .._support.tidy import Tidy
 from ..assignment.mechanisms import Complete
 from ..errors import DesignError
 from ..exposure.collaboration_graph import CollaborationGraph

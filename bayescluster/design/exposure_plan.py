@@ -12,7 +12,8 @@ import pandas as pd
 from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats
 from .._support.calls_to_figures_and_report import draw
 from .._support.check_record import Check, Subject, Verdict, check_table, judged
-from .._support.display import Tidy, number
+from .._support.display import number
+from .._support.tidy import Tidy
 from ..assignment.block_probabilities import Blocks
 from ..assignment.mechanisms import Mechanism
 from ..data.conditions import GRAPH_CONDITIONS

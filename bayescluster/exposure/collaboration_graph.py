@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from .._support.arrays import Floats
-from .._support.display import Tidy
+from .._support.tidy import Tidy
 from ..data.compression import run
 from ..data.table_readers import kept, open_tables
 from ..spec.exposure_section import ExposureSpec

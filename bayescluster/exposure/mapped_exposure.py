@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import Booleans, Floats, Integers
-from .._support.display import Tidy
+from .._support.tidy import Tidy
 from ..data.conditions import GRAPH_CONDITIONS, graph_condition
 from .collaboration_graph import CollaborationGraph
 from .collaborators import Collaborators

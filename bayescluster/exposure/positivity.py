@@ -13,7 +13,8 @@ import pandas as pd
 from .._support.arrays import Floats, Integers
 from .._support.calls_to_figures_and_report import draw
 from .._support.check_record import Check, Subject, Verdict, check_table, judged
-from .._support.display import Tidy, number
+from .._support.display import number
+from .._support.tidy import Tidy
 from .mapped_exposure import MappedExposure
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats, Integers
-from .._support.display import Tidy
+from .._support.tidy import Tidy
 from ..assignment.block_probabilities import Blocks
 from ..assignment.mechanisms import Mechanism
 from ..data.conditions import GRAPH_CONDITIONS, graph_condition

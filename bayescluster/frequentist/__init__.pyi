@@ -1,3 +1,9 @@
+from .average_effects import (
+    average_effects as average_effects,
+)
+from .average_effects import (
+    average_moments as average_moments,
+)
 from .cluster_bootstrap import BootstrapEstimates as BootstrapEstimates
 from .cluster_influence import (
     effective_clusters as effective_clusters,

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats, Integers
-from .._support.display import Tidy
+from .._support.tidy import Tidy
 from ..data.experiment import Experiment
 from ..data.orthonormal_basis import RANK_TOLERANCE
 from ..errors import DesignError

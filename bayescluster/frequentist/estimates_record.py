@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats
-from .._support.display import Tidy
+from .._support.tidy import Tidy
 
 #: Columns of every frequentist result, in order.
 COLUMNS = [

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from .._support.display import Tidy
+from .._support.tidy import Tidy
 from ..data.cluster_sizes import LEAST_LOG_SD, log_size_sd
 from ..data.experiment import Experiment
 from ..errors import DataError

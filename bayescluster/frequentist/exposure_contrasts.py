@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import BLOCK_ELEMENTS, Booleans, Floats, Integers
-from .._support.display import Tidy
+from .._support.tidy import Tidy
 from ..errors import DesignError
 from ..exposure.expose import Exposure
 from ..exposure.joint_probability_of_exposure import (

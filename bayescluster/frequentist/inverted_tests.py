@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats
-from .._support.display import Tidy
+from .._support.tidy import Tidy
 from .estimates_record import COLUMNS
 
 Tail = Literal["symmetric", "equal"]

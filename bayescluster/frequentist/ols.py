@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats
-from .._support.display import Tidy
+from .._support.tidy import Tidy
 from ..data.cluster_moments import ClusterMoments
 from ..errors import DesignError
 from ..spec.model_spec import DEFAULT_CI_PROB

@@ -135,6 +135,26 @@ class Section:
     verdict: Verdict | None = None
 
 
+@dataclass(frozen=True)
+class Card:
+    """One effect on the first screen.
+
+    Parameters
+    ----------
+    name : str
+        The effect, as in the table of estimands.
+    value, interval : str
+        Mean and credible interval, with unit.
+    lift : str
+        The effect relative to the baseline, with its interval; empty if there is none.
+    """
+
+    name: str
+    value: str
+    interval: str
+    lift: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class Document:
     """A whole report.
@@ -151,6 +171,8 @@ class Document:
         The rest of the answer.
     effects : Grid, optional
         Direct, spillover and rollout effects with intervals.
+    cards : tuple of Card
+        The same for the first screen.
     lights : DataFrame, optional
         The worst verdict on each assumption; see :func:`bayescluster.checks.check_registry.lights`.
     facts : dict of str to str
@@ -168,6 +190,7 @@ class Document:
     lights: pd.DataFrame | None
     facts: dict[str, str]
     sections: tuple[Section, ...] = field(default_factory=tuple)
+    cards: tuple[Card, ...] = ()
 
 
 def checks_on(analysis: Analysis, about: Subject) -> tuple[list[Part], Verdict | None]:

@@ -5,14 +5,18 @@ Every number in the text comes from the tables.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from .._support.check_record import Verdict
-from .._support.display import capital, number, percent, sentence
+from .._support.display import OutcomeUnit, capital, percent, rounded, sentence
 from ..answers.estimands import FULL_ROLLOUT, FULL_ROLLOUT_WITH_EXPOSURE
-from .document_parts import Document, Grid
+from ..answers.rollout import MeanExposure
+from ..spec.model_spec import ModelSpec
+from .document_parts import Card, Document, Grid
 from .table_headings import ESTIMANDS
 
 if TYPE_CHECKING:
@@ -32,6 +36,7 @@ def first_screen(analysis: Analysis) -> Document:
         ),
         sentences=tuple(answer(analysis)),
         effects=headline(analysis),
+        cards=tuple(cards(analysis)),
         lights=analysis.lights,
         facts=facts(analysis),
     )
@@ -47,6 +52,35 @@ def headline(analysis: Analysis) -> Grid:
     return Grid("effects", rows, ESTIMANDS, f"The effects, with {level} credible intervals")
 
 
+def cards(analysis: Analysis) -> Iterator[Card]:
+    """Yield the effects as the first screen shows them."""
+    unit = analysis.spec.unit
+    for row in headline(analysis).frame.itertuples():
+        lift = _lift(analysis, row.estimand)
+        yield Card(
+            row.estimand.replace("_", " "),
+            unit.difference(row.mean, row.sd),
+            unit.interval(row.ci_lower, row.ci_upper, row.sd),
+            "" if lift is None else f"{lift[0]} ({lift[1]})",
+        )
+
+
+def _lift(analysis: Analysis, effect: str) -> tuple[str, str] | None:
+    """Return an effect relative to the baseline, and its interval; None if there is no lift."""
+    found = analysis.comparison.lift
+    if found is None or effect not in found.table["effect"].to_numpy():
+        return None
+    row = found.of(effect)
+    if np.isnan(row["lift"]):
+        return None
+    error = 100 * (row["ci_upper"] - row["ci_lower"]) / 4
+    middle, low, high = (
+        f"{'+' if row[name] > 0 else ''}{rounded(100 * row[name], error)}%"
+        for name in ("lift", "ci_lower", "ci_upper")
+    )
+    return middle, f"{low} to {high}"
+
+
 def facts(analysis: Analysis) -> dict[str, str]:
     """Return facts about the data, by name."""
     exp, spec = analysis.experiment, analysis.spec
@@ -57,7 +91,12 @@ def facts(analysis: Analysis) -> dict[str, str]:
         "clusters treated / control": f"{treated:,} / {len(exp.treated) - treated:,}",
     }
     if exp.has_spillover:
-        found["mean spillover exposure of units"] = f"{exp.exposed_share:.1%}"
+        share = MeanExposure.of(exp).untreated
+        found["mean exposure of untreated units"] = f"{share:.1%}"
+    if (lift := analysis.comparison.lift) is not None:
+        row = lift.of("direct")
+        error = (row["baseline_upper"] - row["baseline_lower"]) / 4
+        found["mean had nobody been treated"] = _levels(spec).level(row["baseline"], error)
     if spec.outcome.missing == "drop":
         found["rows dropped (missing values)"] = f"{exp.n_dropped:,}"
     return found
@@ -77,7 +116,8 @@ def answer(analysis: Analysis) -> list[str]:
             "Effects and threshold are differences of the mean logarithm of the outcome (0.01 is "
             "about 1%); the table of estimands also has them in the outcome's unit."
         )
-    sentences += [_effect(name, _estimand(analysis, name)) for name in comparison.effects]
+    sentences += [_effect(analysis, name) for name in comparison.effects]
+    sentences += [_no_percentage(analysis)] if _no_percentage(analysis) else []
     if analysis.experiment.has_spillover:
         sentences.append(str(comparison.bias))
     sentences += comparison.agreement["conclusion"].tolist()
@@ -85,12 +125,20 @@ def answer(analysis: Analysis) -> list[str]:
     return sentences
 
 
+def _no_percentage(analysis: Analysis) -> str:
+    """Return why there is no percentage; empty if there is one."""
+    found = analysis.comparison.lift
+    note = "" if found is None else str(found.of("direct")["note"])
+    return sentence(note)
+
+
 def _read_first(analysis: Analysis) -> str:
     """Return the recommended interval of every effect."""
-    level = percent(analysis.spec.report.ci_prob)
+    level, unit = percent(analysis.spec.report.ci_prob), analysis.spec.unit
     return "; ".join(
-        f"{effect.replace('_', ' ')}, {row['method']}, {number(row['estimate'])}, {level} interval "
-        f"{number(row['ci_lower'])} to {number(row['ci_upper'])}"
+        f"{effect.replace('_', ' ')}, {row['method']}, "
+        f"{unit.difference(row['estimate'], row['std_error'])}, {level} interval "
+        f"{unit.interval(row['ci_lower'], row['ci_upper'], row['std_error'])}"
         for effect, row in analysis.comparison.cross_checks.items()
     )
 
@@ -105,11 +153,21 @@ def conclusions(analysis: Analysis) -> list[str]:
     ]
 
 
-def _effect(name: str, row: pd.Series) -> str:
-    low, high = number(row["ci_lower"]), number(row["ci_upper"])
+def _levels(spec: ModelSpec) -> OutcomeUnit:
+    """Return how levels of the outcome are written, also where effects are of logarithms."""
+    return OutcomeUnit(spec.outcome.unit or "", spec.unit.percent)
+
+
+def _effect(analysis: Analysis, name: str) -> str:
+    row, unit = _estimand(analysis, name), analysis.spec.unit
+    averaged = f", averaged over {row['average']}s," if analysis.experiment.size_terms else ""
+    lift = _lift(analysis, name)
+    relative = "" if lift is None else f" ({lift[0]} of the baseline, {lift[1]})"
     return (
-        f"The {name.replace('_', ' ')} effect is {number(row['mean'])}, "
-        f"{percent(row['ci_prob'])} credible interval {low} to {high}: {row['definition']}."
+        f"The {name.replace('_', ' ')} effect{averaged} is "
+        f"{unit.difference(row['mean'], row['sd'])}, {percent(row['ci_prob'])} credible interval "
+        f"{unit.interval(row['ci_lower'], row['ci_upper'], row['sd'])}{relative}: "
+        f"{row['definition']}."
     )
 
 

@@ -7,11 +7,11 @@ import io
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from .._support.display import number, percent
+from .._support.display import percent
+from .._support.table_entries import rows
 from .document import document
 from .document_parts import MARKS, Document, Part
 from .first_screen import first_screen
-from .table_entries import rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     environment.filters |= {"svg": svg, "rows": rows, "kind": kind}
-    environment.globals |= {"marks": MARKS, "number": number}
+    environment.globals |= {"marks": MARKS}
     return environment
 
 

@@ -32,6 +32,7 @@ def as_dict(analysis: Analysis) -> dict[str, Any]:
         "estimates": comparison.estimates,
         "agreement": comparison.agreement,
         "estimands": comparison.estimands,
+        "lift": comparison.lift.to_dataframe() if comparison.lift else pd.DataFrame(),
         "bias": comparison.bias.to_dataframe(),
         "decision": analysis.decision.to_dataframe(),
         "convergence": convergence(analysis.posterior),

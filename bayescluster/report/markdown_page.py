@@ -6,9 +6,9 @@ import re
 from typing import TYPE_CHECKING
 
 from .._support.check_record import Verdict
+from .._support.table_entries import rows
 from .document import document
 from .document_parts import MARKS, Checks, Code, Grid, Heading, Part, Section, Words
-from .table_entries import rows
 
 if TYPE_CHECKING:
     import pandas as pd

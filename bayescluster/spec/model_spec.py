@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from .._support.display import OutcomeUnit
 from ..errors import SpecError
 from .exposure_section import ExposureSpec
 from .families import FAMILIES, Family, check_family_name
@@ -165,6 +166,9 @@ class OutcomeSpec(Table):
         default), or drop the rows and report their number.
     label : str, optional
         Name of the outcome on plots and in the report, with its unit.
+    unit : str, optional
+        Unit of the outcome in sentences, such as "min" or "$" (a currency's sign is written before
+        the number). Effects on shares (``bernoulli``) are written in percentage points.
     """
 
     column: ColumnName
@@ -173,6 +177,7 @@ class OutcomeSpec(Table):
     pre_period: ColumnName | None = None
     missing: Literal["error", "drop"] = "error"
     label: str | None = None
+    unit: str | None = None
 
     @property
     def adjusted_for(self) -> tuple[str, ...]:
@@ -384,8 +389,17 @@ class ModelSpec(Table):
             absent["priors"] = set(SIZE_TERMS)
         if self.report.estimand == "user":
             absent["report"] = {"estimand"}
+        if self.outcome.unit is None:
+            absent["outcome"] = {"unit"}
         canonical = json.dumps(self.model_dump(mode="json", exclude=absent), sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @property
+    def unit(self) -> OutcomeUnit:
+        """How effects are written: in the outcome's unit, without one if they are of logarithms."""
+        if self.family.log_outcome:
+            return OutcomeUnit()
+        return OutcomeUnit(self.outcome.unit or "", self.outcome.family == "bernoulli")
 
     @property
     def family(self) -> Family:
@@ -395,7 +409,8 @@ class ModelSpec(Table):
     @property
     def model_hash(self) -> str:
         """Hash of what affects the posterior: design, outcome and priors, not the report."""
-        apart = {"title": "", "question": "", "alternatives": {}, "report": ReportSpec()}
+        apart: dict[str, Any] = {"title": "", "question": "", "alternatives": {}}
+        apart |= {"report": ReportSpec(), "outcome": self.outcome.model_copy(update={"unit": None})}
         return self.model_copy(update=apart).hash
 
     def __hash__(self) -> int:

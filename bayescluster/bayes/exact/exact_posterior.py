@@ -19,7 +19,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from ..._support.arrays import Floats, Integers
-from ..._support.display import Tidy
+from ..._support.tidy import Tidy
 from ...data.experiment import Experiment
 from ...errors import FitError
 from ...spec.model_spec import DEFAULT_CI_PROB, ModelSpec

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .._support.display import number, probability
+from .display import number, percent, probability, rounded
 
 PROBABILITIES = (
     "prob_positive",
@@ -17,6 +17,10 @@ PROBABILITIES = (
     "prob_beyond_threshold",
 )
 COUNTS = ("n_units", "count", "ties", "users", "draws", "n_checks")
+#: Rounded to the digits that the row's standard error (or SD) supports.
+ROUNDED = frozenset(
+    {"mean", "sd", "estimate", "std_error", "ci_lower", "ci_upper", "check_lower", "check_upper"}
+)
 SHARES = ("share", "overlap")
 
 
@@ -36,6 +40,8 @@ def shown(name: str, value: Any, row: Mapping[str, Any]) -> str:
         return "–"
     if name in PROBABILITIES:
         return probability(float(value))
+    if name in ("ci_prob", "check_prob"):
+        return percent(float(value))
     if name in ("p_value", "q_value"):
         return "< 0.0001" if value < 1e-4 else number(float(value))
     if name.startswith("ess_") or name in COUNTS:
@@ -47,7 +53,10 @@ def shown(name: str, value: Any, row: Mapping[str, Any]) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, int | float | np.number):
-        near = name in ("mean", "ci_lower", "ci_upper", "observed", "predicted")
+        near = name in ("observed", "predicted") or (name == "mean" and "std" in row)
+        error = row.get("std_error", row.get("sd"))
+        if name in ROUNDED and error is not None and not near:
+            return rounded(float(value), float(error), two=True)
         return number(float(value), row.get("std", row.get("sd")) if near else None)
     return str(value).replace("pure_control", "pure control")
 

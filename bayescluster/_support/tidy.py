@@ -1,0 +1,48 @@
+"""Results with one tidy table, and how tables are shown."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import pandas as pd
+
+from .display import number
+from .text_tables import text_table
+
+
+class Tidy(ABC):
+    """A result with one tidy table, from which its text and HTML are made."""
+
+    @abstractmethod
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return the result as a tidy table, unrounded."""
+
+    def __str__(self) -> str:
+        return text_table(self.to_dataframe())
+
+    def _repr_html_(self) -> str:
+        return self.to_dataframe().to_html(index=False, float_format=number)
+
+
+def show(table: pd.DataFrame | Tidy, width: int | None = None) -> None:
+    """Print a table whole, at any width of the terminal.
+
+    pandas cuts off long columns and leaves out those in the middle; here nothing is left out but
+    columns without values.
+
+    Parameters
+    ----------
+    table : DataFrame or result
+        A table, such as ``comparison.agreement`` or ``analysis.checks``, or a result that has one.
+    width : int, optional
+        Width in characters; by default, that of the terminal.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> show(pd.DataFrame({"check": ["R-hat"], "value": ["1.00"]}))
+    check  value
+    R-hat  1.00
+    """
+    frame = table if isinstance(table, pd.DataFrame) else table.to_dataframe()
+    print(text_table(frame, width))  # noqa: T201
