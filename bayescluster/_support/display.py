@@ -134,4 +134,4 @@ def capital(text: str) -> str:
 
 def sentence(text: str) -> str:
     """Return a text as a sentence; an empty one stays empty."""
-    return capital(text) + ("." if text else "")
+    return capital(text) + ("." if text and not text.endswith((".", "?", "!")) else "")

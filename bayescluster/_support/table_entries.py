@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ COUNTS = ("n_units", "count", "ties", "users", "draws", "n_checks")
 ROUNDED = frozenset(
     {"mean", "sd", "estimate", "std_error", "ci_lower", "ci_upper", "check_lower", "check_upper"}
 )
-SHARES = ("share", "overlap")
+SHARES = ("share", "overlap", "lift")
+LIMITS = ("ci_lower", "ci_upper")
 
 
 def shown(name: str, value: Any, row: Mapping[str, Any]) -> str:
@@ -46,7 +47,7 @@ def shown(name: str, value: Any, row: Mapping[str, Any]) -> str:
         return "< 0.0001" if value < 1e-4 else number(float(value))
     if name.startswith("ess_") or name in COUNTS:
         return f"{value:,.0f}"
-    if name in SHARES and isinstance(value, int | float):
+    if (name in SHARES or (name in LIMITS and "lift" in row)) and isinstance(value, int | float):
         return f"{value:.0%}" if float(value) * 100 % 1 == 0 else f"{value:.1%}"
     if name == "df" and float(value).is_integer():
         return f"{value:,.0f}"
@@ -68,7 +69,10 @@ def raw(value: Any) -> str | None:
     return repr(float(value))
 
 
-def rows(frame: pd.DataFrame) -> Iterator[list[tuple[str, str | None]]]:
-    """Yield each row's entries: text, and the number behind it."""
+def rows(
+    frame: pd.DataFrame, columns: Iterable[str] | None = None
+) -> Iterator[list[tuple[str, str | None]]]:
+    """Yield each row's entries, of some columns or all: text, and the number behind it."""
+    names = [str(name) for name in (frame if columns is None else columns)]
     for row in frame.to_dict("records"):
-        yield [(shown(str(name), value, row), raw(value)) for name, value in row.items()]
+        yield [(shown(name, row[name], row), raw(row[name])) for name in names]

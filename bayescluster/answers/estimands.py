@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, get_args
 
@@ -11,6 +11,7 @@ import numpy as np
 from .._support.arrays import BLOCK_ELEMENTS, Floats, Integers
 from ..data.cluster_sizes import centred_log_sizes
 from ..data.experiment import Experiment
+from ..data.partial_rollouts import Saturations, not_identified
 from ..spec.model_spec import Average
 from ..spec.size_terms import LOG_SIZE, by_log_size
 
@@ -50,6 +51,8 @@ DIRECT = {
 }
 #: What effects are averaged over.
 AVERAGES: tuple[Average, ...] = get_args(Average)
+#: Contrasts that a partial rollout identifies at the shares treated.
+OWN_TREATMENT, MORE_TREATED = "own treatment", "more teammates treated"
 #: The condition of nobody treated.
 UNTREATED = "untreated"
 #: Scale of effects in the outcome's unit, if the model describes its logarithm.
@@ -73,6 +76,10 @@ class Estimand:
         spillover, have probabilities but no action.
     average : {"user", "cluster", ""}
         Whom it is averaged over; empty for what is no average, such as the ICC.
+    words : str
+        Its definition, if that depends on the experiment.
+    extrapolates : str
+        Why the design does not identify it; empty if it does.
     """
 
     name: str
@@ -80,6 +87,8 @@ class Estimand:
     is_effect: bool = field(default=True, compare=False)
     is_action: bool = field(default=False, compare=False)
     average: str = field(default="", compare=False)
+    words: str = field(default="", compare=False)
+    extrapolates: str = field(default="", compare=False)
 
     @property
     def label(self) -> str:
@@ -149,18 +158,51 @@ def _of_average(
     if exp.spec.family.has_link:
         found = differences
     else:
+        conditions = _conditions(exp)
         found = {
             name: _total(
-                sign * _coefficient(exp, draws, term, average, people)
+                sign * dose * _coefficient(exp, draws, term, average, people)
                 for condition, sign in signs.items()
-                for term in _conditions(effects)[condition]
+                for term, dose in conditions[condition].items()
             )
-            for name, (signs, people) in _contrasts(effects).items()
+            for name, (signs, people) in _contrasts(exp).items()
         }
-    estimands = {effect_named(name): values for name, values in found.items()}
+    extrapolated = not_identified(exp)
+    estimands = {
+        replace(
+            effect_named(name),
+            words=_words_of(exp, name),
+            extrapolates=extrapolated.get(name, ""),
+        ): values
+        for name, values in found.items()
+    }
     averages = estimands | _other_scales(exp, coefficients, differences)
     named = {replace(one, average=average): values for one, values in averages.items()}
     return named | _intracluster(exp, draws)
+
+
+def _words_of(exp: Experiment, name: str) -> str:
+    """Return the definition of an effect that depends on the shares treated; empty for others."""
+    if exp.spec.design.level != "unit":
+        return ""
+    shares = Saturations.of(exp)
+    within = "within_spillover" in exp.spec.design.effects
+    if name == OWN_TREATMENT:
+        return (
+            "treated users against untreated users of the same clusters, at the mean share treated "
+            f"({shares.mean:.0%})"
+        )
+    if name == MORE_TREATED:
+        return (
+            f"untreated users of clusters with {shares.highest:.0%} treated against those of "
+            f"clusters with {shares.lowest:.0%} treated"
+        )
+    if name == DIRECT_EFFECT.name and not within and not shares.has_untreated:
+        return (
+            "treated users against untreated users of the same clusters, at the shares treated "
+            f"({shares.words}): own treatment only, without what teammates' treatment does"
+        )
+    return ""
 
 
 def _flat(draws: xr.Dataset, name: str) -> Floats:
@@ -191,20 +233,27 @@ def coefficient_weights(
     return {effect: 1.0, by_log_size(effect): float(log_size)}
 
 
-def _conditions(effects: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """Return the effects that add up in each exposure condition; none in a pure control."""
-    found: dict[str, tuple[str, ...]] = {name: (name,) for name in effects if name != "interaction"}
+def _conditions(exp: Experiment) -> dict[str, dict[str, float]]:
+    """Return the effects that add up in each exposure condition, with their doses."""
+    effects = exp.spec.design.effects
+    found = {name: {name: 1.0} for name in effects if name != "interaction"}
     if "interaction" in effects:
-        found[DIRECT_WITH_EXPOSURE.name] = ("direct", "spillover", "interaction")
+        found[DIRECT_WITH_EXPOSURE.name] = {"direct": 1.0, "spillover": 1.0, "interaction": 1.0}
+    if "within_spillover" in effects:
+        shares = Saturations.of(exp)
+        found["untreated at mean share"] = {"within_spillover": shares.mean}
+        found["untreated at lowest share"] = {"within_spillover": shares.lowest}
+        found["untreated at highest share"] = {"within_spillover": shares.highest}
     return found
 
 
-def _contrasts(effects: Sequence[str]) -> dict[str, tuple[dict[str, int], str]]:
+def _contrasts(exp: Experiment) -> dict[str, tuple[dict[str, int], str]]:
     """Return the contrasts of a design: conditions with signs, and the effect whose people count.
 
     Conditions are measured from pure controls. The direct effect and full rollouts are averaged
     over everybody, contrasts of exposure over those who could be exposed.
     """
+    effects = exp.spec.design.effects
     direct = {"direct": 1}
     both = {DIRECT_WITH_EXPOSURE.name: 1}
     found = {
@@ -215,6 +264,11 @@ def _contrasts(effects: Sequence[str]) -> dict[str, tuple[dict[str, int], str]]:
         found[DIRECT_WITH_EXPOSURE.name] = (both, "spillover")
     if "spillover" in effects:
         found["direct - spillover"] = (direct | {"spillover": -1}, "spillover")
+    if "within_spillover" in effects:
+        found[OWN_TREATMENT] = (direct | {"untreated at mean share": -1}, "direct")
+        if Saturations.of(exp).varies:
+            shares = {"untreated at highest share": 1, "untreated at lowest share": -1}
+            found[MORE_TREATED] = (shares, "direct")
     found[FULL_ROLLOUT.name] = (direct, "direct")
     if "interaction" in effects:
         found[FULL_ROLLOUT_WITH_EXPOSURE.name] = (both, "direct")
@@ -262,7 +316,7 @@ def _average_differences(exp: Experiment, draws: xr.Dataset) -> dict[Average, di
                 sign * (found[condition][average, people] - found[UNTREATED][average, people])
                 for condition, sign in signs.items()
             )
-            for name, (signs, people) in _contrasts(exp.spec.design.effects).items()
+            for name, (signs, people) in _contrasts(exp).items()
         }
         for average in AVERAGES
     }
@@ -288,7 +342,7 @@ def _average_outcomes(
         for name in effects
         if f"{name}_of_cluster" in draws
     }
-    conditions = _conditions(effects)
+    conditions = _conditions(exp)
     zero = np.zeros((len(coefficients["direct"]), len(kinds)))
     found = dict.fromkeys([UNTREATED, *conditions], zero)
     for base, share, cluster in parts:
@@ -298,8 +352,9 @@ def _average_outcomes(
             own = {name: own[name] + by_size[name] * log_size[cluster] for name in effects}
             base = base + _flat(draws, LOG_SIZE)[:, None] * log_size[cluster]
         found[UNTREATED] = found[UNTREATED] + inverse(base) @ weight
-        for condition, names in conditions.items():
-            shifted = inverse(base + sum(own[name] for name in names)) @ weight
+        for condition, doses in conditions.items():
+            shift = sum(dose * own[name] for name, dose in doses.items())
+            shifted = inverse(base + shift) @ weight
             found[condition] = found[condition] + shifted
     return {
         condition: {kind: values[:, i] for i, kind in enumerate(kinds)}
@@ -390,12 +445,14 @@ def _intracluster(exp: Experiment, draws: xr.Dataset) -> dict[Estimand, Floats]:
 
 def definition(estimand: Estimand, effects: Collection[str] = ("direct", "spillover")) -> str:
     """Return the definition of an estimand, given the effects in its design."""
-    words = DEFINITIONS[estimand.name]
-    if estimand == Estimand(DIRECT_EFFECT.name, estimand.scale):
+    words = estimand.words or DEFINITIONS[estimand.name]
+    if not estimand.words and estimand == Estimand(DIRECT_EFFECT.name, estimand.scale):
         if "interaction" in effects:
             words = DIRECT["interaction"]
         elif "spillover" not in effects:
             words = DIRECT["within_spillover" if "within_spillover" in effects else "alone"]
+    if estimand.extrapolates:
+        words = f"NOT IDENTIFIED: {words}; {estimand.extrapolates}"
     if not estimand.scale:
         return words
     article = "an" if estimand.scale[0] in "aeiou" else "a"

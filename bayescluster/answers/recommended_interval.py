@@ -126,7 +126,8 @@ def recommended_for(
 def tested_by_randomization(exp: Experiment, effect: str) -> bool:
     """Return whether the randomisation test of the arms is about an effect."""
     own = not differs(exp, exp.spec.report.estimand)
-    return effect == "direct" and not exp.has_spillover and own
+    whole = exp.spec.design.level == "cluster"
+    return effect == "direct" and not exp.has_spillover and own and whole
 
 
 def cross_check(
@@ -150,7 +151,7 @@ def cross_check(
     Returns
     -------
     Series
-        method, estimate, std_error, df, ci_lower, ci_upper, ci_prob, p_value.
+        method (the label), estimate, std_error, df, ci_lower, ci_upper, ci_prob, p_value.
     """
     moments = average_moments(exp, exp.spec.report.estimand)
     if method == RANDOMIZATION:
@@ -158,8 +159,8 @@ def cross_check(
     elif method == WILD:
         found = wild_bootstrap(moments, effect, seed=seed, ci_prob=ci_prob).to_dataframe()
     else:
-        found = ols(moments, "CR2", ci_prob=ci_prob, method=method.label).to_dataframe()
-    return found[found["term"] == effect].iloc[0]
+        found = ols(moments, "CR2", ci_prob=ci_prob).to_dataframe()
+    return found.assign(method=method.label)[found["term"] == effect].iloc[0]
 
 
 def cross_check_of_sum(exp: Experiment, effects: Sequence[str], ci_prob: float) -> pd.Series:

@@ -86,7 +86,7 @@ def cluster_checks(comparison: Comparison) -> Iterator[Check]:
             Subject.CLUSTERS,
             f"{one.label} left out",
             one.reason,
-            Verdict.CAUTION,
+            judged(not one.applies),
             "the other methods do not need it",
         )
     for one in comparison.powerless:

@@ -25,6 +25,7 @@ from ..answers.recommended_interval import cross_check, cross_check_of_sum
 from ..bayes.parameter_draws import check_posterior
 from ..checks.check_registry import diagnose
 from ..data.experiment import Experiment
+from ..data.partial_rollouts import not_identified
 from ..spec.model_spec import ReportSpec
 from .decision_rule import Evidence, Judgement, bearing_on, judge, sampler_failures
 
@@ -189,8 +190,14 @@ def _evidence(
         error=row["sd"],
         unit=exp.spec.unit,
         problems=bearing_on(checks, (*parts, effect.name)),
-        failures=sampler_failures(checks),
+        failures=(*sampler_failures(checks), *_not_identified(effect, comparison)),
     )
+
+
+def _not_identified(effect: Estimand, comparison: Comparison) -> tuple[str, ...]:
+    """Return why the design does not identify an effect, if it does not."""
+    reason = not_identified(comparison.experiment).get(effect.name)
+    return () if reason is None else (f"{effect.name} is not identified: {reason}",)
 
 
 #: Columns of the table, in order.

@@ -135,15 +135,16 @@ def judge(evidence: Evidence, report: ReportSpec) -> Judgement:
         first, last = (evidence.unit.value(x) for x in report.rope)
         where = f"lies within {first} to {last}, practically no effect,"
         return _decided(State.DONT_SHIP, evidence, where, evidence.prob_in_rope, within, report)
-    side = "above" if up else "below"
+    side, problems = "above" if up else "below", _problems(evidence)
+    also = f"; also against one: {'; '.join(problems)}" if problems else ""
     reason = (
         f"Keep measuring: the probability that {evidence.effect} is {side} "
         f"{_value(evidence, report)} is {probability(evidence.prob_beyond)}; a decision needs "
-        f"{percent(bar)}, or less than {percent(round(1 - bar, 12))}."
+        f"{percent(bar)}, or less than {percent(round(1 - bar, 12))}{also}."
     )
     against = (
         f"the posterior leaves it open: {probability(evidence.prob_beyond)} of {percent(bar)}",
-        *_problems(evidence),
+        *problems,
     )
     return Judgement(State.KEEP_MEASURING, reason, against)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Largest number of clusters that a caterpillar plot labels on its axis.
+#: Largest number of clusters that a caterpillar plot draws.
 MAX_NAMED = 60
 
 
@@ -41,10 +41,16 @@ def balance(found: Balance, figure: Figure | None = None) -> Figure:
 
 
 def caterpillar(found: ClusterLevels, figure: Figure | None = None) -> Figure:
-    """Draw each cluster's intercept with its credible interval, sorted, by arm."""
+    """Draw the clusters' intercepts with their credible intervals, sorted, by arm.
+
+    Of more than `MAX_NAMED` clusters, as many are drawn, evenly spaced from the lowest to the
+    highest.
+    """
     table = found.table.sort_values("intercept", ignore_index=True)
-    named = len(table) <= MAX_NAMED
-    figure = figure or new_figure(7.2, 0.6 + (0.13 * len(table) if named else 5.0))
+    if (whole := len(table)) > MAX_NAMED:
+        shown = np.round(np.linspace(0, whole - 1, MAX_NAMED)).astype(int)
+        table = table.iloc[shown].reset_index(drop=True)
+    figure = figure or new_figure(7.2, 0.6 + 0.13 * len(table))
     ax = figure.subplots()
     at = np.arange(len(table))
     for arm, kind in (("treated", "direct"), ("control", "pure_control")):
@@ -52,10 +58,9 @@ def caterpillar(found: ClusterLevels, figure: Figure | None = None) -> Figure:
         part = table[rows]
         ax.hlines(at[rows], part["ci_lower"], part["ci_upper"], color=COLOURS[kind], lw=1.6)
         ax.plot(part["intercept"], at[rows], "o", color=COLOURS[kind], ms=3.5, label=arm)
-    if named:
-        ax.set_yticks(at, [plain(str(label)) for label in table["cluster"]], fontsize=7)
-    else:
-        ax.set_yticks([])
+    ax.set_yticks(at, [plain(str(label)) for label in table["cluster"]], fontsize=7)
+    if whole > len(table):
+        ax.set_title(f"{len(table)} of {whole:,} clusters", loc="left", fontsize=9)
     ax.set_ylim(-1, len(table))
     ax.set_xlabel("intercept: mean of the cluster's users without treatment or exposure")
     ax.legend(frameon=False, loc="lower right")

@@ -21,24 +21,29 @@ if TYPE_CHECKING:
 WIDE = 4.0
 
 
-def forest(comparison: Comparison, figure: Figure | None = None) -> Figure:
+def forest(comparison: Comparison, figure: Figure | None = None, *, narrow: bool = False) -> Figure:
     """Draw the estimate and interval of each method, one panel per effect.
+
+    If `narrow`, for the width of a phone, the methods' names stand above their intervals.
 
     Dashed line: zero. Dotted line: the truth, for simulated data. Shaded band: the ROPE.
     """
     table = comparison.estimates
     effects = comparison.effects
     heights = [int((table["term"] == name).sum()) + 1.5 for name in effects]
-    figure = figure or new_figure(7.2, 0.36 * sum(heights) + 0.4)
+    width, row = (3.7, 0.46) if narrow else (7.2, 0.36)
+    figure = figure or new_figure(width, row * sum(heights) + 0.4)
     axes = figure.subplots(len(effects), 1, height_ratios=heights, squeeze=False)[:, 0]
     for name, ax in zip(effects, axes, strict=True):
-        _forest_panel(ax, table[table["term"] == name], name, comparison)
+        _forest_panel(ax, table[table["term"] == name], name, comparison, narrow=narrow)
     label = comparison.experiment.spec.outcome.label or comparison.experiment.spec.outcome.column
     axes[-1].set_xlabel(f"effect on {plain(label)}")
     return figure
 
 
-def _forest_panel(ax: Axes, rows: pd.DataFrame, effect: str, comparison: Comparison) -> None:
+def _forest_panel(
+    ax: Axes, rows: pd.DataFrame, effect: str, comparison: Comparison, *, narrow: bool
+) -> None:
     report = comparison.experiment.spec.report
     low, high = _reach(rows)
     pad = 0.08 * (high - low)
@@ -75,10 +80,16 @@ def _forest_panel(ax: Axes, rows: pd.DataFrame, effect: str, comparison: Compari
         )
     if ax.get_legend_handles_labels()[1]:
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=9)
-    ax.set_yticks(at, [plain(name) for name in rows["method"]])
+    names = [plain(name) for name in rows["method"]]
+    if narrow:
+        ax.set_yticks([])
+        for y, name in zip(at, names, strict=True):
+            ax.text(0, y + 0.22, name, fontsize=8, transform=ax.get_yaxis_transform())
+    else:
+        ax.set_yticks(at, names)
     ax.set_ylim(-0.7, len(rows) - 0.3)
     ax.set_title(f"{effect.replace('_', ' ')} effect", loc="left", fontsize=11, fontweight="bold")
-    ax.locator_params(axis="x", nbins=7)
+    ax.locator_params(axis="x", nbins=5 if narrow else 7)
     clean(ax)
 
 

@@ -18,6 +18,9 @@ from .cluster_robust_covariance import Vcov
 from .estimates_record import Estimates
 from .ols import Distribution, ols
 
+#: With fewer clusters in an arm, least squares takes effects as equal over cluster sizes.
+LEAST_PER_ARM = 10
+
 
 def average_moments(exp: Experiment, average: Average) -> ClusterMoments:
     """Return moments in which each effect's coefficient is its average over users or clusters.
@@ -35,17 +38,27 @@ def average_moments(exp: Experiment, average: Average) -> ClusterMoments:
         The experiment's moments with clusters weighted: by one per user or per cluster, and, with
         strata, so that both arms of a stratum weigh as much as the whole stratum. With spillover,
         and sizes that vary, regressors of log size follow, centred so that the coefficient of an
-        effect is the effect at the average log size: exact if it is linear in log size.
+        effect is the effect at the average log size: exact if it is linear in log size. With fewer
+        than 10 clusters in an arm there are none, because they would leave too little to compare.
 
         With strata that have one arm only, it is the average over the others.
     """
     moments, effects = exp.moments(), exp.spec.design.effects
-    if exp.size_terms and exp.has_spillover:
+    if _by_size(exp):
         log_size = centred_log_sizes(moments)
         at = {name: float(log_size @ exp.average_weights(average, name)) for name in effects}
         moments = moments_by_size(moments, effects, at)
     weights = _cluster_weights(exp, average)
     return moments if weights is None else moments.weighted(weights / moments.n)
+
+
+def _by_size(exp: Experiment) -> bool:
+    """Return whether effects are regressed on cluster size, which needs enough clusters."""
+    treated = int(exp.treated.sum())
+    fewest = min(treated, len(exp.treated) - treated)
+    if exp.spec.design.level == "unit":
+        fewest = len(exp.treated)
+    return bool(exp.size_terms) and exp.has_spillover and fewest >= LEAST_PER_ARM
 
 
 def _cluster_weights(exp: Experiment, average: Average) -> Floats | None:
@@ -63,7 +76,7 @@ def _cluster_weights(exp: Experiment, average: Average) -> Floats | None:
 
 def differs(exp: Experiment, average: Average) -> bool:
     """Return whether an average needs other moments than those of ordinary least squares."""
-    if exp.size_terms and exp.has_spillover:
+    if _by_size(exp):
         return True
     return _cluster_weights(exp, average) is not None
 

@@ -100,6 +100,10 @@ def _has_graph(exp: Experiment) -> bool:
     return exp.exposure is not None
 
 
+def _treats_whole_clusters(exp: Experiment) -> bool:
+    return exp.spec.design.level == "cluster"
+
+
 def _wants(average: Average) -> Callable[[Experiment], bool]:
     """Return whether an average is wanted, and ordinary least squares does not give it."""
 
@@ -158,8 +162,14 @@ ESTIMATORS: tuple[Estimator, ...] = (
         lambda exp, seed, **_: spillover_test(exp, seed=seed),
         wanted=_has_graph,
     ),
-    Estimator(methods.CLUSTER_WLS, lambda exp, **_: cluster_wls(exp)),
-    Estimator(methods.RANDOMIZATION, lambda exp, seed, **_: randomization_test(exp, seed=seed)),
+    Estimator(
+        methods.CLUSTER_WLS, lambda exp, **_: cluster_wls(exp), wanted=_treats_whole_clusters
+    ),
+    Estimator(
+        methods.RANDOMIZATION,
+        lambda exp, seed, **_: randomization_test(exp, seed=seed),
+        wanted=_treats_whole_clusters,
+    ),
     Estimator(
         methods.WILD,
         lambda exp, seed, ci_prob, effect: wild_bootstrap(
@@ -203,7 +213,10 @@ def run_all(exp: Experiment, seed: int) -> Estimated:
             results[estimator.method] = result
             if reason := _powerless(result, 1 - exp.spec.report.ci_prob):
                 powerless.append(Unusable(estimator.method, reason, effect))
-            skipped += [Unusable(estimator.method, why, name) for name, why in reasons.items()]
+            skipped += [
+                Unusable(estimator.method, why, name, applies=False)
+                for name, why in reasons.items()
+            ]
     return Estimated(results, tables, tuple(skipped), tuple(powerless))
 
 

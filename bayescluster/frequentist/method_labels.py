@@ -33,11 +33,14 @@ class Unusable:
         Why it is unusable.
     effect : str, optional
         The only effect concerned; None for all.
+    applies : bool
+        Whether it would be about the effect, if the design allowed it.
     """
 
     method: Method
     reason: str
     effect: str | None = None
+    applies: bool = True
 
     @property
     def label(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .._support.check_record import Subject
+from .._support.check_record import Subject, Verdict, worst
 from .._support.display import capital, number
 from ..checks.five_assumptions import ASSUMPTIONS
 from ..exposure.expose import exposure_of
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 def assumptions_section(analysis: Analysis) -> Section:
     """Return the section on the five assumptions."""
     parts: list[Part] = []
+    verdicts = []
     for about, statement in ASSUMPTIONS.items():
         checks, verdict = checks_on(analysis, about)
         parts += [Heading(capital(about), verdict), Words((statement,)), *checks]
         parts += EVIDENCE[about](analysis)
-    return Section("assumptions", "The five assumptions", tuple(parts))
+        verdicts.append(verdict or Verdict.OK)
+    return Section("assumptions", "The five assumptions", tuple(parts), worst(verdicts))
 
 
 def _assignment(analysis: Analysis) -> list[Part]:

@@ -46,4 +46,5 @@ def decision_section(analysis: Analysis) -> Section:
                 soft=True,
             ),
         ),
+        open=True,
     )

@@ -78,12 +78,15 @@ class Plot:
         Description for readers who cannot see it.
     caption : str
         How to read it.
+    narrow : callable, optional
+        Returns the same plot for the width of a phone.
     """
 
     key: str
     draw: Callable[[], Figure]
     alt: str
     caption: str
+    narrow: Callable[[], Figure] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,12 +130,15 @@ class Section:
         Its contents, in order.
     verdict : Verdict, optional
         The worst verdict on it, if any.
+    open : bool
+        Whether it is unfolded on the page, and printed.
     """
 
     key: str
     title: str
     parts: tuple[Part, ...]
     verdict: Verdict | None = None
+    open: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,6 +179,8 @@ class Document:
         Direct, spillover and rollout effects with intervals.
     cards : tuple of Card
         The same for the first screen.
+    cross_check : str
+        The recommended interval besides the posterior's, in one sentence.
     lights : DataFrame, optional
         The worst verdict on each assumption; see :func:`bayescluster.checks.check_registry.lights`.
     facts : dict of str to str
@@ -191,6 +199,7 @@ class Document:
     facts: dict[str, str]
     sections: tuple[Section, ...] = field(default_factory=tuple)
     cards: tuple[Card, ...] = ()
+    cross_check: str = ""
 
 
 def checks_on(analysis: Analysis, about: Subject) -> tuple[list[Part], Verdict | None]:

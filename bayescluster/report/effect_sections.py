@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .._support.check_record import Subject
@@ -9,8 +10,9 @@ from .._support.display import percent
 from ..figures import assumptions as assumption_plots
 from ..figures import experiment as experiment_plots
 from ..figures import posterior as posterior_plots
+from ..figures.forest_plot import forest
 from .document_parts import Grid, Part, Plot, Section, Words, checks_on
-from .table_headings import AGREEMENT, BIAS, CONDITIONS, ESTIMANDS, ESTIMATES
+from .table_headings import AGREEMENT, BIAS, CONDITIONS, ESTIMANDS, ESTIMATES, LIFT
 
 if TYPE_CHECKING:
     from ..analysis.analysis import Analysis
@@ -92,6 +94,13 @@ def estimates_section(analysis: Analysis) -> Section:
         "estimates",
         "Estimates",
         (
+            Grid(
+                "named",
+                comparison.named_estimands,
+                ESTIMANDS,
+                f"Estimands by the posterior, with {level} credible intervals",
+            ),
+            Words((f"Posterior probabilities use {threshold}.",), soft=True),
             Plot(
                 "forest",
                 comparison.plot,
@@ -101,15 +110,16 @@ def estimates_section(analysis: Analysis) -> Section:
                 "interval. Dashed: no effect."
                 + " Shaded: practical equivalence."
                 * bool(report.rope),
+                partial(forest, comparison, narrow=True),
             ),
             Grid("estimates", comparison.estimates, ESTIMATES, f"Every method, {level} intervals"),
-            Words((f"Posterior probabilities use {threshold}.",)),
             Grid(
                 "estimands",
                 comparison.estimands,
                 ESTIMANDS,
-                f"Estimands by the posterior, with {level} credible intervals",
+                "Averages over users and over clusters",
             ),
+            *_lift(analysis),
             Grid(
                 "definitions",
                 definitions,
@@ -117,7 +127,16 @@ def estimates_section(analysis: Analysis) -> Section:
                 "What is estimated",
             ),
         ),
+        open=True,
     )
+
+
+def _lift(analysis: Analysis) -> list[Part]:
+    """Return the table of baselines and lifts."""
+    found = analysis.comparison.lift
+    if found is None:
+        return []
+    return [Grid("lift", found.table, LIFT, "Relative to the mean had nobody been treated")]
 
 
 def bias_section(analysis: Analysis) -> Section | None:

@@ -15,6 +15,7 @@ from .._support.check_record import Verdict
 from .._support.display import OutcomeUnit, capital, percent, rounded, sentence
 from ..answers.estimands import FULL_ROLLOUT, FULL_ROLLOUT_WITH_EXPOSURE
 from ..answers.rollout import MeanExposure
+from ..decisions.decision_rule import State
 from ..spec.model_spec import ModelSpec
 from .document_parts import Card, Document, Grid
 from .table_headings import ESTIMANDS
@@ -30,13 +31,11 @@ def first_screen(analysis: Analysis) -> Document:
         title=analysis.spec.title,
         question=analysis.spec.question,
         decision=decision(analysis),
-        troubles=tuple(
-            f"{capital(row.check)}: {row.value}. {sentence(row.advice)}"
-            for row in failed.itertuples()
-        ),
+        troubles=tuple(f"{capital(row.check)}: {row.value}" for row in failed.itertuples()),
         sentences=tuple(answer(analysis)),
         effects=headline(analysis),
-        cards=tuple(cards(analysis)),
+        cards=() if _unusable(analysis) else tuple(cards(analysis)),
+        cross_check="" if _unusable(analysis) else _cross_check(analysis),
         lights=analysis.lights,
         facts=facts(analysis),
     )
@@ -107,9 +106,19 @@ def decision(analysis: Analysis) -> str:
     return analysis.decision.headline
 
 
+def _unusable(analysis: Analysis) -> bool:
+    """Return whether no number may be read as an answer."""
+    return analysis.decision.state == State.NOT_USABLE
+
+
 def answer(analysis: Analysis) -> list[str]:
-    """Return sentences on the effects, the naive analysis's error and the methods' agreement."""
+    """Return sentences on the effects, the naive analysis's error and the methods' agreement.
+
+    None if the sampler failed, or the effect is not identified.
+    """
     comparison = analysis.comparison
+    if _unusable(analysis):
+        return []
     sentences = []
     if analysis.spec.family.log_outcome:
         sentences.append(
@@ -121,7 +130,7 @@ def answer(analysis: Analysis) -> list[str]:
     if analysis.experiment.has_spillover:
         sentences.append(str(comparison.bias))
     sentences += comparison.agreement["conclusion"].tolist()
-    sentences.append(f"Cross-check, to read first besides the posterior: {_read_first(analysis)}.")
+    sentences.append(_cross_check(analysis))
     return sentences
 
 
@@ -132,15 +141,15 @@ def _no_percentage(analysis: Analysis) -> str:
     return sentence(note)
 
 
-def _read_first(analysis: Analysis) -> str:
-    """Return the recommended interval of every effect."""
+def _cross_check(analysis: Analysis) -> str:
+    """Return the recommended interval of every effect, in one sentence."""
     level, unit = percent(analysis.spec.report.ci_prob), analysis.spec.unit
-    return "; ".join(
-        f"{effect.replace('_', ' ')}, {row['method']}, "
-        f"{unit.difference(row['estimate'], row['std_error'])}, {level} interval "
-        f"{unit.interval(row['ci_lower'], row['ci_upper'], row['std_error'])}"
+    found = "; ".join(
+        f"{effect.replace('_', ' ')} {unit.difference(row['estimate'], row['std_error'])}, "
+        f"{unit.interval(row['ci_lower'], row['ci_upper'], row['std_error'])} ({row['method']})"
         for effect, row in analysis.comparison.cross_checks.items()
     )
+    return f"Cross-check, with {level} intervals: {found}."
 
 
 def conclusions(analysis: Analysis) -> list[str]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from ..analysis.analysis import Analysis
 
+#: Tables with more rows fold.
+LONG_TABLE = 8
+
 
 def render(analysis: Analysis) -> str:
     """Return the HTML page of an analysis; every value from the data is escaped."""
@@ -49,7 +52,7 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     environment.filters |= {"svg": svg, "rows": rows, "kind": kind}
-    environment.globals |= {"marks": MARKS}
+    environment.globals |= {"marks": MARKS, "long": LONG_TABLE}
     return environment
 
 

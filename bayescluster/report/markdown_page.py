@@ -67,8 +67,11 @@ def _grid(grid: Grid) -> list[str]:
     if frame.empty:
         return [f"*{escaped(grid.caption)}*: nothing to show"]
     head = "| " + " | ".join(escaped(grid.headings[str(name)]) for name in frame) + " |"
-    body = ["| " + " | ".join(escaped(text) for text, _ in row) + " |" for row in rows(frame)]
-    numeric = [value is not None for _, value in next(rows(frame))]
+    body = [
+        "| " + " | ".join(escaped(text) for text, _ in row) + " |"
+        for row in rows(grid.frame, frame)
+    ]
+    numeric = [value is not None for _, value in next(rows(grid.frame, frame))]
     rule = "| " + " | ".join("--:" if right else "---" for right in numeric) + " |"
     return [f"*{escaped(grid.caption)}*", "", head, rule, *body]
 

@@ -24,6 +24,16 @@ ESTIMANDS = {
     "prob_above_threshold": "P(> threshold)",
     "prob_in_rope": "P(in ROPE)",
 }
+LIFT = {
+    "effect": "effect",
+    "average": "average over",
+    "method": "method",
+    "baseline": "baseline",
+    "lift": "lift",
+    "ci_lower": "lower",
+    "ci_upper": "upper",
+    "note": "note",
+}
 AGREEMENT = {
     "term": "effect",
     "width_ratio": "width ratio",

@@ -19,7 +19,17 @@ WAIT, SHIP, DONT = State.KEEP_MEASURING, State.SHIP, State.DONT_SHIP
 
 
 def evidence(prob, low, high, problems=(), failures=(), rope=np.nan):
-    return Evidence("the direct effect", prob, rope, "OLS, CR2", low, high, 0.9, problems, failures)
+    return Evidence(
+        "the direct effect",
+        prob,
+        rope,
+        "OLS, CR2",
+        low,
+        high,
+        0.9,
+        problems=problems,
+        failures=failures,
+    )
 
 
 @pytest.mark.parametrize(

@@ -195,3 +195,12 @@ def test_comparisons_name_what_each_estimate_averages_over():
         assert set(found.agreement["average"]) == {estimand}
         by_bootstrap = rows.loc[f"cluster bootstrap, OLS over {estimand}s", "estimate"]
         assert by_bootstrap == rows.loc[f"OLS over {estimand}s, CR2", "estimate"]
+
+
+def test_few_clusters_leave_sizes_out_of_least_squares():
+    data = table(clusters=12)
+    exp = experiment(data, spillover="exposed")
+    assert exp.size_terms
+    assert average_moments(exp, "user").names == ("direct", "spillover")
+    assert not differs(exp, "user")
+    assert differs(exp, "cluster")

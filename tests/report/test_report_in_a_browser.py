@@ -5,6 +5,7 @@ error.
 """
 
 import os
+import re
 import shutil
 
 import numpy as np
@@ -20,8 +21,9 @@ NEEDED = os.environ.get("BAYESCLUSTER_NEED_BROWSER") == "1"
 pytestmark = [
     pytest.mark.skipif(BROWSER is None and not NEEDED, reason="no Chromium is installed"),
     pytest.mark.xdist_group("browser"),
+    pytest.mark.filterwarnings("ignore:.*bootstrap replicates lose an arm"),
 ]
-SIZES = {"desktop": (1200, 900), "phone": (390, 844)}
+SIZES = {"desktop": (1280, 800), "phone": (390, 844)}
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,10 @@ def visit(browser, pages):
         context.close()
 
 
+def unfold(page):
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+
+
 @pytest.mark.parametrize("name", ["good", "broken"])
 @pytest.mark.parametrize("size", list(SIZES))
 def test_nothing_goes_wrong_and_nothing_scrolls_sideways(visit, name, size):
@@ -110,6 +116,7 @@ def test_axe_finds_nothing(visit, name, size, scheme):
     from axe_core_python.sync_playwright import Axe
 
     page, _ = visit(name, size, scheme=scheme)
+    unfold(page)
     found = Axe().run(page)["violations"]
     told = [(v["id"], v["impact"], [node["html"][:120] for node in v["nodes"][:3]]) for v in found]
     assert told == []
@@ -135,15 +142,16 @@ def test_what_failed_is_above_the_answer(visit):
 
 def test_tables_sort_by_the_numbers_behind_them(visit, tutorial_analysis):
     page, _ = visit("good")
+    unfold(page)
     table = page.locator("table[data-key=estimates]")
     head = table.locator("th[data-column=estimate] button")
     head.click()
-    values = table.locator("tbody tr td:nth-child(3)").evaluate_all(
+    values = table.locator("tbody tr td:nth-child(4)").evaluate_all(
         "cells => cells.map(cell => Number(cell.dataset.value))"
     )
     assert values == sorted(tutorial_analysis.estimates["estimate"])
     head.click()
-    again = table.locator("tbody tr td:nth-child(3)").evaluate_all(
+    again = table.locator("tbody tr td:nth-child(4)").evaluate_all(
         "cells => cells.map(cell => Number(cell.dataset.value))"
     )
     assert again == values[::-1]
@@ -158,17 +166,50 @@ def test_the_keyboard_reaches_the_answer(visit):
     assert page.evaluate("location.hash") == "#main"
 
 
-def test_it_prints_whole(visit):
-    page, _ = visit("good")
+@pytest.mark.parametrize("name", ["good", "broken"])
+def test_it_prints_on_few_pages(visit, name):
+    """Details stay folded in print; what was unfolded is printed."""
+    page, _ = visit(name)
     page.emulate_media(media="print")
     assert page.locator("nav.contents").is_hidden()
-    page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert page.locator("details:not([open])").count() == 0  # specification and code are printed
-    assert len(page.pdf(format="A4")) > 50_000
+    pages = len(re.findall(rb"/Type\s*/Page[^s]", page.pdf(format="A4")))
+    assert 2 <= pages <= 8
+    unfold(page)
+    whole = len(re.findall(rb"/Type\s*/Page[^s]", page.pdf(format="A4")))
+    assert whole > pages
+
+
+@pytest.mark.parametrize("name", ["good", "broken"])
+def test_the_first_screen_fits(visit, name):
+    """Decision, effects, cross-check, what stands against it and lights, without scrolling."""
+    for size, (_, height) in SIZES.items():
+        page, _ = visit(name, size)
+        answer = page.locator("section.answer").bounding_box()
+        if (name, size) != ("broken", "phone"):  # its title has a name of 100 letters
+            assert answer["y"] + answer["height"] <= height
+        assert page.locator("section.answer .cross").is_visible()
+        assert page.locator("section.answer .lights").is_visible()
+
+
+def test_links_unfold_what_they_point_to(visit):
+    page, _ = visit("good")
+    assert page.locator("details#sensitivity").get_attribute("open") is None
+    page.locator("nav.contents a[href='#sensitivity']").click()
+    page.wait_for_timeout(100)
+    assert page.locator("details#sensitivity").get_attribute("open") is not None
+    assert page.locator("details#estimates").get_attribute("open") is not None
+
+
+def test_a_phone_shows_the_forest_without_scrolling(visit):
+    page, _ = visit("good", "phone")
+    figure = page.locator("#figure-forest")
+    assert figure.evaluate("figure => figure.scrollWidth <= figure.clientWidth")
+    assert page.locator("#figure-positivity").count() == 0
 
 
 def test_missing_numbers_sort_last_and_infinities_by_size(visit):
     page, _ = visit("good")
+    unfold(page)
     head = page.locator("table[data-key=estimates] th[data-column=p_value] button")
     cell = "table[data-key=estimates] tbody tr td:last-child"
     page.locator(cell).first.evaluate("cell => { cell.dataset.value = '-inf'; }")
@@ -204,6 +245,9 @@ def test_one_page_of_every_metric_in_the_browser(browser, tmp_path):
     assert page.evaluate(
         "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     )
+    shown = page.evaluate("document.documentElement.scrollHeight")
+    assert shown < 3_000  # one table and folded sections
+    unfold(page)
     assert html.MARKS["ok"][0] in page.locator("ul.lights").first.inner_text()
     assert [found["id"] for found in Axe().run(page)["violations"]] == []
     page.close()
