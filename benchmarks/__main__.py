@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from . import (
+    averages,
     bootstrap,
     cold_start,
     exact,
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[bool], Section | list[Section]]] = {
     "interference": interference.run,
     "focal": focal.run,
     "graphs": graphs.run,
+    "averages": averages.run,
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -20,7 +20,8 @@ from ..data.compression import columns_of_roles
 from ..data.experiment import Experiment
 from ..data.table_readers import kept, open_source
 from ..errors import BayesClusterError, SpecError
-from ..frequentist.standard_regressions import two_exposure
+from ..frequentist.average_effects import average_moments
+from ..frequentist.ols import ols
 from ..spec.model_spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -37,32 +38,39 @@ class Scorecard(Tidy):
     """The effects on many metrics of one experiment.
 
     Each metric is estimated on its own, without shrinkage towards the others, so a row equals that
-    metric's own analysis. Only the frequentist columns correct for multiple testing: `q_value` and
-    `discovery` control the false discovery rate over all rows, by Benjamini & Hochberg (1995,
+    metric's own analysis. Only the frequentist columns correct for multiple testing: `q_value`
+    controls the false discovery rate over the rows of all goals, by Benjamini & Hochberg (1995,
     Journal of the Royal Statistical Society B 57: 289-300) on the CR2 p-values. This is valid for
     independent and for positively dependent metrics (Benjamini & Yekutieli 2001, Annals of
-    Statistics 29: 1165-1188). Each posterior probability refers to one metric.
+    Statistics 29: 1165-1188). A discovery has a small q-value, and a posterior interval that
+    excludes zero on the same side. Each posterior probability refers to one metric. Guardrails and
+    metrics for debugging (`[report] role`) are no discoveries.
 
     Parameters
     ----------
     table : DataFrame
-        One row per metric and effect. Columns metric, outcome, family, effect; from the posterior:
+        One row per metric and effect. Columns metric, title (label or title of the
+        specification), role, outcome, family, effect, average; from the posterior:
         mean, sd, ci_lower, ci_upper, ci_prob, prob_positive, prob_above_threshold, prob_in_rope,
         prob_beyond_threshold (on the desired side); from OLS with CR2: ols_estimate,
-        ols_std_error, p_value, q_value, discovery; and outcome_sd. Effects are on the scale of
-        least squares; see :func:`.estimands.estimand_draws`.
+        ols_std_error, p_value, q_value (NaN unless it is a goal); outcome_sd, discovery, reading
+        (in words). Effects are on the scale of least squares, and averaged as the specification
+        says; see :func:`.estimands.estimand_draws`.
     experiments : dict of Experiment
         Experiment of each metric.
     posteriors : dict of DataTree
         Posterior of each metric.
     false_discovery_rate : float
         Expected share of false discoveries among the discoveries.
+    unusable : dict of str
+        Metrics that could not be analysed, with the reason.
     """
 
     table: pd.DataFrame
     experiments: Mapping[str, Experiment]
     posteriors: Mapping[str, xr.DataTree]
     false_discovery_rate: float
+    unusable: Mapping[str, str] = field(default_factory=dict)
 
     def to_dataframe(self) -> pd.DataFrame:
         """Return `table`."""
@@ -77,17 +85,20 @@ class Scorecard(Tidy):
         return compare(self.experiments[metric], self.posteriors[metric], **settings)
 
     def report(self, path: str | Path, *, bootstrap_draws: int = 10_000, seed: int = 0) -> Path:
-        """Write one HTML page: the scorecard, then each metric with its comparison and checks.
+        """Write the scorecard: as a page with each metric's report folded, or as its table.
 
         Parameters
         ----------
         path : str or Path
-            File to write; it appears only once it is complete.
+            ``.html`` for one page with each metric's comparison and checks, ``.md`` or ``.json``
+            for the table; the file appears only once it is complete.
         bootstrap_draws, seed : int
             Settings of each metric's comparison; see :func:`bayescluster.compare`.
 
         Raises
         ------
+        ValueError
+            If the file name ends in anything else.
         OSError
             If the file cannot be written.
         """
@@ -142,8 +153,8 @@ def scorecard(
     SpecError
         If the designs differ or two metrics have the same name.
     DataError, FitError
-        If the data cannot be analysed, or the engine does not support a family; the message names
-        the metric.
+        If no metric can be analysed, because of the data or because the engine does not support
+        its family; the message names the metric. If some can, the others are in `unusable`.
 
     Examples
     --------
@@ -161,18 +172,58 @@ def scorecard(
         raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}; given {engine!r}")
     if not 0 < false_discovery_rate < 1:
         raise ValueError(f"false_discovery_rate must be in (0, 1); given {false_discovery_rate}")
-    experiments, posteriors = {}, {}
+    experiments, posteriors, unusable = {}, {}, {}
     source = _read_once(data, named)
+    failed: BayesClusterError | None = None
     for name, spec in named.items():
-        with step(f"{name}: reading", progressbar), _naming(name):
-            experiments[name] = Experiment(source, spec)
-        with step(f"{name}: posterior ({spec.outcome.family})", progressbar), _naming(name):
-            posteriors[name] = _fit(experiments[name], engine, draws, tune, chains, seed)
-    rows = [row for name in named for row in _rows(name, experiments[name], posteriors[name])]
-    table = pd.DataFrame(rows)
-    table["q_value"] = _q_values(table["p_value"].to_numpy())
-    table["discovery"] = table["q_value"] <= false_discovery_rate
-    return Scorecard(table, experiments, posteriors, false_discovery_rate)
+        try:
+            with step(f"{name}: reading", progressbar), _naming(name):
+                exp = Experiment(source, spec)
+            with step(f"{name}: posterior ({spec.outcome.family})", progressbar), _naming(name):
+                posteriors[name] = _fit(exp, engine, draws, tune, chains, seed)
+            experiments[name] = exp
+        except BayesClusterError as error:
+            failed, unusable[name] = failed or error, str(error)
+    if failed is not None and not experiments:
+        raise failed
+    table = pd.DataFrame(
+        [row for name, exp in experiments.items() for row in _rows(name, exp, posteriors[name])]
+    )
+    goals = (table["role"] == "goal").to_numpy()
+    table["q_value"] = np.nan
+    if goals.any():
+        table.loc[goals, "q_value"] = _q_values(table.loc[goals, "p_value"].to_numpy())
+    excludes = (table["ci_lower"] > 0) & (table["ols_estimate"] > 0)
+    excludes |= (table["ci_upper"] < 0) & (table["ols_estimate"] < 0)
+    small = table["q_value"] <= false_discovery_rate
+    table["discovery"] = small & excludes
+    table["reading"] = [
+        _reading(row, experiments[row["metric"]].spec, small=is_small)
+        for row, is_small in zip(table.to_dict("records"), small, strict=True)
+    ]
+    return Scorecard(table, experiments, posteriors, false_discovery_rate, unusable)
+
+
+def _reading(row: Mapping[str, Any], spec: ModelSpec, *, small: bool) -> str:
+    """Return what a row says, in words."""
+    if row["role"] == "debug":
+        return ""
+    if row["role"] == "guardrail":
+        bar, beyond = spec.report.decision_prob, row["prob_beyond_threshold"]
+        state = "safe" if beyond >= bar else "harmed" if beyond <= 1 - bar else "open"
+        return f"guardrail {state}"
+    if row["discovery"]:
+        return f"discovery: {'increase' if row['mean'] > 0 else 'decrease'}"
+    excludes = row["ci_lower"] > 0 or row["ci_upper"] < 0
+    if small:
+        return "CR2 alone excludes zero: not a discovery"
+    return "posterior alone excludes zero: not a discovery" if excludes else "no discovery"
+
+
+def _title(name: str, spec: ModelSpec) -> str:
+    """Return the label of the outcome, else the title, else the metric's name."""
+    usual = type(spec).model_fields["title"].default
+    return spec.outcome.label or (spec.title if spec.title != usual else name)
 
 
 def _named(specs: Mapping[str, ModelSpec] | Iterable[ModelSpec]) -> dict[str, ModelSpec]:
@@ -234,7 +285,8 @@ def _fit(
 def _rows(name: str, exp: Experiment, posterior: xr.DataTree) -> Iterator[dict[str, Any]]:
     spec, effects = exp.spec, exp.spec.design.effects
     summary = summarise(estimand_draws(exp, posterior), spec.report).set_index("estimand")
-    least_squares = two_exposure(exp).to_dataframe().set_index("term")
+    moments = average_moments(exp, spec.report.estimand)
+    least_squares = ols(moments, ci_prob=spec.report.ci_prob).to_dataframe().set_index("term")
     kept = ["mean", "sd", "ci_lower", "ci_upper", "ci_prob"]
     kept += ["prob_positive", "prob_above_threshold", "prob_in_rope"]
     increase = spec.report.direction == "increase"
@@ -243,9 +295,12 @@ def _rows(name: str, exp: Experiment, posterior: xr.DataTree) -> Iterator[dict[s
         above = float(summary.loc[effect, "prob_above_threshold"])
         yield {
             "metric": name,
+            "title": _title(name, spec),
+            "role": spec.report.role,
             "outcome": spec.outcome.column,
             "family": spec.outcome.family,
             "effect": effect,
+            "average": spec.report.estimand,
             **summary.loc[effect, kept].to_dict(),
             "prob_beyond_threshold": above if increase else 1 - above,
             "ols_estimate": ols_row["estimate"],

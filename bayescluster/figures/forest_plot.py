@@ -129,7 +129,8 @@ def scorecard(card: Scorecard, figure: Figure | None = None) -> Figure:
         ax.set_title(title, loc="left", fontsize=11, fontweight="bold")
         ax.locator_params(axis="x", nbins=4)
         clean(ax)
-    axes[0].set_yticks(at, [plain(name) for name in metrics])
+    titles = dict(zip(table["metric"], table["title"], strict=True))
+    axes[0].set_yticks(at, [plain(titles[name]) for name in metrics])
     axes[0].set_ylim(-0.6, len(metrics) - 0.4)
     figure.supxlabel("SDs of the metric", fontsize=10)
     return figure

@@ -41,7 +41,7 @@ def as_dict(analysis: Analysis) -> dict[str, Any]:
         "title": analysis.spec.title,
         "question": analysis.spec.question,
         "conclusions": analysis.conclusions,
-        **{name: _records(table) for name, table in tables.items()},
+        **{name: records(table) for name, table in tables.items()},
         "specification": analysis.spec.model_dump(mode="json"),
         "provenance": {
             "spec_hash": analysis.spec.hash,
@@ -55,7 +55,8 @@ def as_dict(analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table as dictionaries that JSON can hold."""
     return [
         {str(name): plain(value) for name, value in row.items()} for row in table.to_dict("records")
     ]

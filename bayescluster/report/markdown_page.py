@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .._support.check_record import Verdict
 from .._support.table_entries import rows
 from .document import document
-from .document_parts import MARKS, Checks, Code, Grid, Heading, Part, Section, Words
+from .document_parts import MARKS, Checks, Code, Document, Grid, Heading, Part, Section, Words
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 def to_markdown(analysis: Analysis) -> str:
     """Return the report as GitHub-flavoured Markdown; text from the data is escaped."""
-    page = document(analysis)
+    return document_to_markdown(document(analysis))
+
+
+def document_to_markdown(page: Document) -> str:
+    """Return a document as GitHub-flavoured Markdown."""
     lines = [f"# {escaped(page.title)}", "", escaped(page.question), ""]
     for trouble in page.troubles:
         lines += [f"> **{MARKS[Verdict.PROBLEM]}** {escaped(trouble)}", ">"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ from ..checks.check_registry import diagnose
 from .document import document
 from .document_parts import Document, Grid, Plot, Section
 from .html_page import page
+from .json_results import records
+from .markdown_page import document_to_markdown
 from .table_headings import SCORECARD
 
 if TYPE_CHECKING:
@@ -24,13 +27,26 @@ SECTIONS = ("estimates", "agreement", "assumptions", "convergence", "decision", 
 
 
 def write_scorecard(card: Scorecard, path: Path, bootstrap_draws: int, seed: int) -> Path:
-    """Write the page; the file appears only once it is complete.
+    """Write the scorecard; the file appears only once it is complete.
 
     Raises
     ------
+    ValueError
+        If the suffix is none of .html, .md and .json.
     OSError
         If the file cannot be written.
     """
+    kind = path.suffix.lower()
+    if kind not in (".html", ".md", ".json"):
+        raise ValueError(f"{path}: name the report .html, .md or .json")
+    if kind == ".html":
+        text = _html(card, bootstrap_draws, seed)
+    else:
+        text = _markdown(card) if kind == ".md" else _json(card)
+    return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+
+
+def _html(card: Scorecard, bootstrap_draws: int, seed: int) -> str:
     documents = []
     for i, (metric, exp) in enumerate(card.experiments.items()):
         comparison = card.compare(metric, bootstrap_draws=bootstrap_draws, seed=seed)
@@ -38,12 +54,33 @@ def write_scorecard(card: Scorecard, path: Path, bootstrap_draws: int, seed: int
         whole = document(analysis)
         shown = ("design", *SECTIONS) if i == 0 else SECTIONS
         kept = tuple(section for section in whole.sections if section.key in shown)
-        documents.append(replace(whole, title=metric, sections=kept))
+        documents.append(replace(whole, title=_titles(card)[metric], sections=kept))
     first = overview(card, {doc.title: doc.troubles for doc in documents})
     documents.insert(0, first)
     level = next(iter(card.experiments.values())).spec.report.ci_prob
-    text = page(documents, percent(level), title=f"Scorecard of {len(card.experiments):,} metrics")
-    return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+    return page(documents, percent(level), title=f"Scorecard of {len(card.experiments):,} metrics")
+
+
+def _titles(card: Scorecard) -> dict[str, str]:
+    """Return the title of each metric; its name is added where two have the same title."""
+    titles = dict(zip(card.table["metric"], card.table["title"], strict=True))
+    shared = [title for title in titles.values() if list(titles.values()).count(title) > 1]
+    return {
+        name: f"{title} ({name})" if title in shared else title for name, title in titles.items()
+    }
+
+
+def _markdown(card: Scorecard) -> str:
+    return document_to_markdown(overview(card, {}))
+
+
+def _json(card: Scorecard) -> str:
+    found = {
+        "false_discovery_rate": card.false_discovery_rate,
+        "metrics": records(card.table),
+        "unusable": dict(card.unusable),
+    }
+    return json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def overview(card: Scorecard, troubles: Mapping[str, tuple[str, ...]]) -> Document:
@@ -61,21 +98,37 @@ def overview(card: Scorecard, troubles: Mapping[str, tuple[str, ...]]) -> Docume
     found = int(table["discovery"].sum())
     rate = percent(card.false_discovery_rate)
     names = [
-        f"{row.effect} effect on {row.metric}" for row in table[table["discovery"]].itertuples()
+        f"{row.effect} effect on {row.title}" for row in table[table["discovery"]].itertuples()
     ]
+    goals = int((table["role"] == "goal").sum())
+    guardrails = table[table["reading"].str.startswith("guardrail")]
+    harmed = guardrails[guardrails["reading"] == "guardrail harmed"]
+    watched = (
+        f" {len(harmed):,} of {len(guardrails):,} guardrail effects harmed"
+        + (f": {', '.join(harmed['title'])}" if len(harmed) else "")
+        + "."
+        if len(guardrails)
+        else ""
+    )
     return Document(
         title="All metrics",
         question="",
         decision=(
-            f"{found:,} of {len(table):,} effects stand out at a false discovery rate of {rate}"
+            f"{found:,} of {goals:,} effects on goals are discoveries at a false discovery rate of "
+            f"{rate}"
             + (f": {', '.join(names[:6])}" + ", ..." * (found > 6) if found else "")
-            + "."
+            + f".{watched}"
         ),
-        troubles=(*shared, *own),
+        troubles=(
+            *(f"Not usable: {reason}" for reason in card.unusable.values()),
+            *shared,
+            *own,
+        ),
         sentences=(
             "Each metric is estimated on its own, without shrinkage towards the others. The false "
-            "discovery rate is controlled over all rows of the table, by Benjamini and Hochberg on "
-            "the CR2 p-values; each posterior probability refers to one metric.",
+            "discovery rate is controlled over all effects on goals, by Benjamini and Hochberg on "
+            "the CR2 p-values; a discovery's posterior interval excludes zero too. Each posterior "
+            "probability refers to one metric.",
         ),
         effects=None,
         lights=None,
@@ -85,6 +138,7 @@ def overview(card: Scorecard, troubles: Mapping[str, tuple[str, ...]]) -> Docume
                 "scorecard",
                 "Every metric and effect",
                 (
+                    Grid("scorecard", table, SCORECARD, "Posterior and CR2 of every metric"),
                     Plot(
                         "scorecard",
                         card.plot,
@@ -92,8 +146,8 @@ def overview(card: Scorecard, troubles: Mapping[str, tuple[str, ...]]) -> Docume
                         "deviations of the metric; the table below has the numbers.",
                         "Filled markers: discoveries.",
                     ),
-                    Grid("scorecard", table, SCORECARD, "Posterior and CR2 of every metric"),
                 ),
+                open=True,
             ),
         ),
     )

@@ -104,8 +104,10 @@ ROLLOUT = {
     "ci_upper": "upper",
 }
 SCORECARD = {
-    "metric": "metric",
+    "title": "metric",
+    "role": "role",
     "effect": "effect",
+    "average": "average over",
     "mean": "mean",
     "ci_lower": "lower",
     "ci_upper": "upper",
@@ -113,5 +115,5 @@ SCORECARD = {
     "ols_estimate": "CR2 estimate",
     "p_value": "p-value",
     "q_value": "q-value",
-    "discovery": "discovery",
+    "reading": "reading",
 }

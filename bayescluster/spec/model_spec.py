@@ -230,7 +230,10 @@ class ReportSpec(Table):
     direction : {"increase", "decrease"}
         Whether an effect must lie above the threshold, or below it, to be worth acting on.
     decision_prob : float
-        Posterior probability of exceeding the threshold from which the report calls a case clear.
+        Posterior probability of an effect beyond the threshold that a decision needs.
+    role : {"goal", "guardrail", "debug"}
+        What the metric is for in a scorecard: a goal can be a discovery, a guardrail must not be
+        harmed, and a metric for debugging has no verdict.
     """
 
     estimand: Average = "user"
@@ -239,6 +242,7 @@ class ReportSpec(Table):
     threshold: float = 0.0
     direction: Literal["increase", "decrease"] = "increase"
     decision_prob: float = Field(default=0.95, gt=0.5, lt=1)
+    role: Literal["goal", "guardrail", "debug"] = "goal"
 
     @model_validator(mode="after")
     def _rope_is_an_interval(self) -> Self:
@@ -378,7 +382,7 @@ class ModelSpec(Table):
         """SHA-256 of the canonical JSON, in hexadecimal; it changes with any key.
 
         What older specifications do not have counts only if it is used: the [exposure] section,
-        the column of sizes, effects of size with their priors, and an estimand other than "user".
+        the column and the effects of sizes, the unit, and estimand and role other than the usual.
         So with `size_effects = false` a specification keeps the hash it had before these existed.
         """
         absent: dict[str, Any] = {"exposure": True} if self.exposure is None else {}
@@ -387,8 +391,8 @@ class ModelSpec(Table):
         if not self.heterogeneity.size_effects:
             absent["heterogeneity"] = {"size_effects"}
             absent["priors"] = set(SIZE_TERMS)
-        if self.report.estimand == "user":
-            absent["report"] = {"estimand"}
+        unused = {"estimand": "user", "role": "goal"}
+        absent["report"] = {k for k, usual in unused.items() if getattr(self.report, k) == usual}
         if self.outcome.unit is None:
             absent["outcome"] = {"unit"}
         canonical = json.dumps(self.model_dump(mode="json", exclude=absent), sort_keys=True)

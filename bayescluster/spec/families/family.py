@@ -11,13 +11,14 @@ import numpy as np
 from ..priors import Prior
 from .links import IDENTITY, Link
 
-#: Effects and slopes, which share their default prior in families with a link.
-SLOPES = ("direct", "spillover", "interaction", "within_spillover", "covariate")
+#: Effects, which share their default prior in families with a link.
+EFFECTS = ("direct", "spillover", "interaction", "within_spillover")
 #: Default priors on a link scale, where one standard deviation counts as 1.
 LINK_PRIORS: Mapping[str, Prior] = {
     "intercept_mean": Prior(distribution="normal", mu=0, sigma=1.5),
     "stratum_effect": Prior(distribution="normal", mu=0, sigma=1),
-    **{name: Prior(distribution="normal", mu=0, sigma=1) for name in SLOPES},
+    "covariate": Prior(distribution="normal", mu=0, sigma=1),
+    **{name: Prior(distribution="normal", mu=0, sigma=1.5) for name in EFFECTS},
 }
 
 
