@@ -139,7 +139,8 @@ def run(quick: bool = False) -> Section:
         "Averages over users and over clusters",
         f"Coverage of 95% intervals in {experiments:,} gaussian experiments a cell (Monte Carlo "
         f"error {error:.1f} points), by integration; 40 users a cluster on average. The "
-        "homogeneous posterior has `size_effects = false`; least squares is `average_effects` with CR2.",
+        "homogeneous posterior has `size_effects = false`; least squares is `average_effects` with "
+        "CR2.",
         ["effects, clusters, log-SD of sizes: estimand", *METHODS, "width, posterior / OLS"],
         rows,
         ["The step is not linear in log size, so the posterior may miss it: reported as it is."],

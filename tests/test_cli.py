@@ -20,7 +20,7 @@ def test_demo_writes_the_report_in_the_current_folder(tmp_path, monkeypatch):
     assert result.stdout.strip() == "tutorial-report.html"
     assert "AI meeting summaries" in (tmp_path / "tutorial-report.html").read_text("utf-8")
     assert "Sampling the posterior" in result.stderr
-    assert "clear case" in result.stderr
+    assert "Ship: the direct effect" in result.stderr
 
 
 def test_report_from_a_file_and_a_spec(tmp_path):

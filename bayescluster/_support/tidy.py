@@ -37,6 +37,11 @@ def show(table: pd.DataFrame | Tidy, width: int | None = None) -> None:
     width : int, optional
         Width in characters; by default, that of the terminal.
 
+    Returns
+    -------
+    None
+        It prints.
+
     Examples
     --------
     >>> import pandas as pd

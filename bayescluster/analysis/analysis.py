@@ -239,7 +239,7 @@ def analyze(
     >>> analysis = analyze(load_tutorial(5_000), tutorial_spec(), seed=1)  # doctest: +SKIP
     >>> print(analysis)  # doctest: +SKIP
     AI meeting summaries: a workspace-randomised experiment
-    - A clear case: the probability that the direct effect is above 0.1 is > 99.9% (asked for: 95%).
+    - Ship: the direct effect is above 0.1 with > 99.9% probability (asked for: 95%), and ...
     ...
     >>> analysis.report("report.html")  # doctest: +SKIP
     """

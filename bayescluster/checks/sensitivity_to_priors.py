@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -236,7 +238,9 @@ def prior_sensitivity(
     tables = {"declared": _effects(exp, declared)}
     for name, priors in sets.items():
         other = with_priors(exp, priors)
-        tables[name] = _effects(other, run(other))
+        with _naming(name):
+            refit = run(other)
+        tables[name] = _effects(other, refit)
     base = tables["declared"].set_index("effect")
     prob = exp.spec.report.decision_prob
     rows = []
@@ -251,6 +255,16 @@ def prior_sensitivity(
             extra = {"shift": shift, "sd_ratio": ratio, "verdict": verdict, "advice": advice}
             rows.append({"priors": name, **row, **extra})
     return PriorSensitivity(pd.DataFrame(rows), {k: dict(v) for k, v in sets.items()})
+
+
+@contextmanager
+def _naming(priors: str) -> Iterator[None]:
+    """Say in warnings of a refit which priors it has."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for one in caught:
+        warnings.warn(f"refit with priors {priors!r}: {one.message}", one.category, stacklevel=4)
 
 
 def standard_alternatives(exp: Experiment) -> dict[str, dict[str, Prior]]:

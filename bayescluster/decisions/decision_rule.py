@@ -166,7 +166,7 @@ def _decided(
         act = "Ship" if state is State.SHIP else "Don't ship"
         return Judgement(
             state,
-            f"{act}: {evidence.effect} {where} with {chance}, and {evidence.method} agrees "
+            f"{act}: {evidence.effect} {where} with {chance}, and the cross-check agrees "
             f"({interval}).",
         )
     return Judgement(
@@ -178,20 +178,26 @@ def _decided(
 
 
 def _problems(evidence: Evidence) -> list[str]:
-    return [f"a check is at problem: {text}" for text in evidence.problems]
+    """Return the first problem in words, and how many there are."""
+    if not evidence.problems:
+        return []
+    count = len(evidence.problems)
+    how_many = "a check is at problem" if count == 1 else f"{count} checks are at problem, such as"
+    return [f"{how_many}{':' * (count == 1)} {evidence.problems[0]}"]
 
 
 def _interval(evidence: Evidence) -> str:
     level = percent(round(evidence.ci_prob, 12))
-    return (
-        f"{level} interval {evidence.unit.interval(evidence.lower, evidence.upper, evidence.error)}"
-    )
+    if np.isinf(evidence.lower) and np.isinf(evidence.upper):
+        return f"{evidence.method}: the {level} interval is unbounded"
+    ends = evidence.unit.interval(evidence.lower, evidence.upper, evidence.error)
+    return f"{evidence.method}: {level} interval {ends}"
 
 
 def _contradiction(evidence: Evidence, interval: str, where: str) -> str:
     if np.isnan(evidence.lower) or np.isnan(evidence.upper):
-        return f"{evidence.method} gives no interval to check it by"
-    return f"{evidence.method} does not confirm it ({interval})"
+        return f"the cross-check ({evidence.method}) gives no interval to check it by"
+    return f"the cross-check does not confirm it ({interval})"
 
 
 def _value(evidence: Evidence, report: ReportSpec) -> str:

@@ -356,8 +356,8 @@ def _report_undefined(result: BootstrapEstimates) -> None:
     if lost := int(result.undefined.max()):
         warnings.warn(
             f"{lost:,} of {replicates:,} bootstrap replicates lose an arm or all exposed units (or "
-            "more) and are undefined; the intervals condition on the others. With so few clusters "
-            "prefer a small-sample method",
+            "more) and are undefined; the intervals condition on the others. Read CR2, the wild "
+            "cluster bootstrap or the randomisation test instead",
             UserWarning,
             stacklevel=3,
         )

@@ -17,6 +17,8 @@ Tail = Literal["symmetric", "equal"]
 
 #: A statistic this close to the observed one counts as equal to it.
 TIE = 1e-9
+#: Ends of intervals are looked for within this many standard errors.
+REACH = 100.0
 #: A smaller square, relative to its average over all draws, is rounding error.
 ROUNDING = 1e-20
 
@@ -157,7 +159,8 @@ class ReferenceDistribution:
     def interval(self, estimate: float, ci_prob: float, tail: Tail) -> tuple[float, float]:
         """Return the smallest interval that holds every null value with p > 1 - ci_prob.
 
-        The search covers 10,000 standard errors; an end is infinite if no value there is rejected.
+        The search covers `REACH` standard errors; an end is infinite if it lies beyond, because
+        the data then say nothing about it.
         """
         alpha = 1 - ci_prob
         below = self._reach(lambda x: self.p_value(x, tail), alpha)
@@ -168,7 +171,7 @@ class ReferenceDistribution:
         """Return the distance from the estimate to the farthest accepted null value on one side."""
         if self.std_error == 0:
             return 0.0
-        grid = self.std_error * np.geomspace(0.05, 1e4, 50)
+        grid = self.std_error * np.geomspace(0.05, REACH, 50)
         accepted = [p_value(x) > alpha for x in grid]
         if accepted[-1]:
             return float("inf")
