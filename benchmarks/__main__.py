@@ -11,6 +11,7 @@ from . import (
     averages,
     bootstrap,
     cold_start,
+    decisions,
     exact,
     focal,
     graphs,
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[bool], Section | list[Section]]] = {
     "focal": focal.run,
     "graphs": graphs.run,
     "averages": averages.run,
+    "decisions": decisions.run,
 }
 
 
