@@ -43,7 +43,6 @@ from . import (
 from . import (
     spec as spec,
 )
-from ._support.tidy import show as show
 from .analysis.analysis import (
     Analysis as Analysis,
 )
@@ -87,6 +86,7 @@ from .frequentist.standard_regressions import (
 )
 from .frequentist.wild_cluster_bootstrap import wild_bootstrap as wild_bootstrap
 from .report.model_card.model_card import model_card as model_card
+from .report.show import show as show
 from .simulate.spillover_scenario import (
     load_tutorial as load_tutorial,
 )

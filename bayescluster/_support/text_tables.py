@@ -13,8 +13,8 @@ from .table_entries import rows
 if TYPE_CHECKING:
     from rich.table import Table
 
-#: A column of text is not squeezed below this.
-LEAST_TEXT = 14
+#: A column of text is not squeezed below the largest of these with which the table fits.
+LEAST_TEXT = (40, 30, 22, 14)
 #: Spaces between columns.
 GAP = 2
 #: Settings that are written once, above the table, if they are the same in every row.
@@ -50,23 +50,26 @@ def text_table(frame: pd.DataFrame, width: int | None = None) -> str:
     numeric = [any(row[i][1] is not None for row in entries) for i in range(len(names))]
     texts = [[text for text, _ in row] for row in entries]
     natural = [max(len(name), *(len(row[i]) for row in texts)) for i, name in enumerate(names)]
-    least = [n if num else min(n, LEAST_TEXT) for n, num in zip(natural, numeric, strict=True)]
-    if sum(least) + GAP * (len(names) - 1) > width:
-        return _records(names, texts, width)
-    return _columns(names, texts, numeric, width)
+    for cap in LEAST_TEXT:
+        least = [n if num else min(n, cap) for n, num in zip(natural, numeric, strict=True)]
+        if sum(least) + GAP * (len(names) - 1) <= width:
+            return _columns(names, texts, numeric, least, width)
+    return _records(names, texts, width)
 
 
-def _columns(names: list[str], texts: list[list[str]], numeric: list[bool], width: int) -> str:
+def _columns(
+    names: list[str], texts: list[list[str]], numeric: list[bool], least: list[int], width: int
+) -> str:
     from rich.text import Text
 
     table = _plain_table(header=True)
-    for name, right in zip(names, numeric, strict=True):
+    for name, right, smallest in zip(names, numeric, least, strict=True):
         table.add_column(
             Text(name),
             justify="right" if right else "left",
             no_wrap=right,
             overflow="fold",
-            min_width=None if right else min(LEAST_TEXT, max(len(name), 1)),
+            min_width=smallest,
         )
     for row in texts:
         table.add_row(*map(Text, row))

@@ -7,7 +7,7 @@ import pytest
 import bayescluster as bc
 from bayescluster._support.display import OutcomeUnit, rounded
 from bayescluster._support.text_tables import text_table
-from bayescluster._support.tidy import show
+from bayescluster.report.show import show
 
 
 @pytest.mark.parametrize(

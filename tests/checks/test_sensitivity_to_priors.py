@@ -199,7 +199,7 @@ def test_families_keep_their_own_priors(count_comparisons):
 
     found = bc.checks.prior_sensitivity(exp, tree, fitter=fitter)
     assert asked[0].intercept_mean.sigma == 1.5
-    assert asked[0].direct.sigma == 0.5
+    assert asked[0].direct.sigma == 0.75
     assert found.table["shift"].abs().max() == 0
     assert isinstance(found.to_dataframe(), pd.DataFrame)
     assert bc.checks.power_scaling(exp, tree).verdict == "ok"

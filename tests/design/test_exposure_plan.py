@@ -166,7 +166,8 @@ def test_a_plan_of_a_partial_rollout_and_of_two_hops():
     assert spilled[0] > spilled[1]
 
 
-def test_a_plan_shows_itself_and_refuses_what_does_not_fit():
+def test_a_plan_shows_itself_and_refuses_what_does_not_fit(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     _, _, graph = random_graph()
     plan = bc.design.plan_exposure(graph, bc.assignment.Complete(6, 3))
     assert "ties expected to cross arms" in str(plan)

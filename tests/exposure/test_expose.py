@@ -451,7 +451,8 @@ def test_a_mechanism_handed_over_is_not_taken_for_another_one(tables):
         bc.randomization_test(exp)
 
 
-def test_the_command_writes_users_and_says_what_became_of_edges(tables, tmp_path):
+def test_the_command_writes_users_and_says_what_became_of_edges(tables, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     edges, users, spec = (tmp_path / name for name in ("edges.csv", "users.parquet", "spec.toml"))
     tables[0].to_csv(edges, index=False)
     tables[1].to_parquet(users)

@@ -412,6 +412,6 @@ def test_failed_checks_of_any_metric_are_above_the_scorecard(tmp_path):
     card = bc.scorecard(data, specs, engine="exact", progressbar=False)
     with pytest.warns(UserWarning, match="lose an arm"):
         text = card.report(tmp_path / "card.html", bootstrap_draws=300).read_text("utf-8")
-    assert text.index("Number of clusters: 8") < text.index("effects stand out")
+    assert text.index("Number of clusters: 8") < text.index("are discoveries at a false")
     labels = re.findall(r'<(?:section|div)[^>]* aria-label="([^"]+)"', text)
     assert len(set(labels)) == len(labels)
