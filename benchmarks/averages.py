@@ -143,6 +143,10 @@ def run(quick: bool = False) -> Section:
         "CR2.",
         ["effects, clusters, log-SD of sizes: estimand", *METHODS, "width, posterior / OLS"],
         rows,
-        ["The step is not linear in log size, so the posterior may miss it: reported as it is."],
+        [
+            "The step is not linear in log size, so the posterior may miss it: reported as it is.",
+            "A spillover effect that varies at random between clusters needs `slopes = "
+            '["spillover"]`; the default model takes it to be the same in clusters of a size.',
+        ],
         failed,
     )

@@ -171,3 +171,14 @@ def test_constraints_pin_every_dependency_without_addresses():
     for requirement in wanted:
         name = re.match(r"[\w-]+", requirement).group().lower().replace("_", "-")
         assert name in pinned, name
+
+
+def test_no_public_name_hides_a_module():
+    """Otherwise lazy_loader guards the room's module, and joblib cannot send it to workers."""
+    import importlib
+    from types import ModuleType
+
+    rooms = [bc, *(importlib.import_module(f"bayescluster.{name}") for name in dir(bc)
+                   if isinstance(getattr(bc, name), ModuleType))]  # fmt: skip
+    assert len(rooms) > 10
+    assert {type(room) for room in rooms} == {ModuleType}

@@ -20,7 +20,7 @@ from ..data.compression import columns_of_roles
 from ..data.experiment import Experiment
 from ..data.table_readers import kept, open_source
 from ..errors import BayesClusterError, SpecError
-from ..frequentist.average_effects import average_moments
+from ..frequentist.average_regression import average_moments
 from ..frequentist.ols import ols
 from ..spec.model_spec import ModelSpec
 

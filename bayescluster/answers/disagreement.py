@@ -19,7 +19,7 @@ from ..bayes.model_inputs import resolved_priors
 from ..data.cluster_moments import ClusterMoments
 from ..data.experiment import Experiment
 from ..errors import DataError
-from ..frequentist.average_effects import average_moments
+from ..frequentist.average_regression import average_moments
 from ..frequentist.cluster_influence import influence, residual_icc
 from ..frequentist.cluster_robust_covariance import Vcov
 from ..frequentist.normal_equations import Regression

@@ -13,7 +13,7 @@ from .._support.arrays import Floats
 from .._support.tidy import Tidy
 from ..data.experiment import Experiment
 from ..errors import DataError
-from ..frequentist.average_effects import average_moments
+from ..frequentist.average_regression import average_moments
 from ..frequentist.ols import ols
 from ..spec.size_terms import LOG_SIZE
 from .estimands import DIFFERENCE_OF_MEANS, FULL_ROLLOUT, Estimand, baseline_draws

@@ -17,7 +17,7 @@ from ..bayes.exact.exact_posterior import ExactPosterior, exact_posterior, is_in
 from ..bayes.fit import fit
 from ..bayes.parameter_draws import check_posterior
 from ..data.experiment import Experiment
-from ..frequentist.average_effects import average_of_ols
+from ..frequentist.average_regression import average_of_ols
 from ..frequentist.cluster_bootstrap import BootstrapEstimates, cluster_bootstrap
 from ..frequentist.estimates_record import COLUMNS as RESULT
 from ..frequentist.estimator_registry import run_all

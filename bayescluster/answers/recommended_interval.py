@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ..data.experiment import Experiment
-from ..frequentist.average_effects import average_moments, differs
+from ..frequentist.average_regression import average_moments, differs
 from ..frequentist.cluster_influence import effective_clusters
 from ..frequentist.method_labels import (
     OVER_CLUSTERS,

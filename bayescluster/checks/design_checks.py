@@ -15,7 +15,7 @@ from ..answers.recommended_interval import (
     clusters_behind,
 )
 from ..data.experiment import Experiment
-from ..frequentist.average_effects import average_moments
+from ..frequentist.average_regression import average_moments
 from ..frequentist.cluster_influence import influence
 from ..frequentist.ols import ols
 from .five_assumptions import assignment_rows, balance_of

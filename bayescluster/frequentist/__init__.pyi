@@ -1,7 +1,7 @@
-from .average_effects import (
+from .average_regression import (
     average_effects as average_effects,
 )
-from .average_effects import (
+from .average_regression import (
     average_moments as average_moments,
 )
 from .cluster_bootstrap import BootstrapEstimates as BootstrapEstimates

@@ -15,7 +15,7 @@ from .._support.tidy import Tidy
 from ..data.experiment import Experiment
 from ..data.orthonormal_basis import RANK_TOLERANCE
 from ..errors import DesignError
-from .average_effects import average_moments, differs
+from .average_regression import average_moments, differs
 from .bootstrap_weights import resampling_groups, resampling_weights
 from .cluster_influence import leave_one_out
 from .estimates_record import COLUMNS

@@ -18,7 +18,7 @@ from ..errors import DataError
 from ..exposure.expose import exposure_of
 from ..spec.model_spec import Average
 from . import method_labels as methods
-from .average_effects import average_effects, average_moments, average_of_ols, differs
+from .average_regression import average_effects, average_moments, average_of_ols, differs
 from .conditional_randomization import spillover_test
 from .graph_estimators import (
     exposure_weighted_ols,

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import bayescluster as bc
-from bayescluster.frequentist.average_effects import average_effects, average_moments, differs
+from bayescluster.frequentist.average_regression import average_effects, average_moments, differs
 
 
 def table(seed=1, clusters=30, spread=1.0):
