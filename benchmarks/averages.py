@@ -11,7 +11,8 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 import bayescluster as bc
-from bayescluster.answers.estimands import AVERAGES, coefficient_weights
+from bayescluster.answers.average_outcomes import AVERAGES
+from bayescluster.answers.estimands import coefficient_weights
 from bayescluster.frequentist import average_effects
 
 from .processes import progress

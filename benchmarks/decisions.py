@@ -13,15 +13,13 @@ from bayescluster.answers.recommended_interval import cross_check, recommended_f
 from bayescluster.decisions.decision_rule import Evidence, State, judge
 
 from .processes import progress
+from .rejection import SPEC, two_arms
 from .tables import Section
 
 EXPERIMENTS = 1_000
 CLUSTERS = (12, 40)
 #: True effects in within-cluster SDs; the threshold is zero.
 TRUTHS = (-0.3, -0.1, 0.0, 0.1, 0.3, 0.5)
-SPEC = bc.ModelSpec(
-    design={"cluster": "cluster", "treatment": "treated"}, outcome={"column": "outcome"}
-)
 
 
 def simulate(clusters: int, effect: float, seed: int) -> bc.Experiment:
@@ -29,18 +27,7 @@ def simulate(clusters: int, effect: float, seed: int) -> bc.Experiment:
     rng = np.random.default_rng([clusters, seed])
     n = np.maximum(4, np.round(40 * np.exp(rng.normal(0, 0.7, clusters))))
     treated = rng.permutation(np.arange(clusters) % 2).astype(float)
-    cross = np.zeros((clusters, 2, 2))
-    cross[:, 1, 1] = rng.chisquare(n - 1)
-    mean = rng.normal(effect * treated, np.sqrt(0.3**2 + 1 / n))
-    moments = bc.ClusterMoments(
-        clusters=np.arange(clusters),
-        n=n,
-        mean=np.column_stack([treated, mean]),
-        cross=cross,
-        origin=np.zeros(2),
-        names=("direct",),
-        outcome="outcome",
-    )
+    moments = two_arms(rng, n, treated, effect, between=0.3**2, within=1.0)
     return bc.Experiment.from_moments(moments, SPEC)
 
 

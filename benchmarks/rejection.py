@@ -22,18 +22,21 @@ SPEC = bc.ModelSpec(
 )
 
 
-def simulate(groups: int, giant: bool, seed: int) -> bc.Experiment:
-    """Draw the moments of an experiment without effect; `giant`: one cluster has half the users."""
-    rng = np.random.default_rng([groups, giant, seed])
-    n = np.full(groups, float(UNITS_PER_CLUSTER))
-    if giant:
-        n[0] = UNITS_PER_CLUSTER * (groups - 1)
-    treated = np.zeros(groups)
-    treated[rng.permutation(groups)[: groups // 2]] = 1
+def two_arms(
+    rng: np.random.Generator,
+    n: np.ndarray,
+    treated: np.ndarray,
+    effect: float,
+    *,
+    between: float,
+    within: float,
+) -> bc.ClusterMoments:
+    """Draw the moments of normal outcomes, with variances between and within clusters."""
+    groups = len(n)
     cross = np.zeros((groups, 2, 2))
-    cross[:, 1, 1] = (1 - ICC) * rng.chisquare(n - 1)
-    mean = rng.normal(0, np.sqrt(ICC + (1 - ICC) / n))
-    moments = bc.ClusterMoments(
+    cross[:, 1, 1] = within * rng.chisquare(n - 1)
+    mean = rng.normal(effect * treated, np.sqrt(between + within / n))
+    return bc.ClusterMoments(
         clusters=np.arange(groups),
         n=n,
         mean=np.column_stack([treated, mean]),
@@ -42,6 +45,17 @@ def simulate(groups: int, giant: bool, seed: int) -> bc.Experiment:
         names=("direct",),
         outcome="outcome",
     )
+
+
+def simulate(groups: int, giant: bool, seed: int) -> bc.Experiment:
+    """Draw the moments of an experiment without effect; `giant`: one cluster has half the users."""
+    rng = np.random.default_rng([groups, giant, seed])
+    n = np.full(groups, float(UNITS_PER_CLUSTER))
+    if giant:
+        n[0] = UNITS_PER_CLUSTER * (groups - 1)
+    treated = np.zeros(groups)
+    treated[rng.permutation(groups)[: groups // 2]] = 1
+    moments = two_arms(rng, n, treated, 0.0, between=ICC, within=1 - ICC)
     return bc.Experiment.from_moments(moments, SPEC)
 
 

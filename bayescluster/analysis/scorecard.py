@@ -20,7 +20,7 @@ from ..data.compression import columns_of_roles
 from ..data.experiment import Experiment
 from ..data.table_readers import kept, open_source
 from ..errors import BayesClusterError, SpecError
-from ..frequentist.average_regression import average_moments
+from ..frequentist.average_regression import named_moments
 from ..frequentist.ols import ols
 from ..spec.model_spec import ModelSpec
 
@@ -285,8 +285,9 @@ def _fit(
 def _rows(name: str, exp: Experiment, posterior: xr.DataTree) -> Iterator[dict[str, Any]]:
     spec, effects = exp.spec, exp.spec.design.effects
     summary = summarise(estimand_draws(exp, posterior), spec.report).set_index("estimand")
-    moments = average_moments(exp, spec.report.estimand)
-    least_squares = ols(moments, ci_prob=spec.report.ci_prob).to_dataframe().set_index("term")
+    least_squares = (
+        ols(named_moments(exp), ci_prob=spec.report.ci_prob).to_dataframe().set_index("term")
+    )
     kept = ["mean", "sd", "ci_lower", "ci_upper", "ci_prob"]
     kept += ["prob_positive", "prob_above_threshold", "prob_in_rope"]
     increase = spec.report.direction == "increase"

@@ -1,7 +1,7 @@
 """Why the posterior and the bootstrap of the same average differ: causes, tested in turn.
 
 Each test changes one thing and asks whether the two then agree, by the rule of
-:mod:`bayescluster.answers.interval_agreement`.
+:mod:`bayescluster.answers.interval_overlap`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ..bayes.model_inputs import resolved_priors
 from ..data.cluster_moments import ClusterMoments
 from ..data.experiment import Experiment
 from ..errors import DataError
-from ..frequentist.average_regression import average_moments
+from ..frequentist.average_regression import named_moments
 from ..frequentist.cluster_influence import influence, residual_icc
 from ..frequentist.cluster_robust_covariance import Vcov
 from ..frequentist.normal_equations import Regression
 from ..frequentist.ols import ols
-from ..spec.model_spec import Average
 from ..spec.priors import Prior
 from .estimands import coefficient_weights
+from .interval_overlap import Interval, intervals_agree
 from .recommended_interval import MIN_CLUSTERS, clusters_behind
 
 if TYPE_CHECKING:
@@ -38,10 +38,6 @@ HEAVY_TAIL = 15.0
 MAX_ICC = 0.999
 #: Standard deviation of priors that say nothing, in the outcome's SD.
 WIDE = 1e3
-
-Interval = tuple[float, float]
-#: Whether two intervals agree.
-Agree = Callable[[Interval, Interval], bool]
 
 
 @dataclass(frozen=True)
@@ -60,8 +56,6 @@ class Disagreement:
         Its posterior draws, as the named average.
     posterior, bootstrap : tuple of float
         The intervals.
-    agree : callable
-        Whether two intervals agree.
     """
 
     exp: Experiment
@@ -70,7 +64,6 @@ class Disagreement:
     values: Floats
     posterior: Interval
     bootstrap: Interval
-    agree: Agree
 
     def causes(self) -> list[str]:
         """Return the causes whose test makes the intervals agree, in the order of the tests."""
@@ -88,7 +81,7 @@ def _prior(case: Disagreement) -> Iterator[str]:
             return
         half = _normal_quantile(case.exp) * moved[1]
         interval = (moved[0] - half, moved[0] + half)
-    if case.agree(interval, case.bootstrap):
+    if intervals_agree(interval, case.bootstrap):
         yield f"the prior: without it the posterior interval would be about {_words(interval)}"
 
 
@@ -138,18 +131,15 @@ def _few_clusters(case: Disagreement) -> Iterator[str]:
     clusters = clusters_behind(case.exp, case.effect)
     if clusters >= MIN_CLUSTERS:
         return
-    interval = _least_squares(case, average_moments(case.exp, _average(case)))
-    if interval is not None and case.agree(case.posterior, interval):
+    interval = _least_squares(case, named_moments(case.exp))
+    if interval is not None and intervals_agree(case.posterior, interval):
         yield (
             f"few clusters: the bootstrap is unreliable with {clusters:.1f} effective clusters; "
             f"OLS with CR2, {_words(interval)}, agrees with the posterior"
         )
         return
-    icc = residual_icc(Regression.of(case.exp.moments()))
-    moments = case.exp.model_moments.quasi_demeaned(min(icc, MAX_ICC))
-    contrast = coefficient_weights(case.exp, case.effect, _average(case))
-    interval = _least_squares(case, moments, contrast, vcov="iid")
-    if interval is not None and case.agree(case.posterior, interval):
+    interval = _least_squares(case, *_as_the_model(case), vcov="iid")
+    if interval is not None and intervals_agree(case.posterior, interval):
         yield (
             f"few clusters: robust standard errors are unreliable with {clusters:.1f} effective "
             f"clusters; with those of the model, least squares gives {_words(interval)}"
@@ -160,10 +150,9 @@ def _size(case: Disagreement) -> Iterator[str]:
     """Weight as the model does: clusters by precision, then comparisons within clusters too."""
     exp = case.exp
     icc = residual_icc(Regression.of(exp.moments()))
-    moments, contrast = exp.model_moments, coefficient_weights(exp, case.effect, _average(case))
-    by_precision = moments.weighted(1 / (1 - icc + icc * moments.n))
-    interval = _least_squares(case, by_precision, contrast)
-    if interval is not None and case.agree(case.posterior, interval):
+    by_precision = exp.model_moments.weighted(1 / (1 - icc + icc * exp.moments().n))
+    interval = _least_squares(case, by_precision, _contrast(case))
+    if interval is not None and intervals_agree(case.posterior, interval):
         modelled = (
             "the effect is not linear in log size, as the model takes it"
             if exp.size_terms
@@ -174,8 +163,8 @@ def _size(case: Disagreement) -> Iterator[str]:
             f"{_words(interval)}; {modelled}"
         )
         return
-    interval = _least_squares(case, moments.quasi_demeaned(min(icc, MAX_ICC)), contrast)
-    if interval is not None and case.agree(case.posterior, interval):
+    interval = _least_squares(case, *_as_the_model(case))
+    if interval is not None and intervals_agree(case.posterior, interval):
         yield (
             "comparisons within clusters: the model gives them more weight than OLS does; "
             f"generalised least squares does too, and gives {_words(interval)}"
@@ -195,10 +184,10 @@ def _outliers(case: Disagreement) -> Iterator[str]:
 
 def _one_cluster(case: Disagreement) -> Iterator[str]:
     """Leave out the cluster that moves least squares most."""
-    moments = average_moments(case.exp, _average(case))
+    moments = named_moments(case.exp)
     first = influence(case.exp, case.effect, moments=moments)["cluster"].iloc[0]
     interval = _least_squares(case, moments.keep(moments.clusters != first))
-    if interval is not None and case.agree(case.posterior, interval):
+    if interval is not None and intervals_agree(case.posterior, interval):
         yield (
             f"one cluster, {first}: without it OLS with CR2 gives {_words(interval)}, which agrees "
             "with the posterior"
@@ -231,8 +220,14 @@ def _least_squares(
     return (float(low), float(high)) if np.isfinite([low, high]).all() else None
 
 
-def _average(case: Disagreement) -> Average:
-    return case.exp.spec.report.estimand
+def _as_the_model(case: Disagreement) -> tuple[ClusterMoments, dict[str, float]]:
+    """Return moments for generalised least squares of the model, and the effect's contrast."""
+    icc = residual_icc(Regression.of(case.exp.moments()))
+    return case.exp.model_moments.quasi_demeaned(min(icc, MAX_ICC)), _contrast(case)
+
+
+def _contrast(case: Disagreement) -> dict[str, float]:
+    return coefficient_weights(case.exp, case.effect, case.exp.spec.report.estimand)
 
 
 def _normal_quantile(exp: Experiment) -> float:

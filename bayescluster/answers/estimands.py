@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._support.arrays import BLOCK_ELEMENTS, Floats, Integers
+from .._support.arrays import Floats
 from ..data.cluster_sizes import centred_log_sizes
 from ..data.experiment import Experiment
 from ..data.partial_rollouts import Saturations, not_identified
 from ..spec.model_spec import Average
-from ..spec.size_terms import LOG_SIZE, by_log_size
+from ..spec.size_terms import by_log_size
+from .average_outcomes import (
+    AVERAGES,
+    UNTREATED,
+    WITH_EXPOSURE,
+    Outcomes,
+    conditions_of,
+    flat,
+    mean_outcomes,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
-
-#: Linear predictors without treatment (S, B), shares of the cluster's users (B,), clusters (B,).
-Baseline = tuple[Floats, Floats, Integers]
 
 #: Definition of each estimand, for the report.
 DEFINITIONS = {
@@ -49,12 +55,8 @@ DIRECT = {
     "within_spillover": "treated users against users of a cluster with nobody treated",
     "alone": "treated users against control users, whatever spillover these receive",
 }
-#: What effects are averaged over.
-AVERAGES: tuple[Average, ...] = get_args(Average)
 #: Contrasts that a partial rollout identifies at the shares treated.
 OWN_TREATMENT, MORE_TREATED = "own treatment", "more teammates treated"
-#: The condition of nobody treated.
-UNTREATED = "untreated"
 #: Scale of effects in the outcome's unit, if the model describes its logarithm.
 DIFFERENCE_OF_MEANS = "difference of means"
 
@@ -97,7 +99,7 @@ class Estimand:
 
 
 DIRECT_EFFECT = Estimand("direct", is_action=True)
-DIRECT_WITH_EXPOSURE = Estimand("direct with exposure", is_action=True)
+DIRECT_WITH_EXPOSURE = Estimand(WITH_EXPOSURE, is_action=True)
 FULL_ROLLOUT = Estimand("full rollout", is_action=True)
 FULL_ROLLOUT_WITH_EXPOSURE = Estimand("full rollout with exposure", is_action=True)
 #: Effects of something that can be shipped, by name.
@@ -133,18 +135,19 @@ def estimand_draws(exp: Experiment, posterior: xr.DataTree) -> dict[Estimand, Fl
     intercepts (and effects, if these vary). Covariates are treated as normal within clusters,
     because moments hold only their means and covariances: exact to second order in the slopes.
     """
-    return draws_by_average(exp, posterior)[exp.spec.report.estimand]
+    draws = posterior["posterior"].to_dataset()
+    return draws_by_average(exp, draws, mean_outcomes(exp, draws))[exp.spec.report.estimand]
 
 
 def draws_by_average(
-    exp: Experiment, posterior: xr.DataTree
+    exp: Experiment, draws: xr.Dataset, outcomes: Outcomes
 ) -> dict[Average, dict[Estimand, Floats]]:
-    """Return :func:`estimand_draws` as averages over users and over clusters, in one pass."""
-    draws, family = posterior["posterior"].to_dataset(), exp.spec.family
-    on_the_outcome = family.has_link or family.log_outcome
-    differences = _average_differences(exp, draws) if on_the_outcome else {}
+    """Return :func:`estimand_draws` as averages over users and over clusters, in one pass.
+
+    From the draws of the parameters, and the :func:`mean_outcomes` that follow from them.
+    """
     return {
-        average: _of_average(exp, draws, average, differences.get(average, {}))
+        average: _of_average(exp, draws, average, _differences(exp, outcomes, average))
         for average in AVERAGES
     }
 
@@ -158,7 +161,7 @@ def _of_average(
     if exp.spec.family.has_link:
         found = differences
     else:
-        conditions = _conditions(exp)
+        conditions = conditions_of(exp)
         found = {
             name: _total(
                 sign * dose * _coefficient(exp, draws, term, average, people)
@@ -205,11 +208,6 @@ def _words_of(exp: Experiment, name: str) -> str:
     return ""
 
 
-def _flat(draws: xr.Dataset, name: str) -> Floats:
-    values = draws[name].to_numpy()
-    return values.reshape(-1, *values.shape[2:])
-
-
 def coefficient_weights(
     exp: Experiment, effect: str, average: Average, people: str = ""
 ) -> dict[str, float]:
@@ -231,20 +229,6 @@ def coefficient_weights(
     weights = exp.average_weights(average, people or effect)
     log_size = centred_log_sizes(exp.moments()) @ weights
     return {effect: 1.0, by_log_size(effect): float(log_size)}
-
-
-def _conditions(exp: Experiment) -> dict[str, dict[str, float]]:
-    """Return the effects that add up in each exposure condition, with their doses."""
-    effects = exp.spec.design.effects
-    found = {name: {name: 1.0} for name in effects if name != "interaction"}
-    if "interaction" in effects:
-        found[DIRECT_WITH_EXPOSURE.name] = {"direct": 1.0, "spillover": 1.0, "interaction": 1.0}
-    if "within_spillover" in effects:
-        shares = Saturations.of(exp)
-        found["untreated at mean share"] = {"within_spillover": shares.mean}
-        found["untreated at lowest share"] = {"within_spillover": shares.lowest}
-        found["untreated at highest share"] = {"within_spillover": shares.highest}
-    return found
 
 
 def _contrasts(exp: Experiment) -> dict[str, tuple[dict[str, int], str]]:
@@ -284,123 +268,21 @@ def _coefficient(
 ) -> Floats:
     """Return draws of an effect's coefficient, averaged; see :func:`coefficient_weights`."""
     weights = coefficient_weights(exp, name, average, people)
-    return np.asarray(sum(weight * _flat(draws, one) for one, weight in weights.items()))
+    return np.asarray(sum(weight * flat(draws, one) for one, weight in weights.items()))
 
 
-def baseline_draws(exp: Experiment, posterior: xr.DataTree) -> dict[Average, Floats]:
-    """Return posterior draws of the mean outcome had nobody been treated, by what it averages over.
-
-    In the outcome's unit (lognormal: not of its logarithm), for the clusters of the experiment with
-    their own intercepts and covariates; each of shape (chains x draws,).
-    """
-    draws, family = posterior["posterior"].to_dataset(), exp.spec.family
-    if family.has_link or family.log_outcome:
-        untreated = _average_outcomes(exp, draws)[UNTREATED]
-        return {average: untreated[average, "direct"] for average in AVERAGES}
-    moments, k = exp.moments(), len(exp.spec.design.effects)
-    level = _flat(draws, "intercept")
-    if exp.size_terms:
-        level = level + _flat(draws, LOG_SIZE)[:, None] * centred_log_sizes(moments)
-    if exp.covariates:
-        center, slopes = _covariates(exp, draws)
-        level = level + slopes @ (moments.means[:, k:-1] - center).T
-    return {average: level @ exp.average_weights(average) for average in AVERAGES}
-
-
-def _average_differences(exp: Experiment, draws: xr.Dataset) -> dict[Average, dict[str, Floats]]:
-    """Return differences of the mean outcome between conditions, by what they average over."""
-    found = _average_outcomes(exp, draws)
+def _differences(exp: Experiment, outcomes: Outcomes, average: Average) -> dict[str, Floats]:
+    """Return every contrast as a difference of mean outcomes; none without outcomes."""
+    if not outcomes:
+        return {}
+    untreated = outcomes[UNTREATED]
     return {
-        average: {
-            name: _total(
-                sign * (found[condition][average, people] - found[UNTREATED][average, people])
-                for condition, sign in signs.items()
-            )
-            for name, (signs, people) in _contrasts(exp).items()
-        }
-        for average in AVERAGES
+        name: _total(
+            sign * (outcomes[condition][average, people] - untreated[average, people])
+            for condition, sign in signs.items()
+        )
+        for name, (signs, people) in _contrasts(exp).items()
     }
-
-
-def _average_outcomes(
-    exp: Experiment, draws: xr.Dataset
-) -> dict[str, dict[tuple[Average, str], Floats]]:
-    """Return the mean outcome in every condition, by average and by the effect whose people count.
-
-    The key of nobody treated is `UNTREATED`.
-    """
-    effects, family = exp.spec.design.effects, exp.spec.family
-    parts = _log_baselines(exp, draws) if family.log_outcome else _baselines(exp, draws)
-    inverse = np.exp if family.log_outcome else family.link.mean
-    coefficients = {name: _flat(draws, name)[:, None] for name in effects}
-    log_size = centred_log_sizes(exp.moments())
-    kinds = [(average, people) for average in AVERAGES for people in ("direct", "spillover")]
-    weights = np.column_stack([exp.average_weights(*kind) for kind in kinds])
-    by_size = {name: _flat(draws, by_log_size(name))[:, None] for name in effects if exp.size_terms}
-    varying = {
-        name: _flat(draws, f"{name}_of_cluster")
-        for name in effects
-        if f"{name}_of_cluster" in draws
-    }
-    conditions = _conditions(exp)
-    zero = np.zeros((len(coefficients["direct"]), len(kinds)))
-    found = dict.fromkeys([UNTREATED, *conditions], zero)
-    for base, share, cluster in parts:
-        weight = share[:, None] * weights[cluster]
-        own = coefficients | {name: values[:, cluster] for name, values in varying.items()}
-        if exp.size_terms:
-            own = {name: own[name] + by_size[name] * log_size[cluster] for name in effects}
-            base = base + _flat(draws, LOG_SIZE)[:, None] * log_size[cluster]
-        found[UNTREATED] = found[UNTREATED] + inverse(base) @ weight
-        for condition, doses in conditions.items():
-            shift = sum(dose * own[name] for name, dose in doses.items())
-            shifted = inverse(base + shift) @ weight
-            found[condition] = found[condition] + shifted
-    return {
-        condition: {kind: values[:, i] for i, kind in enumerate(kinds)}
-        for condition, values in found.items()
-    }
-
-
-def _baselines(exp: Experiment, draws: xr.Dataset) -> Iterator[Baseline]:
-    """Yield the linear predictor of like users without treatment, in blocks."""
-    cells = exp.cells()
-    effects = len(exp.spec.design.effects)
-    covariates = cells.x[:, effects:]
-    keyed = np.column_stack([cells.cluster, covariates])
-    alike, at = np.unique(keyed, axis=0, return_inverse=True)
-    n = np.bincount(at.ravel(), cells.n)
-    cluster = alike[:, 0].astype(np.int64)
-    share = n / exp.moments().n[cluster]
-    intercept = _flat(draws, "intercept")
-    center, slopes = _covariates(exp, draws)
-    step = max(1, BLOCK_ELEMENTS // len(intercept))
-    for start in range(0, len(alike), step):
-        rows = slice(start, start + step)
-        base = intercept[:, cluster[rows]]
-        if covariates.shape[1]:
-            base = base + slopes @ (alike[rows, 1:] - center).T
-        yield base, share[rows], cluster[rows]
-
-
-def _log_baselines(exp: Experiment, draws: xr.Dataset) -> Iterator[Baseline]:
-    """Yield the log of the clusters' mean outcomes without treatment (lognormal family)."""
-    moments, k = exp.moments(), len(exp.spec.design.effects)
-    base = _flat(draws, "intercept") + _flat(draws, "within_sd")[:, None] ** 2 / 2
-    if exp.covariates:
-        center, slopes = _covariates(exp, draws)
-        base = base + slopes @ (moments.means[:, k:-1] - center).T
-        within = moments.cross[:, k:-1, k:-1] / moments.n[:, None, None]
-        base = base + np.einsum("sa,jab,sb->sj", slopes, within, slopes, optimize=True) / 2
-    yield base, np.ones(moments.n_clusters), np.arange(moments.n_clusters)
-
-
-def _covariates(exp: Experiment, draws: xr.Dataset) -> tuple[Floats, Floats]:
-    """Return the means (c,) at which the model centres covariates, and their slopes (S, c)."""
-    moments, k = exp.moments(), len(exp.spec.design.effects)
-    slopes = [_flat(draws, name) for name in exp.covariates]
-    center = moments.grand_means[k:-1]
-    return center, np.stack(slopes, axis=-1) if slopes else np.empty((0, 0))
 
 
 def _other_scales(
@@ -433,7 +315,7 @@ def _intracluster(exp: Experiment, draws: xr.Dataset) -> dict[Estimand, Floats]:
     """Return the ICC if the variance within clusters is a single parameter."""
     if exp.spec.family.cells is not None:
         return {}
-    between, within = _flat(draws, "between_sd") ** 2, _flat(draws, "within_sd") ** 2
+    between, within = flat(draws, "between_sd") ** 2, flat(draws, "within_sd") ** 2
     if between.ndim == 1:
         return {Estimand("ICC", is_effect=False): between / (between + within)}
     arms = ("ICC, control", "ICC, treated")

@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from .._support.arrays import Floats
 from ..data.experiment import Experiment
 from ..frequentist.cluster_bootstrap import BootstrapEstimates
-from .disagreement import Disagreement, Interval
+from .disagreement import Disagreement
+from .interval_overlap import Interval, intervals_agree, overlap
 
 if TYPE_CHECKING:
     import xarray as xr
 
-#: Posterior and bootstrap agree if neither interval is wider by more than this factor ...
-MAX_WIDTH_RATIO = 1.25
-#: ... and their intersection is at least this share of their joint range.
-MIN_OVERLAP = 0.75
 NO_CAUSE = (
     "neither the prior, few clusters, weights, outliers nor a single cluster explains it: "
     "look at the checks of the model"
@@ -61,25 +57,9 @@ def agreement(
         if estimator != bootstrap.named:
             continue
         ours, theirs = estimands[estimands["estimand"] == term].iloc[0], table.iloc[at]
-        case = Disagreement(
-            exp, posterior, term, draws[term], _interval(ours), _interval(theirs), intervals_agree
-        )
+        case = Disagreement(exp, posterior, term, draws[term], _interval(ours), _interval(theirs))
         rows.append(_agree(case, ours, theirs))
     return pd.DataFrame(rows)
-
-
-def intervals_agree(one: Interval, other: Interval) -> bool:
-    """Return whether two intervals have about the same width and place."""
-    if not np.isfinite([*one, *other]).all():
-        return False
-    ratio = (one[1] - one[0]) / (other[1] - other[0])
-    return overlap(one, other) >= MIN_OVERLAP and 1 / MAX_WIDTH_RATIO <= ratio <= MAX_WIDTH_RATIO
-
-
-def overlap(one: Interval, other: Interval) -> float:
-    """Return the intersection of two intervals over their joint range."""
-    shared = max(min(one[1], other[1]) - max(one[0], other[0]), 0.0)
-    return shared / (max(one[1], other[1]) - min(one[0], other[0])) if shared else 0.0
 
 
 def _interval(row: pd.Series) -> Interval:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,16 +13,15 @@ from .._support.arrays import Floats
 from .._support.tidy import Tidy
 from ..data.experiment import Experiment
 from ..errors import DataError
-from ..frequentist.average_regression import average_moments
+from ..frequentist.average_regression import named_moments
 from ..frequentist.ols import ols
 from ..spec.size_terms import LOG_SIZE
-from .estimands import DIFFERENCE_OF_MEANS, FULL_ROLLOUT, Estimand, baseline_draws
-
-if TYPE_CHECKING:
-    import xarray as xr
+from .estimands import DIFFERENCE_OF_MEANS, FULL_ROLLOUT, Estimand
 
 #: Why there is no percentage.
 NO_BASELINE = "the baseline may be zero or negative, so there is no percentage"
+#: A lift with the limits of its interval.
+Lifted = tuple[float, float, float] | None
 POSTERIOR, FIELLER = "posterior", "OLS, CR2, Fieller"
 
 
@@ -51,18 +50,18 @@ class Lift(Tidy):
         return rows.iloc[0]
 
 
-def lift_of(exp: Experiment, posterior: xr.DataTree, draws: Mapping[Estimand, Floats]) -> Lift:
+def lift_of(exp: Experiment, draws: Mapping[Estimand, Floats], baseline: Floats) -> Lift:
     """Return the lift of every effect, as the average that the specification names.
 
     Parameters
     ----------
     exp : Experiment
         The experiment.
-    posterior : DataTree
-        The posterior.
-    draws : mapping of Estimand to ndarray
+    draws : mapping of Estimand to ndarray, shape (S,)
         Draws of the estimands of the named average; see
         :func:`bayescluster.answers.estimands.draws_by_average`.
+    baseline : ndarray, shape (S,)
+        Draws of the mean outcome had nobody been treated, as the same average.
 
     Notes
     -----
@@ -72,8 +71,6 @@ def lift_of(exp: Experiment, posterior: xr.DataTree, draws: Mapping[Estimand, Fl
     degrees of freedom; with strata, from the weighted regression without their intercepts, which is
     conservative. Not for the lognormal family, whose least squares is about logarithms.
     """
-    report = exp.spec.report
-    baseline = baseline_draws(exp, posterior)[report.estimand]
     scale = DIFFERENCE_OF_MEANS if exp.spec.family.log_outcome else ""
     by_name = {(one.name, one.scale): values for one, values in draws.items()}
     names = [*exp.spec.design.effects, FULL_ROLLOUT.name]
@@ -87,13 +84,24 @@ def lift_of(exp: Experiment, posterior: xr.DataTree, draws: Mapping[Estimand, Fl
     return Lift(pd.DataFrame(rows))
 
 
-def _row(effect: str, method: str, exp: Experiment, **values: Any) -> dict[str, Any]:
-    empty = {"lift": np.nan, "ci_lower": np.nan, "ci_upper": np.nan, "note": NO_BASELINE}
-    first = {"effect": effect, "average": exp.spec.report.estimand, "method": method}
-    found = first | empty | values
-    order = [*first, "baseline", "baseline_lower", "baseline_upper"]
-    order += ["lift", "ci_lower", "ci_upper", "ci_prob", "note"]
-    return {name: (found | {"ci_prob": exp.spec.report.ci_prob})[name] for name in order}
+def _row(
+    exp: Experiment, effect: str, method: str, baseline: tuple[float, float, float], lift: Lifted
+) -> dict[str, Any]:
+    """Return a row of the table; `lift` is None where there is no percentage."""
+    middle, low, high = lift or (np.nan, np.nan, np.nan)
+    return {
+        "effect": effect,
+        "average": exp.spec.report.estimand,
+        "method": method,
+        "baseline": baseline[0],
+        "baseline_lower": baseline[1],
+        "baseline_upper": baseline[2],
+        "lift": middle,
+        "ci_lower": low,
+        "ci_upper": high,
+        "ci_prob": exp.spec.report.ci_prob,
+        "note": NO_BASELINE if lift is None else "",
+    }
 
 
 def _posterior_row(
@@ -101,74 +109,42 @@ def _posterior_row(
 ) -> dict[str, Any]:
     tail = (1 - exp.spec.report.ci_prob) / 2
     low, high = (float(x) for x in np.quantile(baseline, [tail, 1 - tail]))
-    level = {
-        "baseline": float(baseline.mean()),
-        "baseline_lower": low,
-        "baseline_upper": high,
-    }
-    if low <= 0:
-        return _row(effect, POSTERIOR, exp, **level)
-    ratio = values / baseline
-    ends = np.quantile(ratio, [tail, 1 - tail])
-    return _row(
-        effect,
-        POSTERIOR,
-        exp,
-        **level,
-        lift=float(np.median(ratio)),
-        ci_lower=float(ends[0]),
-        ci_upper=float(ends[1]),
-        note="",
-    )
+    lift = None
+    if low > 0:
+        middle, *ends = np.quantile(values / baseline, [0.5, tail, 1 - tail])
+        lift = (float(middle), float(ends[0]), float(ends[1]))
+    return _row(exp, effect, POSTERIOR, (float(baseline.mean()), low, high), lift)
 
 
 def _least_squares_rows(exp: Experiment) -> list[dict[str, Any]]:
     """Return the lifts by least squares; none where it has no baseline or standard error."""
-    moments = replace(average_moments(exp, exp.spec.report.estimand), strata=None)
+    from scipy import special
+
+    moments = replace(named_moments(exp), strata=None)
     effects = exp.spec.design.effects
     at_mean = {
         name: float(value)
         for name, value in zip(moments.names, moments.grand_means, strict=False)
         if name in exp.covariates or name == LOG_SIZE
     }
-    baseline = {"intercept": 1.0} | at_mean
-    contrasts = {"baseline": baseline} | {f"effect {name}": {name: 1.0} for name in effects}
+    contrasts = {"baseline": {"intercept": 1.0} | at_mean}
+    contrasts |= {f"effect {name}": {name: 1.0} for name in effects}
     try:
         found = ols(moments, contrasts=contrasts, ci_prob=exp.spec.report.ci_prob)
     except DataError:
         return []
-    from scipy import special
-
     at = found.terms.index("baseline")
+    baseline = (float(found.estimate[at]), float(found.ci[at, 0]), float(found.ci[at, 1]))
     rows = []
     for effect in (*effects, FULL_ROLLOUT.name):
         name = "direct" if effect == FULL_ROLLOUT.name else effect
-        i = found.terms.index(f"effect {name}")
-        level = {
-            "baseline": float(found.estimate[at]),
-            "baseline_lower": float(found.ci[at, 0]),
-            "baseline_upper": float(found.ci[at, 1]),
-        }
-        df = float(np.nanmin([found.df[at], found.df[i]]))
-        t = float(special.stdtrit(df, 0.5 + exp.spec.report.ci_prob / 2))
-        pair = [i, at]
+        pair = [found.terms.index(f"effect {name}"), at]
+        t = float(special.stdtrit(np.nanmin(found.df[pair]), 0.5 + exp.spec.report.ci_prob / 2))
         ends = fieller(found.estimate[pair], found.cov[np.ix_(pair, pair)], t)
-        if ends is None or level["baseline"] <= 0:
-            rows.append(_row(effect, FIELLER, exp, **level))
-            continue
-        lift = float(found.estimate[i] / found.estimate[at])
-        rows.append(
-            _row(
-                effect,
-                FIELLER,
-                exp,
-                **level,
-                lift=lift,
-                ci_lower=ends[0],
-                ci_upper=ends[1],
-                note="",
-            )
-        )
+        lift = None
+        if ends is not None and baseline[0] > 0:
+            lift = (float(found.estimate[pair[0]]) / baseline[0], *ends)
+        rows.append(_row(exp, effect, FIELLER, baseline, lift))
     return rows
 
 

@@ -21,8 +21,9 @@ from ..frequentist.average_regression import average_of_ols
 from ..frequentist.cluster_bootstrap import BootstrapEstimates, cluster_bootstrap
 from ..frequentist.estimates_record import COLUMNS as RESULT
 from ..frequentist.estimator_registry import run_all
-from ..frequentist.method_labels import NAIVE_OLS, TWO_EXPOSURE, Method, Unusable
+from ..frequentist.method_labels import NAIVE_OLS, OVER, TWO_EXPOSURE, Method, Unusable
 from ..spec.model_spec import Average
+from .average_outcomes import baseline_draws, mean_outcomes
 from .bias_accounting import BiasAccounting
 from .estimands import Estimand, coefficient_weights, draws_by_average
 from .interval_agreement import agreement
@@ -190,7 +191,9 @@ def compare(
     if unknown := set(truth) - set(effects):
         raise ValueError(f"truth names {sorted(unknown)}; valid names: {', '.join(effects)}")
     bootstrap = cluster_bootstrap(exp, draws=bootstrap_draws, seed=seed, within_arm=within_arm)
-    draws = draws_by_average(exp, posterior)
+    parameters = posterior["posterior"].to_dataset()
+    outcomes = mean_outcomes(exp, parameters)
+    draws = draws_by_average(exp, parameters, outcomes)
     estimands = _both_averages(exp, draws)
     named = {one.label: values for one, values in draws[exp.spec.report.estimand].items()}
     estimated = run_all(exp, seed)
@@ -206,7 +209,7 @@ def compare(
     at = two.terms.index("direct")
     return Comparison(
         estimates=estimates.reset_index(drop=True),
-        agreement=agreement(exp, bootstrap, estimands, named, posterior["posterior"].to_dataset()),
+        agreement=agreement(exp, bootstrap, estimands, named, parameters),
         estimands=estimands,
         bias=BiasAccounting(
             naive=float(naive.estimate[naive.terms.index("direct")]),
@@ -221,13 +224,17 @@ def compare(
         skipped=estimated.skipped,
         powerless=estimated.powerless,
         exact=exact,
-        lift=lift_of(exp, posterior, draws[exp.spec.report.estimand]),
+        lift=lift_of(
+            exp,
+            draws[exp.spec.report.estimand],
+            baseline_draws(exp, parameters, exp.spec.report.estimand, outcomes),
+        ),
     )
 
 
 def _bootstrap_averages(bootstrap: BootstrapEstimates, exp: Experiment) -> list[str]:
     """Return what each column of the bootstrap averages over."""
-    known = {"over_users": "user", "over_clusters": "cluster"}
+    known = {one.key: average for average, one in OVER.items()}
     return [known.get(name, average_of_ols(exp)) for name in bootstrap.estimators]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ..data.experiment import Experiment
-from ..frequentist.average_regression import average_moments, differs
+from ..frequentist.average_regression import differs, named_moments
 from ..frequentist.cluster_influence import effective_clusters
 from ..frequentist.method_labels import (
     OVER_CLUSTERS,
@@ -57,10 +57,9 @@ def least_squares_of(exp: Experiment) -> Method:
     return OVER_USERS_CR2 if average == "user" else OVER_CLUSTERS_CR2
 
 
-def clusters_behind(exp: Experiment, effect: str, rho: float | None = None) -> float:
+def clusters_behind(exp: Experiment, effect: str) -> float:
     """Return the effective number of clusters of an effect, as the specification averages it."""
-    moments = average_moments(exp, exp.spec.report.estimand)
-    return effective_clusters(exp, effect, rho, moments=moments)
+    return effective_clusters(exp, effect, moments=named_moments(exp))
 
 
 def recommend(
@@ -90,8 +89,10 @@ def recommend(
         return Recommendation(
             least_squares, f"{MIN_CLUSTERS} or more effective clusters are enough for CR2"
         )
-    fallback = "CR2 has degrees of freedom for few clusters, and intervals of CR1 and of the pairs "
-    fallback += "bootstrap are too short"
+    fallback = (
+        "read CR2: CR2 has degrees of freedom for few clusters, and intervals of CR1 and of the "
+        "pairs bootstrap are too short"
+    )
     if clusters >= FEW_CLUSTERS:
         first = Recommendation(
             WILD,
@@ -104,9 +105,9 @@ def recommend(
             "read the randomisation test, which is exact for any number of clusters",
         )
     else:
-        return Recommendation(least_squares, f"read CR2: {fallback}")
+        return Recommendation(least_squares, fallback)
     if reason := known.get(first.method):
-        why = f"read CR2: {fallback}; the {first.method.label} cannot be used here: {reason}"
+        why = f"{fallback}; the {first.method.label} cannot be used here: {reason}"
         return Recommendation(least_squares, why)
     return first
 
@@ -153,20 +154,19 @@ def cross_check(
     Series
         method (the label), estimate, std_error, df, ci_lower, ci_upper, ci_prob, p_value.
     """
-    moments = average_moments(exp, exp.spec.report.estimand)
     if method == RANDOMIZATION:
         found = randomization_test(exp, effect, seed=seed, ci_prob=ci_prob).to_dataframe()
     elif method == WILD:
-        found = wild_bootstrap(moments, effect, seed=seed, ci_prob=ci_prob).to_dataframe()
+        found = wild_bootstrap(
+            named_moments(exp), effect, seed=seed, ci_prob=ci_prob
+        ).to_dataframe()
     else:
-        found = ols(moments, "CR2", ci_prob=ci_prob).to_dataframe()
+        found = ols(named_moments(exp), "CR2", ci_prob=ci_prob).to_dataframe()
     return found.assign(method=method.label)[found["term"] == effect].iloc[0]
 
 
 def cross_check_of_sum(exp: Experiment, effects: Sequence[str], ci_prob: float) -> pd.Series:
     """Return the sum of effects by least squares with CR2; see :func:`cross_check`."""
-    method = least_squares_of(exp).label
-    moments = average_moments(exp, exp.spec.report.estimand)
     together = {"sum": dict.fromkeys(effects, 1.0)}
-    found = ols(moments, "CR2", contrasts=together, ci_prob=ci_prob, method=method)
-    return found.to_dataframe().iloc[-1]
+    found = ols(named_moments(exp), "CR2", contrasts=together, ci_prob=ci_prob).to_dataframe()
+    return found.assign(method=least_squares_of(exp).label).iloc[-1]

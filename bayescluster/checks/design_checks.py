@@ -9,14 +9,10 @@ import numpy as np
 from .._support.check_record import Check, Subject, Verdict, judged
 from .._support.display import rounded
 from ..answers.method_comparison import Comparison
-from ..answers.recommended_interval import (
-    FEW_CLUSTERS,
-    MIN_CLUSTERS,
-    clusters_behind,
-)
+from ..answers.recommended_interval import FEW_CLUSTERS, MIN_CLUSTERS
 from ..data.experiment import Experiment
-from ..frequentist.average_regression import average_moments
-from ..frequentist.cluster_influence import influence
+from ..frequentist.average_regression import named_moments
+from ..frequentist.cluster_influence import effective_clusters, influence
 from ..frequentist.ols import ols
 from .five_assumptions import assignment_rows, balance_of
 from .size_checks import sizes_of_arms
@@ -105,10 +101,12 @@ def _by_count(clusters: float) -> Verdict:
 
 def _influence(comparison: Comparison, effect: str) -> Iterator[Check]:
     exp = comparison.experiment
-    moments = average_moments(exp, exp.spec.report.estimand)
+    moments = named_moments(exp)
     table = influence(exp, effect, moments=moments)
-    estimated = clusters_behind(exp, effect)
-    assumed = {rho: clusters_behind(exp, effect, rho) for rho in (0.0, 0.5, 1.0)}
+    estimated = effective_clusters(exp, effect, moments=moments)
+    assumed = {
+        rho: effective_clusters(exp, effect, rho, moments=moments) for rho in (0.0, 0.5, 1.0)
+    }
     listed = ", ".join(f"{value:.1f} at rho = {rho:g}" for rho, value in assumed.items())
     yield Check(
         Subject.CLUSTERS,

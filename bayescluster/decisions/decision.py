@@ -25,9 +25,8 @@ from ..answers.recommended_interval import cross_check, cross_check_of_sum
 from ..bayes.parameter_draws import check_posterior
 from ..checks.check_registry import diagnose
 from ..data.experiment import Experiment
-from ..data.partial_rollouts import not_identified
 from ..spec.model_spec import ReportSpec
-from .decision_rule import Evidence, Judgement, bearing_on, judge, sampler_failures
+from .decision_rule import Evidence, bearing_on, judge, sampler_failures
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -146,21 +145,31 @@ def decide(
         draws = {e: values for e, values in estimand_draws(exp, tree).items() if e.is_effect}
     report = exp.spec.report
     logs = exp.spec.family.log_outcome and estimands is None
-    rows = [_losses(k, v, report) for k, v in draws.items()]
-    found: list[Judgement | None] = [None] * len(rows)
     if estimands is None:
         comparison = comparison or compare(exp, tree, bootstrap_draws=FEW_DRAWS)
         checks = diagnose(comparison) if checks is None else checks
-        for i, (effect, row) in enumerate(zip(draws, rows, strict=True)):
-            if effect.is_action:
-                evidence = _evidence(effect, row, comparison, checks)
-                found[i] = judge(evidence, report)
-                row["cross_check"], row["check_prob"] = evidence.method, evidence.ci_prob
-                row["check_lower"], row["check_upper"] = evidence.lower, evidence.upper
-    table = pd.DataFrame(
-        [_row(row, one, report, logs=logs) for row, one in zip(rows, found, strict=True)]
-    )
-    return Decision(table[[name for name in COLUMNS if name in table]], report)
+    rows = []
+    for effect, values in draws.items():
+        row = _losses(effect, values, report)
+        row |= NO_STATE | {"conclusion": _conclusion(row, report, logs=logs)}
+        if comparison is not None and checks is not None and effect.is_action:
+            row |= _state(_evidence(effect, row, comparison, checks), report)
+        rows.append(row)
+    return Decision(pd.DataFrame(rows)[COLUMNS], report)
+
+
+def _state(evidence: Evidence, report: ReportSpec) -> dict[str, Any]:
+    """Return the columns of an effect that can be shipped."""
+    judgement = judge(evidence, report)
+    return {
+        "state": str(judgement.state),
+        "cross_check": evidence.method,
+        "check_lower": evidence.lower,
+        "check_upper": evidence.upper,
+        "check_prob": evidence.ci_prob,
+        "against": "; ".join(judgement.against),
+        "conclusion": judgement.reason,
+    }
 
 
 def _evidence(
@@ -177,6 +186,9 @@ def _evidence(
     else:
         parts = ("direct", "spillover", "interaction")
         found = cross_check_of_sum(exp, parts, level)
+    not_identified = (
+        [f"{effect.name} is not identified: {effect.extrapolates}"] if effect.extrapolates else []
+    )
     return Evidence(
         effect=f"the {effect.name} effect, averaged over {effect.average}s,"
         if exp.size_terms
@@ -190,16 +202,19 @@ def _evidence(
         error=row["sd"],
         unit=exp.spec.unit,
         problems=bearing_on(checks, (*parts, effect.name)),
-        failures=(*sampler_failures(checks), *_not_identified(effect, comparison)),
+        failures=(*sampler_failures(checks), *not_identified),
     )
 
 
-def _not_identified(effect: Estimand, comparison: Comparison) -> tuple[str, ...]:
-    """Return why the design does not identify an effect, if it does not."""
-    reason = not_identified(comparison.experiment).get(effect.name)
-    return () if reason is None else (f"{effect.name} is not identified: {reason}",)
-
-
+#: Columns of an effect without a decision: it cannot be shipped, or its draws were given by hand.
+NO_STATE = {
+    "state": "",
+    "cross_check": "",
+    "check_lower": np.nan,
+    "check_upper": np.nan,
+    "check_prob": np.nan,
+    "against": "",
+}
 #: Columns of the table, in order.
 COLUMNS = [
     "effect",
@@ -243,27 +258,12 @@ def _losses(effect: Estimand, values: Floats, report: ReportSpec) -> dict[str, A
         "direction": report.direction,
         "prob_beyond_threshold": float(np.mean(gain > 0)),
         **rope_probabilities(values, report),
-        "cross_check": "",
-        "check_lower": np.nan,
-        "check_upper": np.nan,
-        "check_prob": np.nan,
         "loss_ship": loss_ship,
         "loss_hold": loss_hold,
         "smaller_loss": ("ship" if loss_ship < loss_hold else "hold") if effect.is_action else "",
         "margin": abs(loss_hold - loss_ship),
         "value_of_information": min(loss_ship, loss_hold),
     }
-
-
-def _row(
-    row: dict[str, Any], judgement: Judgement | None, report: ReportSpec, *, logs: bool
-) -> dict[str, Any]:
-    """Return a row of the table: losses, with the state where there is one."""
-    losses = _conclusion(row, report, logs=logs)
-    if judgement is None:
-        return row | {"state": "", "against": "", "conclusion": losses}
-    state, against = str(judgement.state), "; ".join(judgement.against)
-    return row | {"state": state, "against": against, "conclusion": judgement.reason}
 
 
 def _conclusion(row: Mapping[str, Any], report: ReportSpec, *, logs: bool) -> str:

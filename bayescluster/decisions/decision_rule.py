@@ -115,30 +115,26 @@ def judge(evidence: Evidence, report: ReportSpec) -> Judgement:
             "answer.",
             evidence.failures,
         )
-    bar, up = report.decision_prob, report.direction == "increase"
+    bar = report.decision_prob
     low, high = evidence.lower, evidence.upper
-    above, below = low > report.threshold, high < report.threshold
-    for state, prob, beyond, side in (
-        (State.SHIP, evidence.prob_beyond, above if up else below, "above" if up else "below"),
-        (
-            State.DONT_SHIP,
-            1 - evidence.prob_beyond,
-            below if up else above,
-            "below" if up else "above",
-        ),
+    sides = {"above": low > report.threshold, "below": high < report.threshold}
+    wanted, unwanted = sides if report.direction == "increase" else reversed(sides)
+    for state, prob, side in (
+        (State.SHIP, evidence.prob_beyond, wanted),
+        (State.DONT_SHIP, 1 - evidence.prob_beyond, unwanted),
     ):
         if prob >= bar:
-            where = f"{side} {_value(evidence, report)}"
-            return _decided(state, evidence, f"is {where}", prob, beyond, report)
+            where = f"is {side} {_value(evidence, report)}"
+            return _decided(state, evidence, where, prob, sides[side], report)
     if report.rope is not None and evidence.prob_in_rope >= bar:
         within = bool(report.rope[0] < low and high < report.rope[1])
         first, last = (evidence.unit.value(x) for x in report.rope)
         where = f"lies within {first} to {last}, practically no effect,"
         return _decided(State.DONT_SHIP, evidence, where, evidence.prob_in_rope, within, report)
-    side, problems = "above" if up else "below", _problems(evidence)
+    problems = _problems(evidence)
     also = f"; also against one: {'; '.join(problems)}" if problems else ""
     reason = (
-        f"Keep measuring: the probability that {evidence.effect} is {side} "
+        f"Keep measuring: the probability that {evidence.effect} is {wanted} "
         f"{_value(evidence, report)} is {probability(evidence.prob_beyond)}; a decision needs "
         f"{percent(bar)}, or less than {percent(round(1 - bar, 12))}{also}."
     )
@@ -160,7 +156,7 @@ def _decided(
     """Return the judgement where the posterior decides, if the rest agrees."""
     interval = _interval(evidence)
     chance = f"{probability(prob)} probability (asked for: {percent(report.decision_prob)})"
-    against = [] if agrees else [_contradiction(evidence, interval, where)]
+    against = [] if agrees else [_contradiction(evidence, interval)]
     against += _problems(evidence)
     if not against:
         act = "Ship" if state is State.SHIP else "Don't ship"
@@ -194,7 +190,7 @@ def _interval(evidence: Evidence) -> str:
     return f"{evidence.method}: {level} interval {ends}"
 
 
-def _contradiction(evidence: Evidence, interval: str, where: str) -> str:
+def _contradiction(evidence: Evidence, interval: str) -> str:
     if np.isnan(evidence.lower) or np.isnan(evidence.upper):
         return f"the cross-check ({evidence.method}) gives no interval to check it by"
     return f"the cross-check does not confirm it ({interval})"

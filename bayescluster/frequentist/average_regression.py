@@ -16,6 +16,7 @@ from ..data.experiment import Experiment
 from ..spec.model_spec import Average
 from .cluster_robust_covariance import Vcov
 from .estimates_record import Estimates
+from .method_labels import OVER
 from .ols import Distribution, ols
 
 #: With fewer clusters in an arm, least squares takes effects as equal over cluster sizes.
@@ -50,6 +51,11 @@ def average_moments(exp: Experiment, average: Average) -> ClusterMoments:
         moments = moments_by_size(moments, effects, at)
     weights = _cluster_weights(exp, average)
     return moments if weights is None else moments.weighted(weights / moments.n)
+
+
+def named_moments(exp: Experiment) -> ClusterMoments:
+    """Return :func:`average_moments` of the average that the specification names."""
+    return average_moments(exp, exp.spec.report.estimand)
 
 
 def _by_size(exp: Experiment) -> bool:
@@ -131,5 +137,5 @@ def average_effects(
         vcov,
         distribution=distribution,
         ci_prob=exp.spec.report.ci_prob,
-        method=f"OLS over {average}s, {vcov}",
+        method=f"{OVER[average].label}, {vcov}",
     )

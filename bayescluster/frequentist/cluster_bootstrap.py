@@ -15,10 +15,11 @@ from .._support.tidy import Tidy
 from ..data.experiment import Experiment
 from ..data.orthonormal_basis import RANK_TOLERANCE
 from ..errors import DesignError
-from .average_regression import average_moments, differs
+from .average_regression import differs, named_moments
 from .bootstrap_weights import resampling_groups, resampling_weights
 from .cluster_influence import leave_one_out
 from .estimates_record import COLUMNS
+from .method_labels import OVER
 from .normal_equations import Regression
 from .ols import check_choice
 from .standard_regressions import check_whole_clusters
@@ -28,8 +29,7 @@ Interval = Literal["percentile", "percentile-t", "bca"]
 #: Labels of the estimators that are refitted on each replicate, by function name.
 ESTIMATORS = {
     "two_exposure": "two-exposure OLS",
-    "over_users": "OLS over users",
-    "over_clusters": "OLS over clusters",
+    **{one.key: one.label for one in OVER.values()},
     "naive_ols": "naive OLS",
     "cluster_wls": "cluster WLS",
 }
@@ -82,8 +82,8 @@ class BootstrapEstimates(Tidy):
     @property
     def named(self) -> str:
         """The estimator of the average that the specification names, by key of `ESTIMATORS`."""
-        found = [name for name in ("over_users", "over_clusters") if name in self.estimators]
-        return found[0] if found else "two_exposure"
+        averaged = (one.key for one in OVER.values() if one.key in self.estimators)
+        return next(averaged, "two_exposure")
 
     @property
     def ci(self) -> Floats:
@@ -338,8 +338,7 @@ def _problems(exp: Experiment) -> list[_Problem]:
         means = Regression.of(naive.between())
         problems.append(_Problem("cluster_wls", ("direct",), means))
     if differs(exp, average):
-        averaged = Regression.of(average_moments(exp, average))
-        problems.append(_Problem(f"over_{average}s", effects, averaged))
+        problems.append(_Problem(OVER[average].key, effects, Regression.of(named_moments(exp))))
     return problems
 
 

@@ -18,7 +18,7 @@ from ..errors import DataError
 from ..exposure.expose import exposure_of
 from ..spec.model_spec import Average
 from . import method_labels as methods
-from .average_regression import average_effects, average_moments, average_of_ols, differs
+from .average_regression import average_effects, average_of_ols, differs, named_moments
 from .conditional_randomization import spillover_test
 from .graph_estimators import (
     exposure_weighted_ols,
@@ -173,7 +173,7 @@ ESTIMATORS: tuple[Estimator, ...] = (
     Estimator(
         methods.WILD,
         lambda exp, seed, ci_prob, effect: wild_bootstrap(
-            average_moments(exp, exp.spec.report.estimand), effect, seed=seed, ci_prob=ci_prob
+            named_moments(exp), effect, seed=seed, ci_prob=ci_prob
         ),
         each_effect=True,
         average=_named,

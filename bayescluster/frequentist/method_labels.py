@@ -52,6 +52,8 @@ NAIVE_OLS = Method("naive_ols", "naive OLS")
 TWO_EXPOSURE = Method("two_exposure", "two-exposure OLS")
 OVER_USERS = Method("over_users", "OLS over users")
 OVER_CLUSTERS = Method("over_clusters", "OLS over clusters")
+#: The regression of each average.
+OVER: dict[str, Method] = {"user": OVER_USERS, "cluster": OVER_CLUSTERS}
 UNADJUSTED = Method("unadjusted", "two-exposure OLS without expected exposure")
 RECENTRED = Method("recentred", "recentred OLS")
 EXPOSURE_WEIGHTED = Method("exposure_weighted", "exposure-weighted OLS")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 def first_screen(analysis: Analysis) -> Document:
     """Return the report without its sections, some of which refit the model."""
     failed = analysis.checks[analysis.checks["verdict"] == Verdict.PROBLEM]
+    usable = not _unusable(analysis)
     return Document(
         title=analysis.spec.title,
         question=analysis.spec.question,
@@ -34,8 +35,8 @@ def first_screen(analysis: Analysis) -> Document:
         troubles=tuple(f"{capital(row.check)}: {row.value}" for row in failed.itertuples()),
         sentences=tuple(answer(analysis)),
         effects=headline(analysis),
-        cards=() if _unusable(analysis) else tuple(cards(analysis)),
-        cross_check="" if _unusable(analysis) else _cross_check(analysis),
+        cards=tuple(cards(analysis)) if usable else (),
+        cross_check=_cross_check(analysis) if usable else "",
         lights=analysis.lights,
         facts=facts(analysis),
     )
@@ -126,7 +127,8 @@ def answer(analysis: Analysis) -> list[str]:
             "about 1%); the table of estimands also has them in the outcome's unit."
         )
     sentences += [_effect(analysis, name) for name in comparison.effects]
-    sentences += [_no_percentage(analysis)] if _no_percentage(analysis) else []
+    if note := _no_percentage(analysis):
+        sentences.append(note)
     if analysis.experiment.has_spillover:
         sentences.append(str(comparison.bias))
     sentences += comparison.agreement["conclusion"].tolist()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,12 @@ FORMATS: dict[str, Callable[[Analysis], str]] = {
 
 
 def write_report(analysis: Analysis, path: Path) -> Path:
-    """Write the report in the format of the file's suffix.
+    """Write the report in the format of the file's suffix; see :func:`write_by_suffix`."""
+    return write_by_suffix(path, {suffix: partial(f, analysis) for suffix, f in FORMATS.items()})
+
+
+def write_by_suffix(path: Path, formats: Mapping[str, Callable[[], str]]) -> Path:
+    """Write what the function for the file's suffix returns; the file appears once complete.
 
     Raises
     ------
@@ -33,7 +39,7 @@ def write_report(analysis: Analysis, path: Path) -> Path:
         If the file cannot be written.
     """
     kind = path.suffix.lower()
-    if kind not in FORMATS:
+    if kind not in formats:
         raise ValueError(f"{path}: name the report .html, .md or .json")
-    text = FORMATS[kind](analysis)
+    text = formats[kind]()
     return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))

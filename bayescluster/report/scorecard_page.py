@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .._support.atomic_files import write_whole
 from .._support.display import percent
 from ..analysis.analysis import Analysis
 from ..checks.check_registry import diagnose
@@ -17,6 +16,7 @@ from .document_parts import Document, Grid, Plot, Section
 from .html_page import page
 from .json_results import records
 from .markdown_page import document_to_markdown
+from .report_files import write_by_suffix
 from .table_headings import SCORECARD
 
 if TYPE_CHECKING:
@@ -36,25 +36,25 @@ def write_scorecard(card: Scorecard, path: Path, bootstrap_draws: int, seed: int
     OSError
         If the file cannot be written.
     """
-    kind = path.suffix.lower()
-    if kind not in (".html", ".md", ".json"):
-        raise ValueError(f"{path}: name the report .html, .md or .json")
-    if kind == ".html":
-        text = _html(card, bootstrap_draws, seed)
-    else:
-        text = _markdown(card) if kind == ".md" else _json(card)
-    return write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+    return write_by_suffix(
+        path,
+        {
+            ".html": lambda: _html(card, bootstrap_draws, seed),
+            ".md": lambda: document_to_markdown(overview(card, {})),
+            ".json": lambda: _json(card),
+        },
+    )
 
 
 def _html(card: Scorecard, bootstrap_draws: int, seed: int) -> str:
-    documents = []
+    documents, titles = [], _titles(card)
     for i, (metric, exp) in enumerate(card.experiments.items()):
         comparison = card.compare(metric, bootstrap_draws=bootstrap_draws, seed=seed)
         analysis = Analysis(exp, comparison, diagnose(comparison))
         whole = document(analysis)
         shown = ("design", *SECTIONS) if i == 0 else SECTIONS
         kept = tuple(section for section in whole.sections if section.key in shown)
-        documents.append(replace(whole, title=_titles(card)[metric], sections=kept))
+        documents.append(replace(whole, title=titles[metric], sections=kept))
     first = overview(card, {doc.title: doc.troubles for doc in documents})
     documents.insert(0, first)
     level = next(iter(card.experiments.values())).spec.report.ci_prob
@@ -68,10 +68,6 @@ def _titles(card: Scorecard) -> dict[str, str]:
     return {
         name: f"{title} ({name})" if title in shared else title for name, title in titles.items()
     }
-
-
-def _markdown(card: Scorecard) -> str:
-    return document_to_markdown(overview(card, {}))
 
 
 def _json(card: Scorecard) -> str:

@@ -1,9 +1,11 @@
-"""Names of the terms by which a cluster's level and the effects depend on its size."""
+"""Names of the effects, and of the terms by which level and effects depend on cluster size."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+#: The effects that a design can have.
+EFFECTS = ("direct", "spillover", "interaction", "within_spillover")
 #: Coefficient of the level: of the centred logarithm of the cluster's size.
 LOG_SIZE = "log_size"
 
@@ -19,4 +21,4 @@ def size_terms(effects: Sequence[str]) -> tuple[str, ...]:
 
 
 #: All terms of all designs.
-SIZE_TERMS = size_terms(("direct", "spillover", "interaction", "within_spillover"))
+SIZE_TERMS = size_terms(EFFECTS)

@@ -6,7 +6,7 @@ import xarray as xr
 from scipy import special
 
 import bayescluster as bc
-from bayescluster.answers import estimands
+from bayescluster.answers import average_outcomes
 from bayescluster.answers.estimands import Estimand, definition, estimand_draws
 
 DRAWS = 30
@@ -64,7 +64,7 @@ def by_label(exp, tree):
 
 @pytest.mark.parametrize("block", [4_000_000, 1_000])
 def test_differences_of_rates_are_averages_over_users(block, monkeypatch):
-    monkeypatch.setattr(estimands, "BLOCK_ELEMENTS", block)
+    monkeypatch.setattr(average_outcomes, "BLOCK_ELEMENTS", block)
     frame, exp, tree = make("bernoulli")
     found = by_label(exp, tree)
     for name, values in averages(frame, tree, special.expit).items():

@@ -9,7 +9,7 @@ import pytest
 import bayescluster as bc
 from bayescluster.answers.bias_accounting import BiasAccounting
 from bayescluster.answers.disagreement import Disagreement, without_priors
-from bayescluster.answers.interval_agreement import _agree, intervals_agree
+from bayescluster.answers.interval_agreement import _agree
 from bayescluster.answers.recommended_interval import (
     CR2,
     OVER_USERS_CR2,
@@ -122,7 +122,7 @@ def test_agreement_of_two_intervals(posterior, bootstrap, ratio, overlap, agree,
     exp, tree = small
     draws = tree["posterior"].to_dataset()
     values = draws["direct"].to_numpy().ravel()
-    case = Disagreement(exp, draws, "direct", values, posterior, bootstrap, intervals_agree)
+    case = Disagreement(exp, draws, "direct", values, posterior, bootstrap)
     result = _agree(case, rows(*posterior), rows(*bootstrap))
     assert result["width_ratio"] == pytest.approx(ratio)
     assert result["overlap"] == pytest.approx(overlap)

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..priors import Prior
+from ..size_terms import EFFECTS
 from .links import IDENTITY, Link
 
-#: Effects, which share their default prior in families with a link.
-EFFECTS = ("direct", "spillover", "interaction", "within_spillover")
 #: Default priors on a link scale, where one standard deviation counts as 1.
 LINK_PRIORS: Mapping[str, Prior] = {
     "intercept_mean": Prior(distribution="normal", mu=0, sigma=1.5),
